@@ -1,0 +1,172 @@
+"""Every error that blixard raises, its id, its exit code and its hint.
+
+One tree in one file, so that the exit codes of DESIGN.md section 9 have one home and the docs are generated from it.
+
+    BlixardError
+    |- UsageError 2            InvalidField
+    |- RefusedError 4          would destroy or start something without consent
+    |- ExportFileError         MalformedExport 10, DigestMismatch 11, UnsupportedVersion 12, LimitExceeded 13
+    |- StateError              NotFound 20, Locked 21, Conflict 22
+    |- StorageError 30         StoreUnavailable 31
+    |- InternalError 70        a bug of ours
+
+A partial result (exit 3), pending changes (5) and a stale export (6) are results, not exceptions: see `ExitCode`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """The exit codes of DESIGN.md section 9; new ones may appear, so an unknown code is a failure."""
+
+    DONE = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    PARTIAL = 3
+    REFUSED = 4
+    CHANGES_PENDING = 5
+    STALE = 6
+    MALFORMED = 10
+    DIGEST_MISMATCH = 11
+    UNSUPPORTED_VERSION = 12
+    LIMIT = 13
+    NOT_FOUND = 20
+    LOCKED = 21
+    CONFLICT = 22
+    STORAGE = 30
+    STORE_UNAVAILABLE = 31
+    TRANSFER = 40
+    BAD_TICKET = 41
+    PEER_UNREACHABLE = 42
+    PEER_MISBEHAVED = 43
+    HYPERVISOR = 50
+    BUG = 70
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class BlixardError(Exception):
+    """What went wrong and where, the next step, and the exit code.
+
+    Args:
+        message: lower case, no full stop, values in backticks.
+        hint: the next step, or None when there is none worth giving.
+    """
+
+    id: ClassVar[str] = "error"
+    exit_code: ClassVar[ExitCode] = ExitCode.UNEXPECTED
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(BlixardError):
+    """The command line or a call's arguments ask for something that makes no sense."""
+
+    id = "usage"
+    exit_code = ExitCode.USAGE
+
+
+class InvalidField(UsageError):
+    """A field of a node, VM, disk, file or network breaks its rule; `path` names it (`vms.web-1.vcpus`)."""
+
+    id = "usage.field"
+
+    def __init__(self, path: str, problem: str, *, hint: str | None = None) -> None:
+        super().__init__(f"`{path}`: {problem}", hint=hint)
+        self.path = path
+        self.problem = problem
+
+
+class RefusedError(BlixardError):
+    """Going on would destroy, start or trust something that nobody consented to."""
+
+    id = "refused"
+    exit_code = ExitCode.REFUSED
+
+
+class ExportFileError(BlixardError):
+    """The export file (or a disk image inside or beside it) is not acceptable."""
+
+    id = "export"
+    exit_code = ExitCode.MALFORMED
+
+
+class MalformedExport(ExportFileError):
+    """Not an export, cut short, or it breaks a rule of FORMAT.md."""
+
+    id = "export.malformed"
+
+
+class DigestMismatch(ExportFileError):
+    """Content does not match the digest that the export carries for it."""
+
+    id = "export.digest"
+    exit_code = ExitCode.DIGEST_MISMATCH
+
+
+class UnsupportedVersion(ExportFileError):
+    """The file or the store was written by a version that this one cannot read."""
+
+    id = "export.version"
+    exit_code = ExitCode.UNSUPPORTED_VERSION
+
+
+class LimitExceeded(ExportFileError):
+    """A bound of `limits.py` was passed; the message names the limit, so that it can be raised knowingly."""
+
+    id = "export.limit"
+    exit_code = ExitCode.LIMIT
+
+
+class StateError(BlixardError):
+    """The cluster is not in a state in which this can be done."""
+
+    id = "state"
+
+
+class NotFound(StateError):
+    """No such cluster, node, VM, disk or undo entry; the message names the data directory that was searched."""
+
+    id = "state.not-found"
+    exit_code = ExitCode.NOT_FOUND
+
+
+class Locked(StateError):
+    """Somebody else holds the lock; the message names who."""
+
+    id = "state.locked"
+    exit_code = ExitCode.LOCKED
+
+
+class Conflict(StateError):
+    """What is there and what comes cannot both be; or the state moved since it was read."""
+
+    id = "state.conflict"
+    exit_code = ExitCode.CONFLICT
+
+
+class StorageError(BlixardError):
+    """Space, permission or I/O: the message names the path and the operation."""
+
+    id = "storage"
+    exit_code = ExitCode.STORAGE
+
+
+class StoreUnavailable(StorageError):
+    """The state store cannot be reached or has no quorum."""
+
+    id = "store.unavailable"
+    exit_code = ExitCode.STORE_UNAVAILABLE
+
+
+class InternalError(BlixardError):
+    """A bug of ours; the only error that asks for a report."""
+
+    id = "bug"
+    exit_code = ExitCode.BUG

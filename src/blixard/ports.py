@@ -1,0 +1,228 @@
+"""The seams: what the verbs need of a store, a disk, a clock and a screen.
+
+Each Protocol's docstrings are the contract; one conformance suite per port runs against every adapter and every fake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Protocol
+
+from msgspec import Struct
+
+from blixard.model.structs import (
+    ClusterSnapshot,
+    Content,
+    ContentKey,
+    DiskFormat,
+    JsonObject,
+    Node,
+    Provenance,
+    RaftState,
+    Vm,
+)
+
+
+class Extent(Struct, frozen=True):
+    """A run of bytes that may hold data: `offset` and `length` in bytes, guest view."""
+
+    offset: int
+    length: int
+
+
+class DiskReader(Protocol):
+    """Random access to what the guest sees of one disk. `read_into` may be called from several threads at once."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Virtual size."""
+
+    @property
+    def format(self) -> DiskFormat:
+        """The format that the disk has, and that an import makes again."""
+
+    def extents(self) -> Iterator[Extent]:
+        """What may hold data, ascending, not overlapping, inside `size_bytes`; everything else reads as zeros.
+
+        Raises:
+            StorageError: the file cannot be read.
+            MalformedExport: the image breaks its format.
+        """
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill `buffer` with the guest's bytes from `offset`; zeros where nothing is stored.
+
+        Raises:
+            StorageError: EIO and the like, naming the path and the offset.
+            MalformedExport: the image breaks its format there.
+        """
+
+    def changed(self) -> bool:
+        """True when somebody wrote to the disk since it was opened (consistency is then `unknown`)."""
+
+    def close(self) -> None:
+        """Release descriptors; harmless twice."""
+
+
+class DiskWriter(Protocol):
+    """A new disk being staged. `write` and `read` may be called from several threads at once, on disjoint ranges."""
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        """Put guest bytes at `offset`; what is never written reads as zeros."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Guest bytes as written so far (records refer back to earlier ones)."""
+
+    def sync(self) -> None:
+        """What was written is durable when this returns."""
+
+    def finish(self) -> None:
+        """Write what the format needs besides data, and make all of it durable: a valid image stands now."""
+
+    def close(self) -> None:
+        """Release descriptors; harmless twice; does not finish."""
+
+
+class UndoSide(Struct, frozen=True, kw_only=True):
+    """One side of an undo entry."""
+
+    nodes: tuple[Node, ...] = ()
+    vms: tuple[Vm, ...] = ()
+    contents: tuple[tuple[ContentKey, Content], ...] = ()
+    provenance: Provenance | None = None
+
+
+class UndoEntry(Struct, frozen=True, kw_only=True):
+    """What a change replaced, so that it can be brought back (DESIGN.md section 6, Undo).
+
+    `before` and `after` hold only what changed; an object missing on one side was created or deleted. Files that only
+    `before` names lie under `undo/` or still in `disks/`, and are kept as long as the entry is.
+    """
+
+    id: int = 0
+    """Given by the store."""
+    made_at: datetime
+    verb: str
+    """`import`, `vm delete` or `undo`."""
+    title: str
+    """One line for people: what was replaced by what."""
+    import_id: str | None = None
+    created_cluster: bool = False
+    pinned: bool = False
+    before: UndoSide
+    after: UndoSide
+    held_bytes: int = 0
+    """Allocated bytes of the files that only this entry keeps; filled in by the one who lists."""
+
+
+class StateChange(Struct, frozen=True, kw_only=True):
+    """One atomic change of a cluster's state. Everything in it happens, or nothing does.
+
+    `delete_*` run before `put_*`, so a name can move from one VM to another. `undo`, `import_done` and `history` are
+    stored in the same transaction as what they tell about.
+    """
+
+    put_nodes: tuple[Node, ...] = ()
+    delete_nodes: tuple[int, ...] = ()
+    put_vms: tuple[Vm, ...] = ()
+    delete_vms: tuple[str, ...] = ()
+    """Ids."""
+    put_contents: tuple[tuple[ContentKey, Content], ...] = ()
+    delete_contents: tuple[ContentKey, ...] = ()
+    rename_cluster: str | None = None
+    provenance: Provenance | None = None
+    self_node: int | None = None
+    raise_revision_to: int = 0
+    """The new revision is the larger of this and the old one plus one."""
+    undo: UndoEntry | None = None
+    drop_undo: tuple[int, ...] = ()
+    import_done: str | None = None
+    """Id of the `import` row that this change completes."""
+    history: JsonObject | None = None
+
+
+class ImportRow(Struct, frozen=True, kw_only=True):
+    """An import under way, written before its first staged byte; what `gc` and sweeps are allowed to touch."""
+
+    id: str
+    key: str
+    """Name of its folder under `disks/.incoming/`."""
+    started_at: datetime
+    document: str | None = None
+    files: tuple[str, ...] = ()
+    """Names under `disks/` that its commit will use."""
+    done: bool = False
+
+
+class StateStore(Protocol):
+    """A cluster's agreed state. One conformance suite (tests/support/store_conformance.py) runs on every adapter."""
+
+    def snapshot(self) -> ClusterSnapshot:
+        """The whole state at one revision, in one read transaction."""
+
+    def apply(self, change: StateChange, expected_revision: int) -> int:
+        """Apply all or nothing; return the new revision.
+
+        Raises:
+            Conflict: the revision is not `expected_revision` any more; nothing was changed.
+            StorageError: nothing was changed.
+        """
+
+    def raft_state(self) -> RaftState:
+        """Facts about the agreement itself, for reference."""
+
+    def undo_entries(self) -> tuple[UndoEntry, ...]:
+        """Kept undo entries, newest first."""
+
+    def pin_undo(self, entry_id: int, *, pinned: bool) -> None:
+        """Keep an entry whatever its age, or stop doing so.
+
+        Raises:
+            NotFound: there is no such entry.
+        """
+
+    def begin_import(self, row: ImportRow) -> None:
+        """Record an import that is about to stage; durable when this returns. Replaces a row of the same id."""
+
+    def imports(self) -> tuple[ImportRow, ...]:
+        """Rows of imports that were begun and not forgotten."""
+
+    def forget_import(self, import_id: str) -> None:
+        """Remove a row whose files are gone or committed."""
+
+    def close(self) -> None:
+        """Release the store; harmless twice."""
+
+
+class Clock(Protocol):
+    """Time, injected so that the same state gives the same bytes."""
+
+    def now(self) -> datetime:
+        """The current time, aware, UTC."""
+
+
+class Progress(Protocol):
+    """Where long work reports; a listener without a screen does nothing."""
+
+    def begin(self, task: str, total_bytes: int | None) -> None:
+        """A part of the work starts: `task` is what people call it (`web-1/root`)."""
+
+    def advance(self, amount_bytes: int) -> None:
+        """That many more guest bytes of the current task are done."""
+
+    def end(self) -> None:
+        """The current task is done."""
+
+    def warn(self, message: str) -> None:
+        """Something the operator must know that does not stop the work; lower case, no full stop."""
+
+
+class TelemetrySource(Protocol):
+    """OTLP/JSON elements of this node for a window of time; an agent that samples all the time is another adapter."""
+
+    def resource_metrics(self, since: datetime, until: datetime) -> Iterable[JsonObject]:
+        """Elements of `resourceMetrics`, each under the limit `telemetry_element_bytes`."""
+
+    def resource_logs(self, since: datetime, until: datetime) -> Iterable[JsonObject]:
+        """Elements of `resourceLogs`, each under the limit `telemetry_element_bytes`."""
