@@ -45,7 +45,42 @@ class ExitCode(IntEnum):
     HYPERVISOR = 50
     BUG = 70
     INTERRUPTED = 130
+    BROKEN_PIPE = 141
     TERMINATED = 143
+
+    @property
+    def meaning(self) -> str:
+        """A few words for help and docs."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    ExitCode.DONE: "done",
+    ExitCode.UNEXPECTED: "unexpected",
+    ExitCode.USAGE: "usage",
+    ExitCode.PARTIAL: "done but partial",
+    ExitCode.REFUSED: "refused, consent needed",
+    ExitCode.CHANGES_PENDING: "changes pending",
+    ExitCode.STALE: "last export is stale",
+    ExitCode.MALFORMED: "malformed export",
+    ExitCode.DIGEST_MISMATCH: "digest mismatch",
+    ExitCode.UNSUPPORTED_VERSION: "unsupported version",
+    ExitCode.LIMIT: "over a limit",
+    ExitCode.NOT_FOUND: "not found",
+    ExitCode.LOCKED: "locked",
+    ExitCode.CONFLICT: "conflict",
+    ExitCode.STORAGE: "storage (space, permission, I/O)",
+    ExitCode.STORE_UNAVAILABLE: "state store unreachable",
+    ExitCode.TRANSFER: "transfer",
+    ExitCode.BAD_TICKET: "bad ticket",
+    ExitCode.PEER_UNREACHABLE: "peer unreachable",
+    ExitCode.PEER_MISBEHAVED: "peer misbehaved",
+    ExitCode.HYPERVISOR: "hypervisor",
+    ExitCode.BUG: "a bug of ours",
+    ExitCode.INTERRUPTED: "interrupted",
+    ExitCode.BROKEN_PIPE: "stdout was closed",
+    ExitCode.TERMINATED: "terminated",
+}
 
 
 class BlixardError(Exception):
