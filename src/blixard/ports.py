@@ -74,6 +74,13 @@ class DiskWriter(Protocol):
     def read(self, offset: int, length: int) -> bytes:
         """Guest bytes as written so far (records refer back to earlier ones)."""
 
+    def discard(self, offset: int, length: int) -> None:
+        """Make a range read as zeros again, stored as a hole; cheap when nothing is stored there.
+
+        A staging that goes on where an earlier one stopped calls it between records: what a killed import (of another
+        document under the same name, even) left there must not end up in the disk.
+        """
+
     def sync(self) -> None:
         """What was written is durable when this returns."""
 
