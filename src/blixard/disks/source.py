@@ -1,0 +1,200 @@
+"""A file or block device opened for reading by offset: what every disk format is read through.
+
+One place for short reads, EIO, holes and "was it written to meanwhile", so that no format reader has its own rules. No
+call moves a shared file position, therefore all of them may be made from several threads at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from blixard.errors import StorageError
+
+_LARGEST_READ = 1 << 30
+"""Linux moves at most 2 GiB less a page in one call."""
+_OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+"""O_NONBLOCK: opening a FIFO that nobody writes to must not hang; regular files and block devices ignore it."""
+
+
+class Stamp(Struct, frozen=True):
+    """What changes when somebody writes to a file: times in ns, size in bytes, sectors written for a block device."""
+
+    device: int
+    inode: int
+    size: int
+    mtime: int
+    ctime: int
+    written: int | None
+
+
+class Source:
+    """An open regular file or block device; owns its descriptor."""
+
+    def __init__(self, fd: int, path: Path) -> None:
+        """Take over `fd`, which was opened from `path`; it is closed when this raises.
+
+        Raises:
+            StorageError: it is neither a regular file nor a block device.
+        """
+        self.path = path
+        self._fd = fd
+        try:
+            self.size_bytes = _size(fd, path)
+            self._stamp = _stamp(fd)
+        except OSError as error:
+            self.close()
+            raise StorageError(f"cannot examine `{path}`: {error.strerror}") from error
+        except StorageError:
+            self.close()
+            raise
+
+    @classmethod
+    def open(cls, path: Path) -> Source:
+        """Open an operator's own path, symlinks followed; never blocks.
+
+        Raises:
+            StorageError: missing, not permitted, or not a regular file or block device.
+        """
+        try:
+            fd = os.open(path, _OPEN_FLAGS)
+        except OSError as error:
+            raise StorageError(f"cannot open `{path}`: {error.strerror}") from error
+        return cls(fd, path)
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Device and inode: the same for two names of one file."""
+        return self._stamp.device, self._stamp.inode
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill `buffer` with the bytes at `offset`.
+
+        Raises:
+            StorageError: an I/O error, or the file ends before the buffer is full.
+        """
+        got = self._read_some(offset, buffer)
+        if got < len(buffer):
+            raise StorageError(
+                f"`{self.path}` ends at byte {offset + got}, {len(buffer)} bytes at offset {offset} were expected",
+                hint="was it truncated while it was being read?",
+            )
+
+    def read_padded(self, offset: int, buffer: memoryview) -> None:
+        """Fill `buffer` like `read_into`, with zeros after the end of the file.
+
+        Raises:
+            StorageError: an I/O error.
+        """
+        got = self._read_some(offset, buffer)
+        if got < len(buffer):
+            buffer[got:] = bytes(len(buffer) - got)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes at `offset`.
+
+        Raises:
+            StorageError: an I/O error, or the file ends before.
+        """
+        data = bytearray(length)
+        self.read_into(offset, memoryview(data))
+        return bytes(data)
+
+    def data_ranges(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield (start, end) of what the file system stores between `start` and `end`; all of it where it cannot say.
+
+        Raises:
+            StorageError: an I/O error.
+        """
+        while start < end:
+            try:
+                data = os.lseek(self._fd, start, os.SEEK_DATA)
+                hole = os.lseek(self._fd, data, os.SEEK_HOLE) if data < end else end
+            except OSError as error:
+                if error.errno == errno.ENXIO:
+                    return
+                if error.errno not in {errno.EINVAL, errno.EOPNOTSUPP}:
+                    raise self._failed("find the data of", start, error) from error
+                yield start, end
+                return
+            if data >= end:
+                return
+            yield data, min(hole, end)
+            start = hole
+
+    def current_size(self) -> int:
+        """Size in bytes now: a running VM's image grows.
+
+        Raises:
+            StorageError: an I/O error.
+        """
+        try:
+            return _size(self._fd, self.path)
+        except OSError as error:
+            raise self._failed("examine", 0, error) from error
+
+    def changed(self) -> bool:
+        """True when times, size or a block device's write counter differ from when it was opened.
+
+        Raises:
+            StorageError: an I/O error.
+        """
+        try:
+            return _stamp(self._fd) != self._stamp
+        except OSError as error:
+            raise self._failed("examine", 0, error) from error
+
+    def close(self) -> None:
+        """Close the descriptor; harmless twice."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _read_some(self, offset: int, buffer: memoryview) -> int:
+        """Read until `buffer` is full or the file ends; return the number of bytes."""
+        done = 0
+        while done < len(buffer):
+            try:
+                got = os.preadv(self._fd, [buffer[done : done + _LARGEST_READ]], offset + done)
+            except OSError as error:
+                raise self._failed("read", offset + done, error) from error
+            except OverflowError as error:
+                raise StorageError(f"cannot read `{self.path}` at offset {offset}: no such offset") from error
+            if got == 0:
+                break
+            done += got
+        return done
+
+    def _failed(self, what: str, offset: int, error: OSError) -> StorageError:
+        return StorageError(f"cannot {what} `{self.path}` at offset {offset}: {error.strerror}")
+
+
+def _size(fd: int, path: Path) -> int:
+    """Size in bytes of what `fd` is open on."""
+    status = os.fstat(fd)
+    if stat.S_ISREG(status.st_mode):
+        return status.st_size
+    if stat.S_ISBLK(status.st_mode):
+        return os.lseek(fd, 0, os.SEEK_END)
+    raise StorageError(f"`{path}` is neither a regular file nor a block device")
+
+
+def _stamp(fd: int) -> Stamp:
+    """Take the stamp of what `fd` is open on."""
+    status = os.fstat(fd)
+    written = _sectors_written(status.st_rdev) if stat.S_ISBLK(status.st_mode) else None
+    return Stamp(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, written)
+
+
+def _sectors_written(device: int) -> int | None:
+    """Sectors written to a block device since boot; its node's times do not tell (Documentation/block/stat.rst)."""
+    counters = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat")
+    try:
+        return int(counters.read_text(encoding="ascii").split()[6])
+    except (OSError, ValueError, IndexError):
+        return None
