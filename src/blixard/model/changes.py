@@ -1,0 +1,70 @@
+"""One atomic change of a cluster's state, and what is kept to take it back.
+
+Values, not seams: the plan makes them and the stores apply them, so both can know them without knowing each other.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from blixard.model.structs import Content, ContentKey, JsonObject, Node, Provenance, Vm
+
+
+class UndoSide(Struct, frozen=True, kw_only=True):
+    """One side of an undo entry."""
+
+    nodes: tuple[Node, ...] = ()
+    vms: tuple[Vm, ...] = ()
+    contents: tuple[tuple[ContentKey, Content], ...] = ()
+    provenance: Provenance | None = None
+
+
+class UndoEntry(Struct, frozen=True, kw_only=True):
+    """What a change replaced, so that it can be brought back (DESIGN.md section 6, Undo).
+
+    `before` and `after` hold only what changed; an object missing on one side was created or deleted. Files that only
+    `before` names lie under `undo/` or still in `disks/`, and are kept as long as the entry is.
+    """
+
+    id: int = 0
+    """Given by the store."""
+    made_at: datetime
+    verb: str
+    """`import`, `vm delete` or `undo`."""
+    title: str
+    """One line for people: what was replaced by what."""
+    import_id: str | None = None
+    created_cluster: bool = False
+    pinned: bool = False
+    before: UndoSide
+    after: UndoSide
+    held_bytes: int = 0
+    """Allocated bytes of the files that only this entry keeps; filled in by the one who lists."""
+
+
+class StateChange(Struct, frozen=True, kw_only=True):
+    """One atomic change of a cluster's state. Everything in it happens, or nothing does.
+
+    `delete_*` run before `put_*`, so a name can move from one VM to another. `undo`, `import_done` and `history` are
+    stored in the same transaction as what they tell about.
+    """
+
+    put_nodes: tuple[Node, ...] = ()
+    delete_nodes: tuple[int, ...] = ()
+    put_vms: tuple[Vm, ...] = ()
+    delete_vms: tuple[str, ...] = ()
+    """Ids."""
+    put_contents: tuple[tuple[ContentKey, Content], ...] = ()
+    delete_contents: tuple[ContentKey, ...] = ()
+    rename_cluster: str | None = None
+    provenance: Provenance | None = None
+    self_node: int | None = None
+    raise_revision_to: int = 0
+    """The new revision is the larger of this and the old one plus one."""
+    undo: UndoEntry | None = None
+    drop_undo: tuple[int, ...] = ()
+    import_done: str | None = None
+    """Id of the `import` row that this change completes."""
+    history: JsonObject | None = None
