@@ -119,6 +119,14 @@ class RawWriter:
         self._source.read_padded(offset, memoryview(data))
         return bytes(data)
 
+    def discard(self, offset: int, length: int) -> None:
+        """Make a range a hole again.
+
+        Raises:
+            StorageError: an I/O error.
+        """
+        self._source.discard(offset, offset + length)
+
     def sync(self) -> None:
         """Make what was written durable.
 

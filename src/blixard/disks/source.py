@@ -15,6 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from blixard.errors import StorageError
+from blixard.files.holes import punch_hole
 
 _LARGEST_READ = 1 << 30
 """Linux moves at most 2 GiB less a page in one call."""
@@ -126,6 +127,15 @@ class Source:
                 return
             yield data, min(hole, end)
             start = hole
+
+    def discard(self, start: int, end: int) -> None:
+        """Make `start` to `end` a hole; only for a descriptor that may write, and free where nothing is stored.
+
+        Raises:
+            StorageError: an I/O error.
+        """
+        for stored, stop in self.data_ranges(start, end):
+            punch_hole(self._fd, stored, stop - stored, self.path)
 
     def current_size(self) -> int:
         """Size in bytes now: a running VM's image grows.

@@ -1,0 +1,55 @@
+"""Give stored bytes back to the file system: the range reads as zeros and takes no space.
+
+Python has no `fallocate` with flags before 3.15, so the call goes to libc; where a file system cannot punch holes (NFS
+before 4.2, FUSE) zeros are written over what is stored.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+from collections.abc import Callable
+
+from blixard.files.descriptors import pwrite_all
+from blixard.files.seam import AnyPath, mutating
+
+_PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01
+_STEP = 1 << 20
+
+
+def punch_hole(fd: int, offset: int, length: int, path: AnyPath) -> None:
+    """Make `length` bytes at `offset` zeros, without changing the size of the file.
+
+    Raises:
+        StorageError: naming `path`.
+    """
+    with mutating("punch a hole in", path):
+        try:
+            _fallocate()(fd, _PUNCH_HOLE_KEEP_SIZE, offset, length)
+        except OSError as error:
+            if error.errno not in {errno.EOPNOTSUPP, errno.ENOSYS}:
+                raise
+        else:
+            return
+    end = min(offset + length, os.fstat(fd).st_size)
+    for start in range(offset, end, _STEP):
+        pwrite_all(fd, bytes(min(_STEP, end - start)), start, path)
+
+
+@functools.cache
+def _fallocate() -> Callable[[int, int, int, int], None]:
+    """Look up fallocate(2) of libc; what is returned raises OSError."""
+    import ctypes
+
+    call = ctypes.CDLL(None, use_errno=True).fallocate
+    call.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+    call.restype = ctypes.c_int
+
+    def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
+        while call(fd, mode, offset, length) != 0:
+            number = ctypes.get_errno()
+            if number != errno.EINTR:
+                raise OSError(number, os.strerror(number))
+
+    return fallocate
