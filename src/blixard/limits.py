@@ -51,6 +51,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Free space that an import leaves on the file system, so that the host goes on working."""
     qcow2_l1_bytes: int = 32 * MIB
     """QEMU's own bound on an L1 table."""
+    qcow2_refcount_table_bytes: int = 8 * MIB
+    """QEMU's own bound on a refcount table."""
+    qcow2_snapshots: int = 65536
+    """QEMU's own bound on internal snapshots."""
+    qcow2_snapshot_table_bytes: int = 64 * MIB
+    """QEMU's own bound on the snapshot table."""
     qcow2_chain: int = 16
     """Images in one backing chain."""
     qcow2_expansion: int = 1000
