@@ -1,0 +1,114 @@
+"""Options that every command has, and the types that several share.
+
+`command(...)` is what every command is made with: it adds the common options, collects them into a `Session` and hands
+that to the function, so that no command can forget one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from blixard.cli.commands import CommonOption, Leaf, leaf
+from blixard.cli.quantities import parse_duration, parse_size
+from blixard.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from blixard.cli.session import Session
+
+T = TypeVar("T")
+
+NEXT_VERSION = "comes with the next version"
+
+
+def duration(text: str | timedelta) -> timedelta:
+    """An option's type: `10m`, `26h`."""
+    return text if isinstance(text, timedelta) else _parsed(parse_duration, text)
+
+
+def size(text: str | int) -> int:
+    """An option's type: `512MiB`, `1GiB`, in bytes."""
+    return text if isinstance(text, int) else _parsed(parse_size, text)
+
+
+def pair(text: str | tuple[str, str]) -> tuple[str, str]:
+    """An option's type: `KEY=VALUE`; the key must not be empty."""
+    if isinstance(text, tuple):
+        return text
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise click.BadParameter(f"`{text}` is not KEY=VALUE")
+    return key, value
+
+
+def _parsed(parse: Callable[[str], T], text: str) -> T:
+    try:
+        return parse(text)
+    except UsageError as error:
+        raise click.BadParameter(f"{error.message}: {error.hint}" if error.hint else error.message) from error
+
+
+def common_options() -> list[click.Option]:
+    """The options that every command has, in the order of help."""
+    return [
+        CommonOption(["-c", "--cluster"], metavar="NAME", help="Cluster  [BLIXARD_CLUSTER, else the current one]"),
+        CommonOption(["--data-dir"], metavar="DIR", help="This node's home  [BLIXARD_DATA_DIR]"),
+        CommonOption(["--node-id"], metavar="N", type=click.IntRange(min=0), help="Act for this node  [this one]"),
+        CommonOption(["--config"], metavar="FILE", help="Configuration file  [BLIXARD_CONFIG]"),
+        CommonOption(["--json"], is_flag=True, help="Results, warnings and errors as JSON"),
+        CommonOption(["-q", "--quiet"], is_flag=True, help="Say nothing on success"),
+        CommonOption(["-v", "--verbose"], count=True, help="Say more; a traceback on errors"),
+        CommonOption(["--log-json"], is_flag=True, help="Log records as JSON lines"),
+        CommonOption(["-y", "--yes"], is_flag=True, help="Go on without asking"),
+        CommonOption(["--lock-wait"], metavar="DURATION", type=duration, help="Wait for a lock, `10m`  [do not wait]"),
+    ]
+
+
+COMMON = ("cluster", "data_dir", "node_id", "config", "json", "quiet", "verbose", "log_json", "yes", "lock_wait")
+
+
+def command(
+    *, examples: Sequence[str], exits: Sequence[ExitCode] = ()
+) -> Callable[[Callable[..., ExitCode | None]], Leaf]:
+    """Make `function(session, **own_options)` a command; it returns an exit code other than 0, or None.
+
+    Args:
+        examples: command lines that help begins with; they must parse.
+        exits: codes beyond those that every command can end with.
+    """
+
+    def decorate(function: Callable[..., ExitCode | None]) -> Leaf:
+        @wraps(function)
+        def with_session(**given: Any) -> ExitCode | None:
+            session = _session({name: given.pop(name) for name in COMMON})
+            return function(session, **given)
+
+        return leaf(examples=examples, exits=exits, common=common_options())(with_session)
+
+    return decorate
+
+
+def not_yet(flag: str, *, instead: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A promised flag that this version refuses, in one clear error with exit 2."""
+
+    def refuse(_context: click.Context, _option: click.Parameter, given: bool) -> None:  # noqa: FBT001 - click's signature
+        if given:
+            raise UsageError(f"`{flag}` {NEXT_VERSION}", hint=instead)
+
+    return click.option(
+        flag, is_flag=True, callback=refuse, expose_value=False, help=f"Share over the network ({NEXT_VERSION})"
+    )
+
+
+P2P_SHARE = not_yet("--p2p-share", instead="copy the file: `export -o FILE`, then `import -i FILE` on the other node")
+P2P = not_yet("--p2p", instead="copy the file to this machine and import it: `import -i FILE`")
+
+
+def _session(common: dict[str, Any]) -> Session:
+    from blixard.cli.session import CommonOptions, Session
+
+    return Session(CommonOptions(**{**common, "lock_wait": common["lock_wait"] or timedelta(0)}))

@@ -1,0 +1,139 @@
+"""One command line from start to exit code: the only place where errors become text and numbers.
+
+Commands raise and return; they never print an error nor call `exit`. Signals are turned into exceptions, so that every
+`with` on the way out removes its temporary files and lets go of its locks.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+import click
+
+from blixard.cli.commands import failure_of
+from blixard.cli.output import Output
+from blixard.errors import BlixardError, ExitCode
+
+PROGRAM = "blixard"
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: unwinds exactly as Ctrl-C does."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line `arguments`; everything that can be raised becomes stderr text and an exit code."""
+    _occupy_standard_descriptors()
+    given = list(arguments)
+    out = Output.from_environment(json="--json" in given, quiet=False)
+    try:
+        with _signals_as_exceptions():
+            code = _invoke(given)
+            _flush_stdout()
+    except Terminated:
+        return _tell(out, "interrupted", "terminated by a signal", None, ExitCode.TERMINATED)
+    except (KeyboardInterrupt, click.Abort):
+        return _tell(out, "interrupted", "interrupted", None, ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        _forget_stdout()
+        return ExitCode.BROKEN_PIPE
+    except click.ClickException as error:
+        failure = failure_of(error)
+        return _tell(out, failure.id, failure.message, failure.hint, failure.exit_code)
+    except BlixardError as error:
+        return _tell(out, error.id, error.message, error.hint, error.exit_code, trace=_verbose(given))
+    except Exception as error:  # noqa: BLE001 - the last net: an unknown exception is our bug, told as one
+        return _bug(out, error, given)
+    return code
+
+
+def _invoke(arguments: list[str]) -> int:
+    from blixard.cli.tree import root
+
+    if f"_{PROGRAM.upper()}_COMPLETE" in os.environ:
+        root.main(arguments, prog_name=PROGRAM)  # click answers the shell and exits
+    try:
+        # not root.main(): it would print a blank line on Ctrl-C and hide SIGTERM
+        with root.make_context(PROGRAM, arguments) as context:
+            result: Any = root.invoke(context)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    return ExitCode.DONE if result is None else ExitCode(result)
+
+
+@contextmanager
+def _signals_as_exceptions() -> Iterator[None]:
+    def terminate(_number: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # `nohup` ignores SIGHUP before us and means it
+        with suppress(ValueError):  # not the main thread: somebody else owns the signals
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, terminate)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _occupy_standard_descriptors() -> None:
+    """Fill closed descriptors 0 to 2: the next file opened would become stdout, and a message would overwrite it.
+
+    The wrong direction on purpose, as glibc does for setuid programs: using them fails.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_WRONLY if number == 0 else os.O_RDONLY)
+
+
+def _flush_stdout() -> None:
+    from blixard.errors import StorageError
+
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _forget_stdout()
+        raise StorageError(f"cannot write to stdout: {error.strerror}") from error
+
+
+def _forget_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter's own flush on the way out stays silent."""
+    with suppress(OSError, ValueError, AttributeError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+        os.close(nothing)
+
+
+def _tell(
+    out: Output, error_id: str, message: str, hint: str | None, code: ExitCode, *, trace: bool = False
+) -> ExitCode:
+    if trace:
+        traceback.print_exc()
+    out.error(error_id, message, hint, code)
+    return code
+
+
+def _bug(out: Output, error: Exception, arguments: list[str]) -> ExitCode:
+    message = f"unexpected {type(error).__name__}: {error}" if str(error) else f"unexpected {type(error).__name__}"
+    hint = "this is a bug of ours: please report it with what `-v` prints and with `blixard doctor --json`"
+    return _tell(out, "bug", message, hint, ExitCode.BUG, trace=_verbose(arguments))
+
+
+def _verbose(arguments: list[str]) -> bool:
+    return any(each == "--verbose" or each in ("-v", "-vv", "-vvv") for each in arguments)

@@ -1,0 +1,80 @@
+"""What one command was asked with: its common options, its channels, its settings.
+
+A command is handed a session and asks it for what it needs; nothing is opened before that.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from functools import cached_property
+
+from msgspec import Struct
+
+from blixard.cli import prompts
+from blixard.cli.config import Config, load_config
+from blixard.cli.output import Output
+from blixard.errors import UsageError
+from blixard.model.codec import check_name
+
+
+class CommonOptions(Struct, frozen=True, kw_only=True):
+    """The options that every command has, as given."""
+
+    cluster: str | None = None
+    data_dir: str | None = None
+    node_id: int | None = None
+    config: str | None = None
+    json: bool = False
+    quiet: bool = False
+    verbose: int = 0
+    log_json: bool = False
+    yes: bool = False
+    lock_wait: timedelta = timedelta(0)
+
+
+class Session:
+    """One run of one command."""
+
+    def __init__(self, options: CommonOptions) -> None:
+        self.options = options
+        self.out = Output.from_environment(json=options.json, quiet=options.quiet)
+        if options.verbose or options.log_json:
+            from blixard.cli.logs import set_up_logging
+
+            set_up_logging(verbose=options.verbose, as_json=options.log_json, run_id=self.run_id)
+
+    @cached_property
+    def run_id(self) -> str:
+        """Names this run in logs and history: 12 hex digits."""
+        return os.urandom(6).hex()
+
+    @cached_property
+    def config(self) -> Config:
+        """The settings in force."""
+        return load_config({"data_dir": self.options.data_dir, "config": self.options.config})
+
+    @property
+    def lock_wait(self) -> float:
+        """Seconds to wait for a lock."""
+        return self.options.lock_wait.total_seconds()
+
+    @property
+    def named_cluster(self) -> str | None:
+        """The cluster that was named, by `-c` or BLIXARD_CLUSTER; None means the current one."""
+        name = self.options.cluster or os.environ.get("BLIXARD_CLUSTER") or None
+        return None if name is None else check_name(name, "cluster")
+
+    def may_ask(self) -> bool:
+        """True when a question would reach somebody and `-y` was not given."""
+        return not self.options.yes and not self.options.json and prompts.can_ask()
+
+    def consent(self, name: str, what: str) -> None:
+        """Ask for `name` on a terminal before `what` is done; a script goes on unasked."""
+        if self.may_ask():
+            prompts.confirm_name(name, what)
+
+    def refuse_both(self, argument: str | None, option: str) -> None:
+        """A name given twice, in two ways that differ, is a mistake worth stopping for."""
+        if argument and self.options.cluster and argument != self.options.cluster:
+            raise UsageError(f"two names: `{argument}` and {option} `{self.options.cluster}`", hint="give one of them")

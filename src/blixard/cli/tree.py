@@ -1,0 +1,95 @@
+"""The command tree: every command's name, place and summary; the modules behind it are imported when called."""
+
+from __future__ import annotations
+
+import click
+
+from blixard import __version__
+from blixard.cli.commands import Entry, LazyGroup
+
+UNDO = {
+    "list": Entry("undo:list_", "List what imports and deletions replaced"),
+    "pin": Entry("undo:pin", "Keep an undo entry whatever its age"),
+    "drop": Entry("undo:drop", "Give up an undo entry and free its space"),
+}
+
+CLUSTER = {
+    "init": Entry("cluster:init", "Make a new, empty cluster"),
+    "list": Entry("cluster:list_", "List the clusters of this node"),
+    "use": Entry("cluster:use", "Make a cluster the current one"),
+    "status": Entry("status:status", "Show what a cluster is made of and when it was last exported"),
+    "rename": Entry("cluster:rename", "Give a cluster another name"),
+    "delete": Entry("cluster:delete", "Delete a cluster with its disks"),
+    "history": Entry("history:history", "Show what was done to a cluster, by whom, with what result"),
+    "gc": Entry("gc:gc", "Show and free what nothing names any more"),
+}
+
+NODE = {
+    "add": Entry("node:add", "Add a node to the cluster's state"),
+    "list": Entry("node:list_", "List the nodes of a cluster"),
+    "show": Entry("node:show", "Show a node"),
+    "remove": Entry("node:remove", "Remove a node from the cluster's state"),
+}
+
+VM = {
+    "create": Entry("vm_create:create", "Make a VM from disks and files"),
+    "list": Entry("vm:list_", "List the VMs of a cluster"),
+    "show": Entry("vm:show", "Show a VM"),
+    "set": Entry("vm_set:set_", "Change fields of a VM"),
+    "delete": Entry("vm:delete", "Delete a VM; `cluster undo` brings it back"),
+    "attach-image": Entry("vm:attach_image", "Give a disk its content"),
+    "release": Entry("vm:release", "Let a held VM start"),
+    "trust": Entry("vm:trust", "Accept host paths and commands that came from another cluster"),
+}
+
+ROOT = {
+    "cluster": Entry("tree:cluster", "Export, import and look after clusters"),
+    "node": Entry("tree:node", "The hosts of a cluster"),
+    "vm": Entry("tree:vm", "The virtual machines of a cluster"),
+    "telemetry": Entry("tree:telemetry", "Logs and metrics of this node"),
+    "doctor": Entry("doctor:doctor", "Check that this machine can do the work"),
+    "config": Entry("tree:config", "Settings and where they come from"),
+    "completion": Entry("completion:completion", "Print a shell's completion script"),
+}
+
+
+def _show_version(context: click.Context, _option: click.Parameter, given: bool) -> None:  # noqa: FBT001 - click's signature
+    if given:
+        click.echo(f"blixard {__version__}")
+        context.exit()
+
+
+cluster = LazyGroup("cluster", CLUSTER, examples=["blixard cluster status"], help=ROOT["cluster"].summary + ".")
+node = LazyGroup("node", NODE, examples=["blixard node list"], help=ROOT["node"].summary + ".")
+vm = LazyGroup("vm", VM, examples=["blixard vm list"], help=ROOT["vm"].summary + ".")
+telemetry = LazyGroup(
+    "telemetry",
+    {"show": Entry("telemetry:show", "Show logs and metrics, this node's and imported ones")},
+    examples=["blixard telemetry show --since 24h"],
+    help=ROOT["telemetry"].summary + ".",
+)
+config = LazyGroup(
+    "config",
+    {"show": Entry("settings:show", "Print every setting, its value and its origin")},
+    examples=["blixard config show"],
+    help=ROOT["config"].summary + ".",
+)
+root = LazyGroup(
+    "blixard",
+    ROOT,
+    examples=[
+        "blixard cluster export -o cluster-backup.json.gz -c my-cluster",
+        "blixard cluster import -i cluster-backup.json.gz",
+    ],
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            help="Show the version.",
+            callback=_show_version,
+        )
+    ],
+    help="Export a whole VM cluster to one file and bring it back anywhere.",
+)
