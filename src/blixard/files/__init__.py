@@ -1,0 +1,59 @@
+"""The only writer of paths: every operation that changes a file passes the seam, and every failure is a StorageError.
+
+Tests observe the seam (`observe`) to count, fail or kill at each operation; nothing else in blixard calls os.rename,
+os.open for writing, os.fsync or their like.
+"""
+
+from blixard.files.atomic import AtomicFile, atomic_write
+from blixard.files.copying import reflink_or_copy
+from blixard.files.descriptors import fdatasync, fsync, pwrite_all, read_bytes, truncate, write_all
+from blixard.files.journal import Journal
+from blixard.files.locks import FileLock, HeldLock, Holder
+from blixard.files.paths import (
+    create,
+    fsync_dir,
+    link,
+    make_dir,
+    open_beneath,
+    open_existing,
+    remove_tree,
+    rename,
+    unlink,
+)
+from blixard.files.seam import Observation, observe, translated
+from blixard.files.space import allocated_bytes, free_bytes
+from blixard.files.streams import SinkStream, SourceStream, buffered_sink, buffered_source
+
+__all__ = [
+    "AtomicFile",
+    "FileLock",
+    "HeldLock",
+    "Holder",
+    "Journal",
+    "Observation",
+    "SinkStream",
+    "SourceStream",
+    "allocated_bytes",
+    "atomic_write",
+    "buffered_sink",
+    "buffered_source",
+    "create",
+    "fdatasync",
+    "free_bytes",
+    "fsync",
+    "fsync_dir",
+    "link",
+    "make_dir",
+    "observe",
+    "open_beneath",
+    "open_existing",
+    "pwrite_all",
+    "read_bytes",
+    "reflink_or_copy",
+    "remove_tree",
+    "rename",
+    "translated",
+    "truncate",
+    "unlink",
+    "write_all",
+]

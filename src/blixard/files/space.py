@@ -1,0 +1,43 @@
+"""How much room there is, and how much a file really takes.
+
+`free_bytes` is what this user may write (f_bavail), not what root could: a preflight that counts the reserve lies.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from blixard.files.seam import AnyPath, translated
+
+
+def free_bytes(path: AnyPath) -> int:
+    """Bytes that may be written on the file system of `path`, or of the nearest directory above that exists.
+
+    Raises:
+        StorageError: it cannot be asked.
+    """
+    at = Path(path)
+    while not at.exists() and at.parent != at:
+        at = at.parent
+    with translated("ask for free space at", at):
+        about = os.statvfs(at)
+    return about.f_bavail * about.f_frsize
+
+
+def allocated_bytes(path: AnyPath) -> int:
+    """Bytes on disk of a file, or of everything in a directory; 0 for what is not there. Symlinks are not followed."""
+    try:
+        about = os.lstat(path)
+    except FileNotFoundError:
+        return 0
+    total = about.st_blocks * 512
+    if not Path(path).is_dir() or Path(path).is_symlink():
+        return total
+    for folder, folders, names in os.walk(path):
+        for name in folders + names:
+            try:
+                total += os.lstat(Path(folder) / name).st_blocks * 512
+            except FileNotFoundError:
+                continue  # being deleted while we look
+    return total
