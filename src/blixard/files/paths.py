@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path, PurePath
 
 from blixard.errors import StorageError
@@ -178,7 +179,7 @@ def _remove_at(parent: int, name: str, path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISDIR(mode):
-        with mutating("unlink", path):
+        with mutating("unlink", path), suppress(FileNotFoundError):
             os.unlink(name, dir_fd=parent)
         return
     with translated("open", path):
@@ -188,7 +189,7 @@ def _remove_at(parent: int, name: str, path: Path) -> None:
             _remove_at(folder, inner, path / inner)
     finally:
         os.close(folder)
-    with mutating("remove directory", path):
+    with mutating("remove directory", path), suppress(FileNotFoundError):
         os.rmdir(name, dir_fd=parent)
 
 

@@ -1,0 +1,12 @@
+"""A data directory: one node's home, its clusters, who may touch them, and who owns which disk file.
+
+`Home` finds, makes, renames and deletes clusters, `ClusterDir` knows a cluster's paths and locks. The registry of disks
+needs sqlite3 and is loaded by `Home.registry()` alone, so that a start does not pay for it.
+"""
+
+from blixard.home.cluster import ClusterDir, StoreChoice
+from blixard.home.data_dir import default_data_dir
+from blixard.home.directory import Home
+from blixard.home.in_use import DiskUser, in_use, users_of
+
+__all__ = ["ClusterDir", "DiskUser", "Home", "StoreChoice", "default_data_dir", "in_use", "users_of"]

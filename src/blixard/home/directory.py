@@ -1,0 +1,242 @@
+"""The data directory as a whole: clusters come, get other names and go, each in one rename.
+
+A cluster is built under a hidden name and renamed when it is complete; it is deleted by renaming it to a hidden name
+first. What the next writing command finds under a hidden name is rubbish, because all of this happens under one lock.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blixard import files
+from blixard.errors import Conflict, InvalidField, LimitExceeded, NotFound, StorageError
+from blixard.home.cluster import ClusterDir
+from blixard.model.codec import check_name
+
+if TYPE_CHECKING:
+    from blixard.home.registry import Registry
+
+_CURRENT_LIMIT = 4096
+_BUILDING = ".new-"
+_TRASH = ".trash-"
+_HOME_LOCK_SECONDS = 10.0
+"""Creating and deleting hold the lock for moments (a deletion moves aside first); nobody should see exit 21 for it."""
+
+
+class Home:
+    """The data directory at `root`, which need not exist until something is written."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.clusters_dir = self.root / "clusters"
+        self.node_key = self.root / "node.key"
+        self.journal = files.Journal(self.root / "pending")
+        self._current = self.root / "current"
+
+    def clusters(self) -> tuple[str, ...]:
+        """Names of all clusters here, sorted.
+
+        Raises:
+            StorageError: the directory cannot be read.
+        """
+        with files.translated("list", self.clusters_dir):
+            try:
+                found = sorted(entry.name for entry in os.scandir(self.clusters_dir) if entry.is_dir())
+            except FileNotFoundError:
+                return ()
+        return tuple(name for name in found if _is_name(name))
+
+    def cluster(self, name: str) -> ClusterDir:
+        """The directory of cluster `name`.
+
+        Raises:
+            NotFound: there is none; the error names the data directory.
+            InvalidField: `name` is not a name.
+        """
+        check_name(name, "cluster")
+        path = self.clusters_dir / name
+        if path.is_dir():
+            return ClusterDir(path, name)
+        there = self.clusters()
+        known = ", ".join(f"`{each}`" for each in there[:8]) + (" ..." if len(there) > 8 else "")
+        raise NotFound(
+            f"no cluster `{name}` in `{self.root}`",
+            hint=f"there is {known}; another data directory is chosen with `--data-dir`"
+            if there
+            else f"no cluster is there yet: `blixard cluster init {name}`, or choose another with `--data-dir`",
+        )
+
+    def current(self) -> str | None:
+        """Name of the current cluster, when one was chosen and is still there."""
+        return next((name for name in self._read_current() if (self.clusters_dir / name).is_dir()), None)
+
+    def set_current(self, name: str) -> None:
+        """Make `name` the current cluster.
+
+        Raises:
+            NotFound: there is no such cluster.
+            StorageError: it cannot be noted.
+        """
+        with self._locked("cluster use"):
+            self.cluster(name)
+            self._write_current(name)
+
+    def create(self, name: str, build: Callable[[ClusterDir], None] | None = None) -> ClusterDir:
+        """Make a cluster: it is there whole or not at all.
+
+        Args:
+            name: of the cluster.
+            build: puts what belongs into the new directory (`state.db`), under its hidden name; everything that it
+                opens there must be closed when it returns.
+
+        Raises:
+            Conflict: a cluster has that name.
+            InvalidField: `name` is not a name.
+            StorageError: nothing was made.
+        """
+        check_name(name, "cluster")
+        with self._locked("cluster init"):
+            self._check_free(name)
+            made = ClusterDir(self.clusters_dir / f"{_BUILDING}{secrets.token_hex(8)}", name)
+            try:
+                made.make(key=secrets.token_hex(16))
+                if build is not None:
+                    build(made)
+                files.fsync_dir(made.path)
+                files.rename(made.path, self.clusters_dir / name)
+            except BaseException:
+                with suppress(StorageError):
+                    files.remove_tree(made.path, beneath=self.clusters_dir)
+                raise
+            files.fsync_dir(self.clusters_dir)
+        return ClusterDir(self.clusters_dir / name, name)
+
+    def rename(self, old: str, new: str, wait_seconds: float = 0) -> ClusterDir:
+        """Give a cluster another name; `current` goes with it.
+
+        Raises:
+            NotFound: there is no cluster `old`.
+            Conflict: a cluster has the name `new`.
+            Locked: somebody works on it, still after `wait_seconds`.
+            StorageError: it has its old name, or (fsync only) the new one.
+        """
+        check_name(new, "cluster")
+        cluster = self.cluster(old)
+        with cluster.ending("cluster rename", wait_seconds), self._locked("cluster rename"):
+            self._check_free(new)
+            is_current = self.current() == old
+            if is_current:
+                # the first that exists counts: right before the rename and after it
+                self._write_current(new, old)
+            files.rename(cluster.path, self.clusters_dir / new)
+            files.fsync_dir(self.clusters_dir)
+            if is_current:
+                self._write_current(new)
+        return ClusterDir(self.clusters_dir / new, new)
+
+    def delete(self, name: str, wait_seconds: float = 0) -> None:
+        """Delete a cluster with its disks and history; files kept in place elsewhere are not touched.
+
+        Raises:
+            NotFound: there is no such cluster.
+            Locked: somebody works on it, still after `wait_seconds`.
+            StorageError: it is still there; or it is gone and some of its files remain for the next sweep.
+        """
+        cluster = self.cluster(name)
+        with cluster.ending("cluster delete", wait_seconds), self._locked("cluster delete"):
+            trash = self.clusters_dir / f"{_TRASH}{secrets.token_hex(8)}"
+            files.rename(cluster.path, trash)
+            files.fsync_dir(self.clusters_dir)
+            if name in self._read_current():
+                files.unlink(self._current, missing_ok=True)
+        # without the lock, as it may take long; a sweep that does the same meanwhile does no harm
+        files.remove_tree(trash, beneath=self.clusters_dir)
+
+    def sweep(self) -> tuple[Path, ...]:
+        """Remove what killed commands left; every command that writes begins with it. Names what was removed.
+
+        Raises:
+            StorageError: the data directory cannot be written.
+        """
+        if not self.root.is_dir():
+            return ()
+        swept = list(self.journal.sweep())
+        with self._locked("sweep"):
+            rubbish = [self._to_trash(path) for path in self._rubbish()]
+            self._tidy_current()
+        for path in rubbish:
+            files.remove_tree(path, beneath=self.clusters_dir)
+        return (*swept, *rubbish)
+
+    def registry(self) -> Registry:
+        """The registry of writable disk files, shared by all clusters here."""
+        from blixard.home.registry import Registry
+
+        return Registry(self.root / "registry.db", self.clusters_dir, self._keys)
+
+    def _keys(self) -> dict[str, str]:
+        """Names of the clusters by the key of their directories."""
+        keys: dict[str, str] = {}
+        for name in self.clusters():
+            keys[ClusterDir(self.clusters_dir / name, name).key()] = name
+        return keys
+
+    def _locked(self, verb: str) -> files.HeldLock:
+        files.make_dir(self.clusters_dir)
+        lock = files.FileLock(self.root / "lock", subject=f"data directory `{self.root}`", verb=verb)
+        return lock.exclusive(_HOME_LOCK_SECONDS)
+
+    def _check_free(self, name: str) -> None:
+        if os.path.lexists(self.clusters_dir / name):
+            raise Conflict(
+                f"there is a cluster `{name}` in `{self.root}` already",
+                hint="choose another name, or delete or rename that one",
+            )
+
+    def _rubbish(self) -> list[Path]:
+        with files.translated("list", self.clusters_dir):
+            return [path for path in self.clusters_dir.iterdir() if path.name.startswith((_BUILDING, _TRASH))]
+
+    def _to_trash(self, path: Path) -> Path:
+        """A half-built cluster becomes trash, which may be removed without the lock."""
+        if path.name.startswith(_TRASH):
+            return path
+        trash = path.with_name(_TRASH + path.name.removeprefix(_BUILDING))
+        files.rename(path, trash)
+        return trash
+
+    def _tidy_current(self) -> None:
+        """A rename that was killed leaves two names, a deletion the name of nothing."""
+        files.unlink(self.root / ".current.new", missing_ok=True)
+        named, current = self._read_current(), self.current()
+        if current is None:
+            files.unlink(self._current, missing_ok=True)
+        elif named != (current,):
+            self._write_current(current)
+
+    def _read_current(self) -> tuple[str, ...]:
+        try:
+            text = files.read_bytes(self._current, _CURRENT_LIMIT)
+        except StorageError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return ()
+            raise
+        except LimitExceeded:
+            return ()
+        return tuple(name for name in text.decode(errors="replace").split() if _is_name(name))
+
+    def _write_current(self, *names: str) -> None:
+        files.atomic_write(self._current, "".join(f"{name}\n" for name in names).encode())
+
+
+def _is_name(name: str) -> bool:
+    try:
+        check_name(name, "cluster")
+    except InvalidField:
+        return False
+    return True

@@ -1,0 +1,201 @@
+"""Who writes to which disk file that lies outside the clusters: one file, one writable use.
+
+Two VMs on one image destroy it, and two names (a symlink, a hard link, a bind mount) hide that; so a use is looked up by
+device and inode. Rows only remind: each is checked against what is there now, because device numbers change with a
+reboot, files are replaced, clusters deleted, and a `vm create` may be killed between its claim and its VM.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from blixard import files
+from blixard.errors import Conflict, NotFound, StorageError
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS disks (
+    cluster_key TEXT NOT NULL,
+    vm_id TEXT NOT NULL,
+    disk TEXT NOT NULL,
+    vm_name TEXT NOT NULL,
+    path TEXT NOT NULL,
+    inode TEXT NOT NULL,
+    claimer TEXT NOT NULL,
+    PRIMARY KEY (cluster_key, vm_id, disk)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS disks_by_inode ON disks (inode);
+"""
+_BUSY_SECONDS = 10
+
+
+IsLive = Callable[["DiskOwner"], bool]
+
+
+class DiskOwner(msgspec.Struct, frozen=True):
+    """A VM's disk: `cluster` and `vm` are names, for people; `vm_id` and `disk` say which."""
+
+    cluster: str
+    vm: str
+    vm_id: str
+    disk: str
+
+
+class Registry:
+    """The registry in the file `path`.
+
+    Args:
+        path: of the database, made when the first disk is claimed.
+        clusters_dir: disks inside it belong to clusters by where they lie, and are never claimed.
+        keys: gives the names of the clusters that there are, by the key of their directories.
+    """
+
+    def __init__(self, path: Path, clusters_dir: Path, keys: Callable[[], Mapping[str, str]]) -> None:
+        self._path = path
+        self._clusters_dir = clusters_dir
+        self._keys = keys
+
+    def claim(self, path: Path, owner: DiskOwner, is_live: IsLive | None = None) -> None:
+        """Note that `owner` writes to the file at `path`; again by the same owner is fine.
+
+        Args:
+            path: of an existing file or block device.
+            owner: whose claim it is, in a cluster that exists.
+            is_live: asked whether a VM of another claim still has that disk; without it every claim counts.
+
+        Raises:
+            Conflict: somebody else does; the error says who.
+            NotFound: the owner's cluster is not there.
+            StorageError: the file is not there, or the registry cannot be written.
+        """
+        with files.translated("look at", path):
+            real = path.resolve(strict=True)
+            inode = str(real.stat().st_ino)
+        self._refuse_cluster_file(real)
+        key = self._key_of(owner.cluster)
+        if key is None:
+            raise NotFound(f"no cluster `{owner.cluster}` in `{self._clusters_dir.parent}`")
+        with self._writing() as database:
+            other = self._live_owner(database, real, owner, is_live or _always)
+            if other is not None:
+                raise Conflict(
+                    f"`{path}` is written to by disk `{other.disk}` of VM `{other.vm}` in cluster `{other.cluster}`",
+                    hint="copy the image (leave out `--image-in-place`), or delete that disk first",
+                )
+            row = (key, owner.vm_id, owner.disk, owner.vm, os.fspath(real), inode, _process(os.getpid()))
+            database.execute("INSERT OR REPLACE INTO disks VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+    def release(self, owner: DiskOwner) -> None:
+        """Forget one disk's claim; harmless when there is none.
+
+        Raises:
+            StorageError: the registry cannot be written.
+        """
+        if not self._path.exists():
+            return
+        with self._writing() as database:
+            database.execute(
+                "DELETE FROM disks WHERE cluster_key = ? AND vm_id = ? AND disk = ?",
+                (self._key_of(owner.cluster) or "", owner.vm_id, owner.disk),
+            )
+
+    def owner_of(self, path: Path) -> DiskOwner | None:
+        """Who writes to the file at `path`, if a living cluster does.
+
+        Raises:
+            StorageError: the registry cannot be read.
+        """
+        if not self._path.exists() or not path.exists():
+            return None
+        with self._writing() as database:
+            return self._live_owner(database, path.resolve(), None, _always)
+
+    def _refuse_cluster_file(self, real: Path) -> None:
+        clusters = self._clusters_dir.resolve()
+        if real.is_relative_to(clusters):
+            name = real.relative_to(clusters).parts[0]
+            raise Conflict(f"`{real}` belongs to cluster `{name}`", hint="copy it: leave out `--image-in-place`")
+
+    def _key_of(self, cluster: str) -> str | None:
+        return next((key for key, name in self._keys().items() if name == cluster), None)
+
+    def _live_owner(
+        self, database: sqlite3.Connection, real: Path, asking: DiskOwner | None, is_live: IsLive
+    ) -> DiskOwner | None:
+        """The owner by device and inode, other than `asking`; rows that mean nothing any more are dropped."""
+        there = real.stat()
+        names = self._keys()
+        rows = database.execute("SELECT * FROM disks WHERE inode = ?", (str(there.st_ino),)).fetchall()
+        for key, vm_id, disk, vm_name, path, _inode, claimer in rows:
+            owner = DiskOwner(names.get(key, ""), vm_name, vm_id, disk)
+            if asking is not None and (owner.cluster, vm_id, disk) == (asking.cluster, asking.vm_id, asking.disk):
+                continue
+            # a claim whose VM is not there counts as long as the process that makes the VM lives
+            if key in names and _is_file(path, there) and (is_live(owner) or _is_running(claimer)):
+                return owner
+            database.execute("DELETE FROM disks WHERE cluster_key = ? AND vm_id = ? AND disk = ?", (key, vm_id, disk))
+        return None
+
+    def _make(self) -> None:
+        """Make the file ourselves, for its mode."""
+        if self._path.exists():
+            return
+        files.make_dir(self._path.parent)
+        try:
+            os.close(files.create(self._path))
+        except StorageError as error:
+            if not isinstance(error.__cause__, FileExistsError):
+                raise
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction; SQLite's errors become ours."""
+        try:
+            self._make()
+            database = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
+            try:
+                database.execute("PRAGMA synchronous = FULL")
+                database.executescript(_SCHEMA)
+                database.execute("BEGIN IMMEDIATE")
+                yield database
+                database.execute("COMMIT")
+            finally:
+                database.close()
+        except sqlite3.Error as error:
+            raise StorageError(
+                f"cannot use the registry of disks `{self._path}`: {error}",
+                hint="if it is damaged, move it away: blixard makes a new one as disks are claimed",
+            ) from error
+
+
+def _is_file(path: str, there: os.stat_result) -> bool:
+    """True when `path` still names the file that `there` describes."""
+    try:
+        now = Path(path).stat()
+    except OSError:
+        return False
+    return (now.st_dev, now.st_ino) == (there.st_dev, there.st_ino)
+
+
+def _always(_owner: DiskOwner) -> bool:
+    return True
+
+
+def _process(pid: int) -> str:
+    """A process for good: a pid comes again, together with its start time it does not."""
+    try:
+        # proc_pid_stat(5): the name in parentheses may hold anything; starttime is field 22, the 20th behind it
+        started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+    return f"{pid}:{started}"
+
+
+def _is_running(claimer: str) -> bool:
+    pid = claimer.partition(":")[0]
+    return pid.isdigit() and int(pid) != os.getpid() and _process(int(pid)) == claimer
