@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import binascii
 import re
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
 import pybase64
-from msgspec import UNSET, Struct, structs
+from msgspec import UNSET, Struct
 
 from blixard import limits
 from blixard.errors import InvalidField
@@ -23,6 +24,9 @@ T = TypeVar("T", bound=Struct)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _AT = re.compile(r"(.*) - at `\$(.*)`\Z", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `([^`]*)`")
+_NESTED: dict[str, type[Struct]] = {"disks": Disk, "files": File, "networks": Network}
+_encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 def check_name(name: str, at: str) -> str:
@@ -46,14 +50,9 @@ def decode_vm(given: JsonObject, at: str = "vm") -> Vm:
     Raises:
         InvalidField: naming the field below `at`.
     """
-    nested = {
-        "disks": _each(given, "disks", Disk, at),
-        "networks": _each(given, "networks", Network, at),
-        "files": _each(given, "files", File, at),
-    }
-    vm = _convert({**given, **{key: value for key, value in nested.items() if value is not None}}, Vm, at)
-    for kind in ("disks", "networks", "files"):
-        _check_unique(getattr(vm, kind), f"{at}.{kind}")
+    vm = decode_object(_nested_unknown_apart(given, at), Vm, at)
+    for kind in _NESTED:
+        _check_unique(getattr(vm, kind), at, kind)
     for position, file in enumerate(vm.files):
         _check_file(file, f"{at}.files[{position}]")
     for position, disk in enumerate(vm.disks):
@@ -61,8 +60,7 @@ def decode_vm(given: JsonObject, at: str = "vm") -> Vm:
             raise InvalidField(
                 f"{at}.disks[{position}].size_bytes", f"{disk.size_bytes} is over the limit `disk_bytes`"
             )
-    for field in ("node_id",):
-        _check_u64(getattr(vm, field), f"{at}.{field}")
+    _check_u64(vm.node_id, at, "node_id")
     return vm
 
 
@@ -72,23 +70,38 @@ def decode_node(given: JsonObject, at: str = "node") -> Node:
     Raises:
         InvalidField: naming the field below `at`.
     """
-    node = _convert(given, Node, at)
-    _check_u64(node.id, f"{at}.id")
+    node = decode_object(given, Node, at)
+    _check_u64(node.id, at, "id")
     return node
 
 
+def decode_object(given: Any, kind: type[T], at: str) -> T:
+    """A struct of `kind` from a JSON object; unknown keys go to `unknown` where the struct has it, else are dropped.
+
+    Raises:
+        InvalidField: naming the field below `at`.
+    """
+    if not isinstance(given, dict):
+        raise InvalidField(at, "must be an object")
+    extra = given.keys() - _known(kind)
+    if extra:
+        unknown = {key: value for key, value in given.items() if key in extra}
+        given = {key: value for key, value in given.items() if key not in extra}
+        if "unknown" in kind.__struct_fields__:
+            given["unknown"] = unknown
+    try:
+        return msgspec.convert(given, kind, strict=True)
+    except msgspec.ValidationError as error:
+        raise _field_error(error, at) from error
+
+
 def to_object(value: Struct) -> JsonObject:
-    """The JSON object of a struct: keys in the model's order, unknown ones sorted behind them."""
-    made: JsonObject = {}
-    for field, encoded in zip(structs.fields(value), value.__struct_encode_fields__, strict=True):
-        item = getattr(value, field.name)
-        if item is UNSET or field.name == "unknown":
-            continue
-        made[encoded] = _plain(item)
-    unknown = getattr(value, "unknown", UNSET)
-    if unknown is not UNSET:
-        made.update(sorted(unknown.items()))
-    return made
+    """The JSON object of a struct: keys in the model's order, unknown ones and free maps sorted."""
+    made: JsonObject = msgspec.json.decode(_encode(value))
+    if isinstance(value, Vm):
+        for kind in _NESTED:
+            made[kind] = [_unknown_behind(item) for item in made[kind]]
+    return _unknown_behind(made) if "unknown" in value.__struct_fields__ else made
 
 
 def file_bytes(file: File) -> bytes | None:
@@ -100,63 +113,53 @@ def file_bytes(file: File) -> bytes | None:
     return None
 
 
-def _plain(item: Any) -> Any:
-    if isinstance(item, Struct):
-        return to_object(item)
-    if isinstance(item, tuple):
-        return [_plain(each) for each in item]
-    return msgspec.to_builtins(item)
+@cache
+def _known(kind: type[Struct]) -> frozenset[str]:
+    return frozenset(kind.__struct_fields__) - {"unknown"}
 
 
-def _each(given: JsonObject, key: str, kind: type[T], at: str) -> list[T] | None:
-    listed = given.get(key)
-    if listed is None:
-        return None
-    if not isinstance(listed, list):
-        raise InvalidField(f"{at}.{key}", "must be an array")
-    return [_convert(item, kind, f"{at}.{key}[{position}]") for position, item in enumerate(listed)]
+def _unknown_behind(made: JsonObject) -> JsonObject:
+    made.update(made.pop("unknown", {}))
+    return made
 
 
-def _convert(given: Any, kind: type[T], at: str) -> T:
+def _nested_unknown_apart(given: Any, at: str) -> Any:
+    """`given` with the unknown keys of its disks, networks and files put aside; itself when there are none."""
     if not isinstance(given, dict):
-        raise InvalidField(at, "must be an object")
-    known = kind.__struct_fields__
-    extra = {key: value for key, value in given.items() if key == "unknown" or key not in known}
-    if extra:
-        given = {key: value for key, value in given.items() if key not in extra}
-        if "unknown" in known:
-            given["unknown"] = extra
-    try:
-        return msgspec.convert(given, kind, strict=True)
-    except msgspec.ValidationError as error:
-        raise _field_error(error, at) from error
+        return given
+    for key, kind in _NESTED.items():
+        listed = given.get(key)
+        if not isinstance(listed, list):
+            continue
+        known = _known(kind)
+        # the honest case, 100,000 times over: nothing unknown, nothing to rebuild
+        if all(isinstance(item, dict) and item.keys() <= known for item in listed):
+            continue
+        each = [decode_object(item, kind, f"{at}.{key}[{position}]") for position, item in enumerate(listed)]
+        given = {**given, key: each}
+    return given
 
 
 def _field_error(error: msgspec.ValidationError, at: str) -> InvalidField:
     match = _AT.match(str(error))
-    if match:
-        return InvalidField(at + match[2], _lower(match[1]))
-    missing = re.match(r"Object missing required field `([^`]*)`", str(error))
+    at, problem = (at + match[2], match[1]) if match else (at, str(error))
+    missing = _MISSING.match(problem)
     if missing:
         return InvalidField(f"{at}.{missing[1]}", "is missing")
-    return InvalidField(at, _lower(str(error)))
+    return InvalidField(at, problem[:1].lower() + problem[1:])
 
 
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
-
-
-def _check_u64(value: int | None, at: str) -> None:
+def _check_u64(value: int | None, at: str, field: str) -> None:
     # msgspec's constraints are signed 64 bit, ids are u64
     if value is not None and value > U64_MAX:
-        raise InvalidField(at, f"{value} is over 2^64-1")
+        raise InvalidField(f"{at}.{field}", f"{value} is over 2^64-1")
 
 
-def _check_unique(items: tuple[Disk | File | Network, ...], at: str) -> None:
+def _check_unique(items: tuple[Disk | File | Network, ...], at: str, kind: str) -> None:
     seen: set[str] = set()
     for item in items:
         if item.name in seen:
-            raise InvalidField(at, f"`{item.name}` is there twice")
+            raise InvalidField(f"{at}.{kind}", f"`{item.name}` is there twice")
         seen.add(item.name)
 
 
