@@ -30,7 +30,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     depth: int = 64
     """JSON nesting; honest documents stay below 20."""
     string_bytes: int = MIB
-    """A string outside records, in bytes of its JSON text."""
+    """A string outside records, in bytes of its JSON text; a VM's inline file may take its own bound instead."""
+    element_bytes: int = 64 * MIB
+    """Text of one node, VM or other value that is decoded at once: a VM with a dozen inline files fits."""
+    element_values: int = 1 << 20
+    """JSON values in one such element: `[{},{},...]` takes 24 times its text in memory."""
+    values: int = 1 << 24
+    """JSON values in the whole state, telemetry apart: 400,000 VMs of 40 values fit."""
+    sections: int = 1000
+    """Top-level keys: ours are 12, the rest are annotations."""
     record_text_bytes: int = 24 * MIB
     """Text of one record: 16 MiB of incompressible data in base64 and its keys."""
     number_chars: int = 64
