@@ -50,4 +50,4 @@ class Bar:
 
     def print_line(self, text: str) -> None:
         """Print `text` above the bar."""
-        self._progress.console.print(text, markup=False, soft_wrap=True)
+        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -17,6 +17,7 @@ from msgspec import Struct, structs
 
 from blixard.cli.quantities import parse_duration, parse_size
 from blixard.errors import StorageError, UsageError
+from blixard.home import default_data_dir
 from blixard.limits import DEFAULT, MIB, Limits
 
 SYSTEM_FILE = Path("/etc/blixard/config.toml")
@@ -138,7 +139,7 @@ def load_config(flags: Mapping[str, str | None], environment: Mapping[str, str] 
     for name, key in KEYS.items():
         settings[name] = _find(name, key, flags.get(name), environment, files)
     if settings["data_dir"].value is None:
-        settings["data_dir"] = Setting("data_dir", _default_data_dir(), "default")
+        settings["data_dir"] = Setting("data_dir", _default_data_dir(environment), "default")
     for path, table in files:
         for name, value in table.items():
             if name.startswith(RESERVED):
@@ -229,14 +230,10 @@ def _closest(name: str) -> str:
     return "`blixard config show` lists the settings there are"
 
 
-def _default_data_dir() -> Path:
-    """Root's is the system's; others' lies below the home of the passwd entry, so that cron and a shell see one."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/blixard")
-    home = passwd_home() or os.environ.get("HOME")
-    if not home:
-        raise UsageError("no data directory: this user has no home", hint="give `--data-dir` or set `BLIXARD_DATA_DIR`")
-    return Path(home, ".local/share/blixard")
+def _default_data_dir(environment: Mapping[str, str]) -> Path:
+    """By the passwd entry and not by HOME, so that cron, sudo and a login shell find the same clusters."""
+    uid = os.geteuid()
+    return default_data_dir({} if passwd_home() else environment, uid)
 
 
 def passwd_home() -> str | None:

@@ -1,0 +1,170 @@
+import json
+import os
+import signal
+from collections.abc import Callable
+
+import click
+import pytest
+
+from blixard.cli import main, tree
+from blixard.cli.commands import Entry, LazyGroup
+from blixard.cli.options import P2P, P2P_SHARE, command
+from blixard.cli.session import Session
+from blixard.errors import (
+    BlixardError,
+    Conflict,
+    ExitCode,
+    InternalError,
+    Locked,
+    MalformedExport,
+    NotFound,
+    StorageError,
+)
+
+
+@pytest.fixture
+def behave(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Session], ExitCode | None]], None]:
+    """Put a command named `try` into the tree that does what a test says."""
+
+    def install(action: Callable[[Session], ExitCode | None]) -> None:
+        @command(examples=["blixard try"])
+        @P2P
+        @P2P_SHARE
+        def _try(session: Session) -> ExitCode | None:
+            """Do what the test says."""
+            return action(session)
+
+        class OneCommand(LazyGroup):
+            def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+                return _try if cmd_name == "try" else None
+
+        group = OneCommand("blixard", {"try": Entry("none:none", "Try")}, examples=["blixard try"])
+        monkeypatch.setattr(tree, "root", group)
+
+    return install
+
+
+Behave = Callable[[Callable[[Session], ExitCode | None]], None]
+
+
+def failing(error: BaseException) -> Callable[[Session], None]:
+    def action(_session: Session) -> None:
+        raise error
+
+    return action
+
+
+@pytest.mark.parametrize(
+    "error",
+    [NotFound("a"), Locked("b"), Conflict("c"), StorageError("d"), MalformedExport("e"), InternalError("f")],
+    ids=lambda error: error.id,
+)
+def test_each_error_ends_with_its_own_code(behave: Behave, error: BlixardError) -> None:
+    behave(failing(error))
+
+    assert main(["try"]) == error.exit_code
+
+
+def test_an_error_is_told_with_its_hint(behave: Behave, capsys: pytest.CaptureFixture[str]) -> None:
+    behave(failing(NotFound("no VM `x`", hint="`vm list`")))
+
+    main(["try"])
+
+    assert capsys.readouterr() == ("", "error: no VM `x`\nhint: `vm list`\n")
+
+
+def test_with_json_the_error_is_an_object(behave: Behave, capsys: pytest.CaptureFixture[str]) -> None:
+    behave(failing(NotFound("no VM `x`")))
+
+    main(["try", "--json"])
+
+    error = json.loads(capsys.readouterr().err)["error"]
+    assert error == {"id": "state.not-found", "message": "no VM `x`", "hint": None, "exit_code": 20}
+
+
+def test_an_unknown_exception_is_a_bug_without_a_traceback(behave: Behave, capsys: pytest.CaptureFixture[str]) -> None:
+    behave(failing(ValueError("odd")))
+
+    assert main(["try"]) == ExitCode.BUG
+
+    told = capsys.readouterr().err
+    assert told.startswith("error: unexpected ValueError: odd\nhint: ")
+    assert "Traceback" not in told
+
+
+def test_verbose_shows_the_traceback(behave: Behave, capsys: pytest.CaptureFixture[str]) -> None:
+    behave(failing(ValueError("odd")))
+
+    main(["try", "-v"])
+
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_one_line_and_130(behave: Behave, capsys: pytest.CaptureFixture[str]) -> None:
+    behave(lambda _session: os.kill(os.getpid(), signal.SIGINT))
+
+    assert main(["try"]) == 130
+    assert capsys.readouterr().err == "error: interrupted\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_polite_kill_unwinds_and_is_143(behave: Behave, number: signal.Signals) -> None:
+    unwound: list[bool] = []
+
+    def action(_session: Session) -> None:
+        try:
+            os.kill(os.getpid(), number)
+        finally:
+            unwound.append(True)
+
+    behave(action)
+    before = signal.getsignal(number)
+
+    assert main(["try"]) == 143
+    assert unwound == [True]
+    assert signal.getsignal(number) == before
+
+
+def test_a_broken_pipe_is_silent(behave: Behave, capsys: pytest.CaptureFixture[str]) -> None:
+    behave(failing(BrokenPipeError()))
+
+    assert main(["try"]) == 141
+    assert capsys.readouterr().err == ""
+
+
+def test_a_command_may_end_with_a_result_that_is_no_error(behave: Behave) -> None:
+    behave(lambda _session: ExitCode.STALE)
+
+    assert main(["try"]) == 6
+
+
+@pytest.mark.parametrize("flag", ["--p2p", "--p2p-share"])
+def test_sharing_is_refused_clearly_until_the_next_version(
+    behave: Behave, flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    behave(lambda _session: None)
+
+    assert main(["try", flag]) == 2
+    assert f"`{flag}` comes with the next version" in capsys.readouterr().err
+
+
+def test_a_misspelt_command_is_told_the_close_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cluster", "statsu"]) == 2
+    assert "did you mean `blixard cluster status`?" in capsys.readouterr().err
+
+
+def test_a_misspelt_option_is_told_the_close_one(behave: Behave, capsys: pytest.CaptureFixture[str]) -> None:
+    behave(lambda _session: None)
+
+    assert main(["try", "--jsn"]) == 2
+    assert "`--json`" in capsys.readouterr().err
+
+
+def test_the_version_is_data(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("blixard ")
+
+
+def test_the_version_is_also_known_to_the_parser(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version", "cluster"]) == 0
+    assert capsys.readouterr().out.startswith("blixard ")
