@@ -1,0 +1,92 @@
+"""Which reader and writer a disk gets: the one place that looks at a disk's first bytes.
+
+A guest can write a qcow2 header into its raw disk, so a guess must never let content choose other files to read: what
+is only detected as qcow2 is taken without backing files or not at all.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from blixard.disks.qcow2.chain import BackingPolicy, open_chain
+from blixard.disks.qcow2.header import MAGIC
+from blixard.disks.qcow2.metadata import read_header
+from blixard.disks.qcow2.reader import Qcow2Reader
+from blixard.disks.qcow2.refusal import malformed, printable
+from blixard.disks.qcow2.writer import Qcow2Writer
+from blixard.disks.raw import RawReader, RawWriter
+from blixard.disks.source import Source
+from blixard.limits import DEFAULT, Limits
+from blixard.model.structs import DiskFormat
+
+
+def open_reader(
+    path: Path,
+    format: DiskFormat | None = None,  # noqa: A002 - the model's word for it
+    *,
+    backing: BackingPolicy = BackingPolicy(),  # noqa: B008 - frozen
+    limits: Limits = DEFAULT,
+) -> RawReader | Qcow2Reader:
+    """Open a disk for reading.
+
+    Args:
+        path: a regular file or block device that the operator named, symlinks followed.
+        format: what the operator says it is; None to look at its first bytes. Anything but qcow2 is then raw.
+        backing: what a backing chain may do, when the operator says that the disk is qcow2.
+        limits: the bounds in force.
+
+    Raises:
+        StorageError: it cannot be opened or read.
+        MalformedExport: a qcow2 image that is refused; detected, not named, as qcow2 while it has a backing file.
+        LimitExceeded: a virtual size is past `limits.disk_bytes`.
+    """
+    source = Source.open(path)
+    try:
+        if format is DiskFormat.RAW or (format is None and not _has_magic(source)):
+            return RawReader(source)
+        if format is None:
+            _check_alone(source, limits)
+    except BaseException:
+        source.close()
+        raise
+    return open_chain(source, backing, limits)
+
+
+def open_writer(
+    path: Path,
+    format: DiskFormat,  # noqa: A002 - the model's word for it
+    size_bytes: int | None,
+    *,
+    resume: bool = False,
+) -> RawWriter | Qcow2Writer:
+    """Make a disk, or with `resume` go on with one that an earlier run left.
+
+    Args:
+        path: must not exist, or with `resume` must.
+        format: how the content lies in the file.
+        size_bytes: virtual size; None is possible for raw, which then grows.
+        resume: keep what was written.
+
+    Raises:
+        StorageError: no space, permission or I/O.
+        MalformedExport: a size that qcow2 cannot have, or None for it.
+    """
+    if format is DiskFormat.RAW:
+        return RawWriter(path, size_bytes, resume=resume)
+    if size_bytes is None:
+        raise malformed(str(path), "needs its size before its content")
+    return Qcow2Writer(path, size_bytes, resume=resume)
+
+
+def _has_magic(source: Source) -> bool:
+    return source.read(0, min(len(MAGIC), source.size_bytes)) == MAGIC
+
+
+def _check_alone(source: Source, limits: Limits) -> None:
+    name = read_header(source, limits).backing_name
+    if name is not None:
+        raise malformed(
+            str(source.path),
+            f"looks like qcow2 with a backing file `{printable(name)}`, and nobody said that it is qcow2",
+            hint="add `format=qcow2` if the guest never could write to this file as a raw disk, else `format=raw`",
+        )

@@ -1,0 +1,24 @@
+"""How a qcow2 image is refused: one wording for every module of the package.
+
+The name of an image goes through `printable`, because a backing file's name is an attacker's text.
+"""
+
+from __future__ import annotations
+
+import os
+
+from blixard.errors import MalformedExport
+
+_HINT = "`qemu-img check` and `qemu-img info` tell more; never run them as root on an image of unknown origin"
+
+
+def malformed(where: str, problem: str, *, hint: str | None = _HINT) -> MalformedExport:
+    """Make the error for an image: `problem` continues "qcow2 image `x` ..."."""
+    return MalformedExport(f"qcow2 image `{where}` {problem}", hint=hint)
+
+
+def printable(name: bytes | str | os.PathLike[str]) -> str:
+    """Escape what is not printable ASCII, and cut what is long: safe on a terminal and in a log."""
+    text = os.fsdecode(name)
+    safe = "".join(c if " " <= c <= "~" and c != "`" else c.encode("ascii", "backslashreplace").decode() for c in text)
+    return safe if len(safe) <= 200 else safe[:197] + "..."

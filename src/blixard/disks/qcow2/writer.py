@@ -1,0 +1,108 @@
+"""A qcow2 disk being staged (`ports.DiskWriter`): version 3, 64 KiB clusters, every place known beforehand.
+
+`write` puts the data and the L2 entries of its clusters, both at fixed places, so it holds no state and takes no lock.
+`finish` derives the rest from the L2 entries and writes the header last: before that the file is no image at all.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from blixard import files
+from blixard.disks.qcow2.layout import CLUSTER_BITS, CLUSTER_BYTES, plan_layout
+from blixard.disks.qcow2.refcounts import closing_pieces
+from blixard.disks.qcow2.refusal import malformed
+from blixard.disks.source import Source
+from blixard.errors import InternalError
+
+
+class Qcow2Writer:
+    """A new image without backing file, sparse."""
+
+    def __init__(self, path: Path, size_bytes: int, *, resume: bool = False) -> None:
+        """Make the file, private, or with `resume` open the one that an earlier run left (made with the same size).
+
+        Raises:
+            StorageError: it exists (or does not, with `resume`), or no space or permission.
+            MalformedExport: not a size that a qcow2 image can have.
+        """
+        if size_bytes % 512:
+            raise malformed(str(path), f"cannot have a size of {size_bytes} bytes, which is not whole sectors of 512")
+        self._path = path
+        self._layout = plan_layout(size_bytes)
+        self._fd = files.open_existing(path) if resume else files.create(path)
+        self._source = Source(self._fd, path)
+        if resume:
+            self._source.discard(0, CLUSTER_BYTES)  # it may have been finished: an image again only when we say so
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        """Put guest bytes at `offset`.
+
+        Raises:
+            StorageError: no space, or an I/O error.
+        """
+        if offset + len(data) > self._layout.size_bytes:
+            raise InternalError(f"write of {len(data)} bytes at {offset} beyond the end of `{self._path}`")
+        files.pwrite_all(self._fd, data, self._layout.data_offset + offset, self._path)
+        self.mark(offset, len(data))
+
+    def mark(self, offset: int, length: int) -> None:
+        """Allocate the clusters of a guest range; `write` does it by itself.
+
+        Raises:
+            StorageError: no space, or an I/O error.
+        """
+        if length == 0:
+            return
+        first, end = offset >> CLUSTER_BITS, (offset + length - 1 >> CLUSTER_BITS) + 1
+        entries = self._layout.l2_entries(first, end)
+        files.pwrite_all(self._fd, entries, self._layout.l2_entry_offset(first), self._path)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return guest bytes as written so far.
+
+        Raises:
+            StorageError: an I/O error.
+        """
+        data = bytearray(length)
+        self._source.read_padded(self._layout.data_offset + offset, memoryview(data))
+        return bytes(data)
+
+    def discard(self, offset: int, length: int) -> None:
+        """Make a guest range zeros; clusters wholly inside are not allocated any more.
+
+        Raises:
+            StorageError: an I/O error.
+        """
+        end = offset + length
+        self._source.discard(self._layout.data_offset + offset, self._layout.data_offset + end)
+        first = -(-offset // CLUSTER_BYTES)
+        last = end >> CLUSTER_BITS if end < self._layout.size_bytes else self._layout.data_clusters
+        if first < last:
+            self._source.discard(self._layout.l2_entry_offset(first), self._layout.l2_entry_offset(last))
+
+    def sync(self) -> None:
+        """Make what was written durable.
+
+        Raises:
+            StorageError: an I/O error.
+        """
+        files.fdatasync(self._fd, self._path)
+
+    def finish(self) -> None:
+        """Write L1, refcounts and at last the header, all durable: a valid image stands now.
+
+        Raises:
+            StorageError: no space, or an I/O error.
+        """
+        for offset, piece in closing_pieces(self._source, self._layout):
+            files.pwrite_all(self._fd, piece, offset, self._path)
+        whole_clusters = -(-self._source.current_size() // CLUSTER_BYTES) * CLUSTER_BYTES
+        files.truncate(self._fd, max(whole_clusters, self._layout.l2_offset), self._path)
+        files.fdatasync(self._fd, self._path)
+        files.pwrite_all(self._fd, self._layout.header(), 0, self._path)
+        files.fsync(self._fd, self._path)
+
+    def close(self) -> None:
+        """Close the file; harmless twice."""
+        self._source.close()
