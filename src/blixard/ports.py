@@ -145,6 +145,12 @@ class StateStore(Protocol):
     def forget_import(self, import_id: str) -> None:
         """Remove a row whose files are gone or committed."""
 
+    def history_outbox(self) -> tuple[tuple[str, JsonObject], ...]:
+        """History entries of applied changes, oldest first, each with a unique key, until they are cleared."""
+
+    def clear_history_outbox(self, keys: Iterable[str]) -> None:
+        """Remove entries that stand in the history; keys that are not there are fine."""
+
     def close(self) -> None:
         """Release the store; harmless twice."""
 

@@ -182,8 +182,12 @@ def _remove_at(parent: int, name: str, path: Path) -> None:
         with mutating("unlink", path), suppress(FileNotFoundError):
             os.unlink(name, dir_fd=parent)
         return
-    with translated("open", path):
+    try:
         folder = os.open(name, _DIRECTORY, dir_fd=parent)
+    except FileNotFoundError:
+        return  # another sweep was faster
+    except OSError as error:
+        raise storage_error("open", path, error) from error
     try:
         for inner in sorted(os.listdir(folder)):  # noqa: PTH208 - by descriptor, so that no name is resolved twice
             _remove_at(folder, inner, path / inner)

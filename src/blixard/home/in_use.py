@@ -35,7 +35,7 @@ def users_of(paths: Iterable[Path]) -> dict[Path, list[DiskUser]]:
     wanted: dict[tuple[int, int], list[Path]] = {}
     for path in paths:
         with suppress(OSError):
-            wanted.setdefault(_identity(os.stat(path)), []).append(path)
+            wanted.setdefault(_identity(path.stat()), []).append(path)
     found: dict[Path, list[DiskUser]] = {}
     if not wanted:
         return found

@@ -1,14 +1,13 @@
 """Who writes to which disk file that lies outside the clusters: one file, one writable use.
 
-Two VMs on one image destroy it, and two names (a symlink, a hard link, a bind mount) hide that; so a use is looked up by
-device and inode. Rows only remind: each is checked against what is there now, because device numbers change with a
+Two VMs on one image destroy it, and two names (a symlink, a hard link, a bind mount) hide that; so a use is looked up
+by device and inode. Rows only remind: each is checked against what is there now, because device numbers change with a
 reboot, files are replaced, clusters deleted, and a `vm create` may be killed between its claim and its VM.
 """
 
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,8 @@ from pathlib import Path
 import msgspec
 
 from blixard import files
-from blixard.errors import Conflict, NotFound, StorageError
+from blixard.errors import Conflict, NotFound
+from blixard.files.database import Database
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS disks (
@@ -31,7 +31,6 @@ CREATE TABLE IF NOT EXISTS disks (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS disks_by_inode ON disks (inode);
 """
-_BUSY_SECONDS = 10
 
 
 IsLive = Callable[["DiskOwner"], bool]
@@ -88,7 +87,7 @@ class Registry:
                     hint="copy the image (leave out `--image-in-place`), or delete that disk first",
                 )
             row = (key, owner.vm_id, owner.disk, owner.vm, os.fspath(real), inode, _process(os.getpid()))
-            database.execute("INSERT OR REPLACE INTO disks VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            database.write("INSERT OR REPLACE INTO disks VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
     def release(self, owner: DiskOwner) -> None:
         """Forget one disk's claim; harmless when there is none.
@@ -99,7 +98,7 @@ class Registry:
         if not self._path.exists():
             return
         with self._writing() as database:
-            database.execute(
+            database.write(
                 "DELETE FROM disks WHERE cluster_key = ? AND vm_id = ? AND disk = ?",
                 (self._key_of(owner.cluster) or "", owner.vm_id, owner.disk),
             )
@@ -125,12 +124,12 @@ class Registry:
         return next((key for key, name in self._keys().items() if name == cluster), None)
 
     def _live_owner(
-        self, database: sqlite3.Connection, real: Path, asking: DiskOwner | None, is_live: IsLive
+        self, database: Database, real: Path, asking: DiskOwner | None, is_live: IsLive
     ) -> DiskOwner | None:
         """The owner by device and inode, other than `asking`; rows that mean nothing any more are dropped."""
         there = real.stat()
         names = self._keys()
-        rows = database.execute("SELECT * FROM disks WHERE inode = ?", (str(there.st_ino),)).fetchall()
+        rows = database.read("SELECT * FROM disks WHERE inode = ?", (str(there.st_ino),))
         for key, vm_id, disk, vm_name, path, _inode, claimer in rows:
             owner = DiskOwner(names.get(key, ""), vm_name, vm_id, disk)
             if asking is not None and (owner.cluster, vm_id, disk) == (asking.cluster, asking.vm_id, asking.disk):
@@ -138,39 +137,18 @@ class Registry:
             # a claim whose VM is not there counts as long as the process that makes the VM lives
             if key in names and _is_file(path, there) and (is_live(owner) or _is_running(claimer)):
                 return owner
-            database.execute("DELETE FROM disks WHERE cluster_key = ? AND vm_id = ? AND disk = ?", (key, vm_id, disk))
+            database.write("DELETE FROM disks WHERE cluster_key = ? AND vm_id = ? AND disk = ?", (key, vm_id, disk))
         return None
 
-    def _make(self) -> None:
-        """Make the file ourselves, for its mode."""
-        if self._path.exists():
-            return
-        files.make_dir(self._path.parent)
-        try:
-            os.close(files.create(self._path))
-        except StorageError as error:
-            if not isinstance(error.__cause__, FileExistsError):
-                raise
-
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; SQLite's errors become ours."""
+    def _writing(self) -> Iterator[Database]:
+        database = Database(self._path, make=True)
         try:
-            self._make()
-            database = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
-            try:
-                database.execute("PRAGMA synchronous = FULL")
-                database.executescript(_SCHEMA)
-                database.execute("BEGIN IMMEDIATE")
+            database.script(_SCHEMA)
+            with database.writing():
                 yield database
-                database.execute("COMMIT")
-            finally:
-                database.close()
-        except sqlite3.Error as error:
-            raise StorageError(
-                f"cannot use the registry of disks `{self._path}`: {error}",
-                hint="if it is damaged, move it away: blixard makes a new one as disks are claimed",
-            ) from error
+        finally:
+            database.close()
 
 
 def _is_file(path: str, there: os.stat_result) -> bool:
@@ -198,4 +176,4 @@ def _process(pid: int) -> str:
 
 def _is_running(claimer: str) -> bool:
     pid = claimer.partition(":")[0]
-    return pid.isdigit() and int(pid) != os.getpid() and _process(int(pid)) == claimer
+    return pid.isdigit() and _process(int(pid)) == claimer

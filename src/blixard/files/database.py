@@ -1,0 +1,171 @@
+"""SQLite files, opened one way: private, durable, and with errors that say what to do.
+
+Not exported by the package: `import sqlite3` costs a start-up that most commands do not need. SQLite writes its file
+itself, so the seam announces statements instead of writes; real full disks are tested with a real full disk.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from blixard.errors import StorageError, StoreUnavailable
+from blixard.files.paths import create, fsync_dir, make_dir
+from blixard.files.seam import before, storage_error
+
+_BUSY_SECONDS = 20.0
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
+_HINTS = {
+    sqlite3.SQLITE_FULL: "free some space there; `blixard cluster gc` shows what blixard itself holds",
+    sqlite3.SQLITE_IOERR: "the device reported an I/O error or is full, see `dmesg` and `df`",
+    sqlite3.SQLITE_READONLY: "the file or its file system is read-only, or belongs to another user",
+    sqlite3.SQLITE_CANTOPEN: "see that the file exists and that this user may open it, and write beside it",
+}
+
+
+class Database:
+    """The SQLite database in the file `path`; used by one thread.
+
+    Args:
+        path: of the file.
+        make: make it, with mode 0600, when it is missing; otherwise that is an error.
+
+    Raises:
+        StorageError: it cannot be opened, or is not a database.
+    """
+
+    def __init__(self, path: Path, *, make: bool = False) -> None:
+        self.path = path
+        if make and not path.exists():
+            _make(path)
+        elif not path.is_file():
+            raise StorageError(f"cannot open `{path}`: no such file", hint=_HINTS[sqlite3.SQLITE_CANTOPEN])
+        with self._translated():
+            self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, cached_statements=32)
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL").fetchone()
+                self._connection.execute("PRAGMA synchronous = FULL")
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """All rows of a query, as tuples.
+
+        Raises:
+            StorageError: as every method here; `StoreUnavailable` when another process keeps the database busy.
+        """
+        with self._translated():
+            return self._connection.execute(sql, parameters).fetchall()
+
+    def write(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Run one statement; return the number of rows that it changed."""
+        with self._translated():
+            self._announce(sql)
+            return self._connection.execute(sql, parameters).rowcount
+
+    def write_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
+        """Run one statement for each of `rows`; return the number of rows that all of them changed."""
+        with self._translated():
+            self._announce(sql)
+            return self._connection.executemany(sql, rows).rowcount
+
+    def insert(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Run one INSERT; return the row's id."""
+        with self._translated():
+            self._announce(sql)
+            return self._connection.execute(sql, parameters).lastrowid or 0
+
+    def script(self, sql: str) -> None:
+        """Run statements without parameters, each for itself unless a transaction is open."""
+        for statement in sql.split(";\n"):
+            if statement.strip():
+                self.write(statement)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """A transaction: all of the block or nothing, and nobody else writes meanwhile."""
+        self.write("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.write("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """A transaction in which all queries see one state, without keeping anybody from writing."""
+        with self._translated():
+            self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._roll_back()
+
+    def copy_to(self, path: Path) -> None:
+        """Write a whole copy of what is committed to the new file `path`, mode 0600; durable when this returns."""
+        os.close(create(path, exclusive=False))
+        with self._translated():
+            source, copy = sqlite3.connect(self.path), sqlite3.connect(path)
+            try:
+                copy.execute("PRAGMA synchronous = FULL")
+                source.backup(copy)
+            finally:
+                copy.close()
+                source.close()
+        fsync_dir(path.parent)
+
+    def close(self) -> None:
+        """Release the file; harmless twice."""
+        with suppress(sqlite3.Error):
+            self._connection.close()
+
+    def _roll_back(self) -> None:
+        # SQLite may have rolled back by itself, after an I/O error for example
+        with suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def _announce(self, sql: str) -> None:
+        before("run " + sql.split(maxsplit=1)[0], self.path)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+        except OSError as error:
+            raise storage_error("write", self.path, error) from error
+
+    def _error(self, error: sqlite3.Error) -> StorageError:
+        # sqlite3.ProgrammingError, a bug of ours, has no code
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return StoreUnavailable(
+                f"`{self.path}` is kept busy by another process", hint="try again when that one is done"
+            )
+        if code in _DAMAGED:
+            return StorageError(
+                f"`{self.path}` is damaged: {error}",
+                hint="keep that file, and import the newest export under another name: "
+                "`blixard cluster import -i FILE -c NAME`",
+            )
+        return StorageError(f"cannot use `{self.path}`: {error}", hint=_HINTS.get(code))
+
+
+def _make(path: Path) -> None:
+    """Make the file ourselves: SQLite would go by the umask."""
+    make_dir(path.parent)
+    try:
+        os.close(create(path))
+    except StorageError as error:
+        # another process was faster; both open the same file
+        if not isinstance(error.__cause__, FileExistsError):
+            raise
+    fsync_dir(path.parent)
