@@ -86,10 +86,4 @@ def _open_zstd(stored: bytes, most: int, window_bytes: int) -> bytes:
     if frame.content_size not in {zstandard.CONTENTSIZE_UNKNOWN, most}:
         raise zstandard.ZstdError(f"declares {frame.content_size} bytes")
     reader = zstandard.ZstdDecompressor(max_window_size=window_bytes).stream_reader(io.BytesIO(stored))
-    parts = bytearray()
-    while len(parts) <= most:
-        part = reader.read(most + 1 - len(parts))
-        if not part:
-            break
-        parts += part
-    return bytes(parts)
+    return reader.read(most + 1)  # one call: it ends with the frame, a second would go on with the neighbour's
