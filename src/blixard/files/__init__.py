@@ -20,7 +20,7 @@ from blixard.files.paths import (
     rename,
     unlink,
 )
-from blixard.files.seam import Observation, observe, translated
+from blixard.files.seam import Observation, observe, storage_error, translated
 from blixard.files.space import allocated_bytes, free_bytes
 from blixard.files.streams import SinkStream, SourceStream, buffered_sink, buffered_source
 
@@ -52,6 +52,7 @@ __all__ = [
     "reflink_or_copy",
     "remove_tree",
     "rename",
+    "storage_error",
     "translated",
     "truncate",
     "unlink",

@@ -34,6 +34,7 @@ from blixard.store.schema import STATE_STEPS, Step, migrate
 
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
+_KINDS = {kind.value: kind for kind in ContentKind}
 _MANY = 1000
 
 
@@ -96,24 +97,18 @@ class SqliteStore:
 
     def snapshot(self) -> ClusterSnapshot:
         """See `StateStore.snapshot`."""
-        read = self._database.read
-        with self._database.reading():
+        with _no_collection(), self._database.reading():
             cluster_id, name, revision, self_node, provenance = self._cluster_row()
-            nodes = read("SELECT json FROM nodes")
-            vms = read("SELECT json FROM vms ORDER BY name")
-            contents = read("SELECT vm_id, kind, name, json FROM contents ORDER BY vm_id, kind, name")
-        keys = [ContentKey(vm_id, ContentKind(kind), content) for vm_id, kind, content, _ in contents]
-        values = self._decode([row[3:] for row in contents], Content)
-        return ClusterSnapshot(
-            id=cluster_id,
-            name=self._name or name,
-            revision=int(revision),
-            nodes=MappingProxyType({each.id: each for each in sorted(self._decode(nodes, Node), key=lambda n: n.id)}),
-            vms=MappingProxyType({vm.name: vm for vm in self._decode(vms, Vm)}),
-            contents=MappingProxyType(dict(zip(keys, values, strict=True))),
-            provenance=self._provenance(provenance),
-            self_node=int(self_node),
-        )
+            return ClusterSnapshot(
+                id=cluster_id,
+                name=self._name or name,
+                revision=int(revision),
+                nodes=MappingProxyType(self._nodes()),
+                vms=MappingProxyType(self._vms()),
+                contents=MappingProxyType(self._contents()),
+                provenance=self._provenance(provenance),
+                self_node=int(self_node),
+            )
 
     def counts(self) -> Counts:
         """How many of what there are, at one revision; much cheaper than a snapshot.
@@ -201,6 +196,18 @@ class SqliteStore:
     def close(self) -> None:
         """See `StateStore.close`."""
         self._database.close()
+
+    def _nodes(self) -> dict[int, Node]:
+        nodes = self._decode(self._database.read("SELECT json FROM nodes"), Node)
+        return {node.id: node for node in sorted(nodes, key=lambda node: node.id)}
+
+    def _vms(self) -> dict[str, Vm]:
+        return {vm.name: vm for vm in self._decode(self._database.read("SELECT json FROM vms ORDER BY name"), Vm)}
+
+    def _contents(self) -> dict[ContentKey, Content]:
+        rows = self._database.read("SELECT json, vm_id, kind, name FROM contents ORDER BY vm_id, kind, name")
+        keys = [ContentKey(vm_id, _KINDS[kind], name) for _, vm_id, kind, name in rows]
+        return dict(zip(keys, self._decode(rows, Content), strict=True))
 
     def _apply_nodes(self, change: StateChange) -> None:
         write_many = self._database.write_many
@@ -291,8 +298,7 @@ class SqliteStore:
         """Structs from rows whose first column is their JSON."""
         text = b"[" + b",".join(row[0] for row in rows) + b"]"
         try:
-            with _no_collection():
-                return msgspec.json.decode(text, type=list[kind])  # type: ignore[valid-type]
+            return msgspec.json.decode(text, type=list[kind])  # type: ignore[valid-type]
         except msgspec.DecodeError as error:
             raise StorageError(
                 f"`{self._database.path}` is damaged: a {kind.__name__} in it is not readable: {error}",
@@ -302,7 +308,7 @@ class SqliteStore:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """No garbage collection meanwhile: a decoder makes no cycles, and looking for them took 60% of a snapshot."""
+    """No garbage collection meanwhile: it took 60% of a snapshot, and decoding makes no cycles."""
     enabled = gc.isenabled()
     gc.disable()
     try:

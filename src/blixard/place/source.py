@@ -1,0 +1,70 @@
+"""An input: a file, device, FIFO or stdin, as one buffered stream that says whether it can seek."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from blixard import files
+from blixard.errors import StorageError, UsageError
+from blixard.place.standard import standard_input
+
+
+class Input:
+    """An open input; close it, or use it as a context manager.
+
+    Attributes:
+        stream: read here; I/O errors are StorageError.
+        seekable: `stream` can seek, and `size` is known; the index of a large export can then be used.
+        size: in bytes, None for a pipe.
+        name: for people.
+    """
+
+    def __init__(self, fd: int, name: str) -> None:
+        self.name = name
+        mode = os.fstat(fd).st_mode
+        self.seekable = stat.S_ISREG(mode) or stat.S_ISBLK(mode)
+        self.size: int | None = None
+        if self.seekable:
+            # a redirected stdin may stand anywhere; what counts is the whole file, as with a name
+            self.size = os.lseek(fd, 0, os.SEEK_END)
+            os.lseek(fd, 0, os.SEEK_SET)
+        self.stream: BinaryIO = files.buffered_source(files.SourceStream(fd, name, seekable=self.seekable))
+
+    def close(self) -> None:
+        """Close the stream; harmless twice."""
+        self.stream.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def open_input(source: str) -> Input:
+    """The input that `source` means: `-` for stdin, else a path (a symlink is followed: the operator named it).
+
+    Raises:
+        UsageError: stdin is a terminal, or the path is a directory.
+        StorageError: it is not there or cannot be read.
+    """
+    if source == "-":
+        return Input(standard_input(), "standard input")
+    path = Path(source)
+    if path.is_dir():
+        raise UsageError(f"`{source}` is a directory", hint="name the export file in it")
+    if not path.exists():
+        raise StorageError(f"cannot read `{source}`: no such file", hint=_where(path))
+    with files.translated("open", path):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
+    return Input(fd, source)
+
+
+def _where(path: Path) -> str | None:
+    if path.is_absolute():
+        return None
+    return f"looked for `{path.absolute()}`"

@@ -1,0 +1,123 @@
+"""Pick the place that an output's name means, and refuse the names that would surprise.
+
+A symlink at the target is refused: a rename would replace the link and leave the file it pointed to, writing through it
+would give up the atomic replacement, and in a shared directory somebody else chose where it points.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO, Protocol, Self
+
+from blixard import files
+from blixard.errors import RefusedError, StorageError, UsageError
+from blixard.files.atomic import Verify
+from blixard.place.path import FileOutput
+from blixard.place.standard import standard_output
+from blixard.place.stream import StreamOutput, open_device
+
+
+class Output(Protocol):
+    """A document being written. Leaving the `with` block without `commit` is `abort`."""
+
+    @property
+    def file(self) -> BinaryIO:
+        """Write here, forwards only."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+
+    @property
+    def atomic(self) -> bool:
+        """True: whole or not at all, private, and `commit` can verify. False: a stream, what was written is gone."""
+
+    def commit(self, verify: Verify | None = None) -> None:
+        """Everything is written: make it durable and give it its name.
+
+        Raises:
+            StorageError: an atomic output is as if never begun.
+            UsageError: `verify` was given for a stream.
+            BrokenPipeError: nobody reads stdout any more.
+        """
+
+    def abort(self) -> None:
+        """Give up; an atomic output leaves nothing. Harmless twice and after `commit`."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *failure: object) -> None: ...
+
+
+def open_output(target: str, *, journal: files.Journal | None) -> Output:
+    """The output that `target` means: `-` for stdout, a path of a regular file, or a FIFO or device that exists.
+
+    Args:
+        target: as the operator gave it.
+        journal: of the data directory, so that a killed command's temporary file can be removed by the next.
+
+    Raises:
+        UsageError: stdout is a terminal, or the path is a directory.
+        RefusedError: the path is a symlink.
+        StorageError: it cannot be opened, or its directory is missing or not writable.
+    """
+    if target == "-":
+        return standard_output()
+    path = Path(target)
+    mode = _mode_of(path)
+    if mode is None:
+        if not path.name or target.endswith("/"):
+            raise UsageError(f"`{target}` is a directory", hint="name a file in it")
+        _check_parent(path)
+        return FileOutput(path, journal=journal)
+    if stat.S_ISLNK(mode):
+        raise RefusedError(
+            f"`{path}` is a symbolic link, and an export does not write through one",
+            hint=f"name the file itself: `{_pointed_to(path)}`",
+        )
+    if stat.S_ISDIR(mode):
+        raise UsageError(f"`{path}` is a directory", hint=f"name a file in it: `{path}/backup.json.gz`")
+    if stat.S_ISSOCK(mode):
+        raise UsageError(f"`{path}` is a socket, which cannot be written to as a file")
+    if stat.S_ISREG(mode):
+        return FileOutput(path, journal=journal)
+    return StreamOutput(open_device(path), os.fspath(path), owned=True)
+
+
+def same_file(one: str, other: str) -> bool:
+    """True when both name one existing file, by whatever path: in and out must not be the same. `-` is never."""
+    if "-" in (one, other):
+        return False
+    try:
+        return Path(one).samefile(other)
+    except OSError:
+        return False
+
+
+def _mode_of(path: Path) -> int | None:
+    try:
+        return path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise StorageError(f"cannot look at `{path}`: {os.strerror(error.errno or 0).lower()}") from error
+
+
+def _check_parent(path: Path) -> None:
+    if path.parent.is_dir():
+        return
+    if path.parent.exists():
+        raise StorageError(f"cannot write `{path}`: `{path.parent}` is not a directory")
+    raise StorageError(
+        f"cannot write `{path}`: the directory `{path.parent}` does not exist",
+        hint=f"make it first: `mkdir -p {path.parent}`",
+    )
+
+
+def _pointed_to(path: Path) -> str:
+    try:
+        return os.fspath(path.resolve())
+    except (OSError, RuntimeError):  # RuntimeError: a loop of links, before Python 3.13
+        return os.fspath(path.readlink())
