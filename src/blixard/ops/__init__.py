@@ -1,1 +1,1 @@
-"""Being built."""
+"""The verbs: one a file, frozen options in, a frozen report out. They take ports and print nothing."""

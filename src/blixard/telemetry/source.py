@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import chain
+from heapq import merge
+
+import msgspec
 
 from blixard.limits import DEFAULT, Limits
 from blixard.model.structs import JsonObject
@@ -35,7 +37,7 @@ class NodeTelemetry:
 
     def resource_metrics(self, since: datetime, until: datetime) -> Iterator[JsonObject]:
         """Elements of `resourceMetrics`; now is sampled when it lies in the window."""
-        points = sorted(chain(self._store.samples(since, until), self._now(since, until)), key=_order)
+        points = merge(self._store.samples(since, until), sorted(self._now(since, until), key=_order), key=_order)
         return metric_elements(self._resource, points, limit_bytes=self._limit)
 
     def resource_logs(self, since: datetime, until: datetime) -> Iterator[JsonObject]:
@@ -51,9 +53,10 @@ class NodeTelemetry:
         return take_sample(now)
 
 
-def _order(point: Point) -> tuple[str, str, str, str, datetime]:
+def _order(point: Point) -> tuple[str, str, str, bytes, datetime]:
+    """The order of `TelemetryStore.samples`."""
     series = point.series
-    return series.name, series.unit, series.kind, repr(series.attributes), point.at
+    return series.name, series.unit, series.kind, msgspec.json.encode(series.attributes), point.at
 
 
 def about_this_host(cluster_id: str, cluster_name: str, node_id: int) -> Attributes:

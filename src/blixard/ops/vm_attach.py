@@ -1,0 +1,129 @@
+"""`vm attach-image`: content for a disk that has none, as after an import of a file without images.
+
+Content that is replaced on demand is kept as an undo entry, as an import would.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from msgspec import Struct, structs
+
+from blixard.errors import Conflict, NotFound, StorageError
+from blixard.home.registry import DiskOwner
+from blixard.model.structs import ClusterSnapshot, Content, ContentKey, ContentKind, Disk, DiskFormat, JsonObject, Vm
+from blixard.ops.claims import release_claims, still_live
+from blixard.ops.context import OpenCluster, find_vm
+from blixard.ops.intake import Taken, give_back, look_at_disk, take_disk
+from blixard.ops.vms import id_of
+from blixard.ports import Progress, StateChange, UndoEntry, UndoSide
+
+VERB = "vm attach-image"
+
+
+class AttachOptions(Struct, frozen=True, kw_only=True):
+    """What is attached to which disk. `format` None: looked up in its first bytes."""
+
+    vm: str
+    disk: str
+    path: Path
+    format: DiskFormat | None = None
+    in_place: bool = False
+    replace: bool = False
+
+
+class Attached(Struct, frozen=True, kw_only=True):
+    """A disk that has content now."""
+
+    vm: str
+    disk: Disk
+    replaced: bool
+    warnings: tuple[str, ...]
+
+
+def attach_image(opened: OpenCluster, wanted: AttachOptions, progress: Progress) -> Attached:
+    """Give a disk its content; its size and format become those of the image.
+
+    Raises:
+        NotFound: there is no such VM or disk.
+        Conflict: the disk has content and `replace` is not set, or another VM writes to the file.
+        StorageError: it cannot be read or copied; nothing is left behind.
+    """
+    options: JsonObject = {"vm": wanted.vm, "disk": wanted.disk, "path": str(wanted.path)}
+    with opened.recording(VERB, options), opened.directory.editing(VERB, opened.policy.lock_wait):
+        snapshot = opened.snapshot()
+        vm = find_vm(snapshot, wanted.vm, opened.directory)
+        disk = _disk(snapshot, vm, wanted)
+        owner = DiskOwner(opened.name, vm.name, id_of(vm), disk.name)
+        taken = _take(opened, wanted, owner, progress, read_only=disk.read_only)
+        try:
+            replaced = _attach(opened, wanted, options, taken.content)
+        except BaseException:
+            give_back(opened.directory, [taken.content])
+            if wanted.in_place:
+                with suppress(StorageError):
+                    opened.home.registry().release(owner)
+            raise
+    made = _filled(disk, taken.content, wanted.path)
+    return Attached(vm=vm.name, disk=made, replaced=replaced, warnings=taken.warnings)
+
+
+def _take(
+    opened: OpenCluster, wanted: AttachOptions, owner: DiskOwner, progress: Progress, *, read_only: bool
+) -> Taken:
+    limits = opened.policy.limits
+    if not wanted.in_place:
+        name = f"{wanted.vm}-{wanted.disk}"
+        return take_disk(wanted.path, wanted.format, opened.directory, name, limits=limits, progress=progress)
+    content = look_at_disk(wanted.path, wanted.format, limits=limits)
+    if not read_only:
+        opened.home.registry().claim(wanted.path, owner, still_live(opened.home))
+    return Taken(content)
+
+
+def _attach(opened: OpenCluster, wanted: AttachOptions, options: JsonObject, content: Content) -> bool:
+    old: dict[ContentKey, Content] = {}
+
+    def plan(snapshot: ClusterSnapshot) -> StateChange:
+        vm = find_vm(snapshot, wanted.vm, opened.directory)
+        disk = _disk(snapshot, vm, wanted)
+        key = ContentKey(id_of(vm), ContentKind.DISK, disk.name)
+        filled = _filled(disk, content, wanted.path)
+        new = structs.replace(vm, disks=tuple(filled if each is disk else each for each in vm.disks))
+        change = StateChange(put_vms=(new,), put_contents=((key, content),))
+        old.clear()
+        if key not in snapshot.contents:
+            return change
+        old[key] = snapshot.contents[key]
+        entry = UndoEntry(
+            made_at=opened.clock.now(),
+            verb=VERB,
+            title=f"content of disk `{disk.name}` of VM `{vm.name}` replaced",
+            before=UndoSide(vms=(vm,), contents=((key, old[key]),)),
+            after=UndoSide(vms=(new,), contents=((key, content),)),
+        )
+        return structs.replace(change, undo=entry)
+
+    snapshot = opened.edit(VERB, options, plan, locked=True)
+    if old and not wanted.in_place:
+        release_claims(opened.home, opened.name, snapshot.vms[wanted.vm], old)
+    return bool(old)
+
+
+def _disk(snapshot: ClusterSnapshot, vm: Vm, wanted: AttachOptions) -> Disk:
+    for disk in vm.disks:
+        if disk.name != wanted.disk:
+            continue
+        if ContentKey(id_of(vm), ContentKind.DISK, disk.name) in snapshot.contents and not wanted.replace:
+            raise Conflict(
+                f"disk `{disk.name}` of VM `{vm.name}` has content already",
+                hint="`--replace` replaces it; `blixard cluster undo` brings the old content back",
+            )
+        return disk
+    names = ", ".join(f"`{disk.name}`" for disk in vm.disks) or "none"
+    raise NotFound(f"no disk `{wanted.disk}` in VM `{vm.name}`", hint=f"its disks: {names}")
+
+
+def _filled(disk: Disk, content: Content, path: Path) -> Disk:
+    return structs.replace(disk, size_bytes=content.size_bytes, format=content.format, source=str(path.absolute()))

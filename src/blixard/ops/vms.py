@@ -1,0 +1,174 @@
+"""`vm set|delete|release|trust`: single VMs of a cluster, each change one transaction.
+
+A deletion is kept as an undo entry. A field that the operator sets is no longer untrusted: it is his own now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from msgspec import UNSET, Struct, UnsetType, structs
+
+from blixard.errors import InternalError, Locked, NotFound, StorageError
+from blixard.model.codec import decode_vm, to_object
+from blixard.model.structs import ClusterSnapshot, Content, ContentKey, DesiredState, JsonObject, Vm
+from blixard.ops.claims import release_claims
+from blixard.ops.context import OpenCluster, find_vm
+from blixard.ops.leftovers import sweep
+from blixard.ops.retention import expired
+from blixard.ops.specs import check_ip
+from blixard.ports import StateChange, UndoEntry, UndoSide
+
+
+class VmChanges(Struct, frozen=True, kw_only=True):
+    """Fields of a VM to be changed; UNSET leaves one as it is. In the maps a value of None removes its key."""
+
+    vcpus: int | UnsetType = UNSET
+    memory: int | UnsetType = UNSET
+    config_path: str | UnsetType = UNSET
+    tenant_id: str | UnsetType = UNSET
+    ip_address: str | UnsetType | None = UNSET
+    priority: int | UnsetType = UNSET
+    desired_state: DesiredState | UnsetType = UNSET
+    node_id: int | UnsetType = UNSET
+    metadata: dict[str, str | None] = {}
+    labels: dict[str, str | None] = {}
+
+
+class VmDeleted(Struct, frozen=True, kw_only=True):
+    """A VM that is gone, and what brings it back."""
+
+    vm: Vm
+    cluster: str
+    undo_id: int
+    kept_in_place: tuple[str, ...]
+    """Paths of disks that were never ours to delete."""
+    dropped_undo: tuple[int, ...]
+
+
+def set_vm(opened: OpenCluster, name: str, changes: VmChanges) -> Vm:
+    """Change fields of a VM; return it as it is now.
+
+    Raises:
+        NotFound: there is no such VM, or not the node it is to be placed on.
+        InvalidField: naming the field.
+    """
+    options: JsonObject = {"vm": name, "fields": sorted(_given(changes))}
+    made: list[Vm] = []
+
+    def plan(snapshot: ClusterSnapshot) -> StateChange:
+        made[:] = [_changed(find_vm(snapshot, name, opened.directory), changes, snapshot)]
+        return StateChange(put_vms=tuple(made))
+
+    opened.edit("vm set", options, plan)
+    return made[0]
+
+
+def release_vm(opened: OpenCluster, name: str) -> Vm:
+    """Take the hold off a VM, so that it may start; return it as it was.
+
+    Raises:
+        NotFound: there is no such VM.
+    """
+    return _edit_vm(opened, "vm release", name, lambda vm: structs.replace(vm, hold=None))
+
+
+def trust_vm(opened: OpenCluster, name: str) -> Vm:
+    """Accept what came from another cluster's file in a VM; return it as it was, with what was `untrusted`.
+
+    Raises:
+        NotFound: there is no such VM.
+    """
+    return _edit_vm(opened, "vm trust", name, lambda vm: structs.replace(vm, untrusted=()))
+
+
+def delete_vm(opened: OpenCluster, name: str) -> VmDeleted:
+    """Delete a VM. Its state and its disk files are kept as an undo entry; disks in place are not touched.
+
+    Raises:
+        NotFound: there is no such VM.
+        Locked: an import is at work.
+    """
+    verb, options = "vm delete", {"vm": name}
+    now = opened.clock.now()
+    gone: list[tuple[Vm, dict[ContentKey, Content], tuple[int, ...]]] = []
+
+    def plan(snapshot: ClusterSnapshot) -> StateChange:
+        vm = find_vm(snapshot, name, opened.directory)
+        contents = contents_of(snapshot, vm)
+        before = UndoSide(vms=(vm,), contents=tuple(contents.items()))
+        entry = UndoEntry(
+            made_at=now, verb=verb, title=f"VM `{name}` deleted", before=before, after=UndoSide(), held_bytes=0
+        )
+        dropped = expired((entry, *opened.store.undo_entries()), opened.policy.undo, now)
+        gone[:] = [(vm, contents, dropped)]
+        return StateChange(
+            delete_vms=(id_of(vm),),
+            delete_contents=tuple(contents),
+            undo=entry,
+            drop_undo=tuple(i for i in dropped if i),
+        )
+
+    opened.edit(verb, options, plan)
+    vm, contents, dropped = gone[0]
+    release_claims(opened.home, opened.name, vm, contents)
+    if dropped:
+        with suppress(Locked, StorageError):  # somebody reads disks: the next command that writes frees the space
+            sweep(opened.directory, opened.store, verb)
+    return VmDeleted(
+        vm=vm,
+        cluster=opened.name,
+        undo_id=max((each.id for each in opened.store.undo_entries()), default=0),
+        kept_in_place=tuple(each.path for each in contents.values() if each.path is not None),
+        dropped_undo=tuple(i for i in dropped if i),
+    )
+
+
+def _edit_vm(opened: OpenCluster, verb: str, name: str, change: Callable[[Vm], Vm]) -> Vm:
+    before: list[Vm] = []
+
+    def plan(snapshot: ClusterSnapshot) -> StateChange:
+        before[:] = [find_vm(snapshot, name, opened.directory)]
+        return StateChange(put_vms=(change(before[0]),))
+
+    opened.edit(verb, {"vm": name}, plan)
+    return before[0]
+
+
+def _given(changes: VmChanges) -> JsonObject:
+    """The fields that are to be changed, by name."""
+    given = {name: getattr(changes, name) for name in changes.__struct_fields__}
+    return {name: value for name, value in given.items() if value is not UNSET and value != {}}
+
+
+def _changed(vm: Vm, changes: VmChanges, snapshot: ClusterSnapshot) -> Vm:
+    given = _given(changes)
+    if isinstance(changes.node_id, int) and changes.node_id not in snapshot.nodes:
+        raise NotFound(f"no node {changes.node_id} in cluster `{snapshot.name}`", hint="`blixard node list` shows them")
+    if isinstance(changes.ip_address, str):
+        check_ip(changes.ip_address, f"vm.{vm.name}.ip_address")
+    for name in ("metadata", "labels"):
+        if name in given:
+            given[name] = _merged(getattr(vm, name) or {}, given[name])
+    trusted = {f"/{name}" for name in given}
+    untrusted = [pointer for pointer in vm.untrusted if pointer not in trusted]
+    # through the codec, which checks every field and names the one that is wrong
+    return decode_vm({**to_object(vm), **given, "untrusted": untrusted}, f"vm.{vm.name}")
+
+
+def _merged(there: dict[str, str], changes: dict[str, str | None]) -> dict[str, str]:
+    merged = {**there, **changes}
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+def contents_of(snapshot: ClusterSnapshot, vm: Vm) -> dict[ContentKey, Content]:
+    """What is on this node of a VM's disks and large files."""
+    return {key: content for key, content in snapshot.contents.items() if key.vm_id == vm.id}
+
+
+def id_of(vm: Vm) -> str:
+    """The id that every VM inside a cluster has."""
+    if vm.id is None:
+        raise InternalError(f"VM `{vm.name}` has no id")
+    return vm.id
