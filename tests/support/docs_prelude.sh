@@ -24,10 +24,10 @@ make_my_cluster() {
   qemu-img convert -q -O qcow2 "$at/db-1.img" "$at/db-1.qcow2"
   make_disk "$at/data.img" 8M data
   printf 'listen = 80\n' > "$at/web.conf"
-  blixard -q cluster init my-cluster
-  blixard -q vm create web-1 --vcpus 2 --memory 1024 --disk "$at/web-1.img,name=root" --file "config=$at/web.conf"
-  blixard -q vm create web-2 --vcpus 2 --memory 1024 --disk "$at/web-2.img,name=root" --file "config=$at/web.conf"
-  blixard -q vm create db-1 --vcpus 4 --memory 4096 --disk "$at/db-1.qcow2,name=root,format=qcow2" \
+  blixard cluster init -q my-cluster
+  blixard vm create -q web-1 --vcpus 2 --memory 1024 --disk "$at/web-1.img,name=root" --file "config=$at/web.conf"
+  blixard vm create -q web-2 --vcpus 2 --memory 1024 --disk "$at/web-2.img,name=root" --file "config=$at/web.conf"
+  blixard vm create -q db-1 --vcpus 4 --memory 4096 --disk "$at/db-1.qcow2,name=root,format=qcow2" \
     --disk "$at/data.img,name=data"
 }
 

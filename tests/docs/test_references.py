@@ -1,0 +1,23 @@
+"""What docs/reference says about commands, exit codes and settings is what the code says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from blixard.errors import ExitCode
+from support.docs_runner import ROOT
+
+
+def test_the_generated_pages_are_current() -> None:
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "scripts/cli-reference"), "--check"], capture_output=True, text=True, check=False
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_every_exit_code_is_in_the_table() -> None:
+    page = (ROOT / "docs/reference/exit-codes.md").read_text()
+
+    assert [int(code) for code in ExitCode if f"| {int(code)} | {code.meaning} |" not in page] == []
