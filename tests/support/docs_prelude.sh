@@ -9,7 +9,8 @@ make_disk() {
   tree=$(mktemp -d)
   printf '%s\n' "$3" > "$tree/hostname"
   head -c 300000 /bin/bash > "$tree/program"
-  mkfs.ext4 -q -F -d "$tree" "$1" "$2"
+  truncate -s "$2" "$1"
+  mkfs.ext4 -q -F -d "$tree" "$1"
   rm -r "$tree"
 }
 
