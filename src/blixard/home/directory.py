@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _CURRENT_LIMIT = 4096
 _BUILDING = ".new-"
 _TRASH = ".trash-"
+_FOUNDING = ".importing-"
+"""Not rubbish: an import that was killed goes on in there. `discard` ends it."""
 _HOME_LOCK_SECONDS = 10.0
 """Creating and deleting hold the lock for moments (a deletion moves aside first); nobody should see exit 21 for it."""
 
@@ -102,19 +104,62 @@ class Home:
         check_name(name, "cluster")
         with self._locked("cluster init"):
             self._check_free(name)
-            made = ClusterDir(self.clusters_dir / f"{_BUILDING}{secrets.token_hex(8)}", name)
-            try:
-                made.make(key=secrets.token_hex(16))
-                if build is not None:
-                    build(made)
-                files.fsync_dir(made.path)
-                files.rename(made.path, self.clusters_dir / name)
-            except BaseException:
-                with suppress(StorageError):
-                    files.remove_tree(made.path, beneath=self.clusters_dir)
-                raise
+            made = ClusterDir(self.clusters_dir / name, name)
+            self._build(made, build)
+        return made
+
+    def found(self, name: str, build: Callable[[ClusterDir], None]) -> ClusterDir:
+        """The hidden directory in which an import makes cluster `name`; what a killed one left is taken up.
+
+        Args:
+            name: that the cluster will have.
+            build: as for `create`; called only when nothing was left.
+
+        Raises:
+            Conflict: a cluster has that name.
+            StorageError: nothing was made.
+        """
+        check_name(name, "cluster")
+        hidden = ClusterDir(self.clusters_dir / f"{_FOUNDING}{name}", name)
+        with self._locked("cluster import"):
+            self._check_free(name)
+            if hidden.store_toml.exists() and hidden.state_db.exists():
+                return hidden
+            self._build(hidden, build)
+        return hidden
+
+    def publish(self, founded: ClusterDir) -> ClusterDir:
+        """Give a founded cluster its name; everything that was opened in it must be closed.
+
+        Raises:
+            Conflict: a cluster got that name meanwhile.
+            StorageError: it is still hidden, or (fsync only) it has its name.
+        """
+        with self._locked("cluster import"):
+            self._check_free(founded.name)
+            files.rename(founded.path, self.clusters_dir / founded.name)
             files.fsync_dir(self.clusters_dir)
-        return ClusterDir(self.clusters_dir / name, name)
+        return ClusterDir(self.clusters_dir / founded.name, founded.name)
+
+    def founded(self) -> tuple[ClusterDir, ...]:
+        """The hidden directories of imports that make a cluster, finished by nobody yet."""
+        with files.translated("list", self.clusters_dir):
+            try:
+                names = sorted(os.listdir(self.clusters_dir))
+            except FileNotFoundError:
+                return ()
+        hidden = (name for name in names if name.startswith(_FOUNDING))
+        return tuple(ClusterDir(self.clusters_dir / name, name.removeprefix(_FOUNDING)) for name in hidden)
+
+    def discard(self, founded: ClusterDir) -> None:
+        """Remove what an import had begun to make.
+
+        Raises:
+            StorageError: some of it may remain for the next sweep.
+        """
+        with self._locked("cluster import"):
+            trash = self._to_trash(founded.path)
+        files.remove_tree(trash, beneath=self.clusters_dir)
 
     def rename(self, old: str, new: str, wait_seconds: float = 0) -> ClusterDir:
         """Give a cluster another name; `current` goes with it.
@@ -179,6 +224,21 @@ class Home:
 
         return Registry(self.root / "registry.db", self.clusters_dir, self._keys)
 
+    def _build(self, target: ClusterDir, build: Callable[[ClusterDir], None] | None) -> None:
+        """Make a cluster's directory under a hidden name and rename it to `target`."""
+        made = ClusterDir(self.clusters_dir / f"{_BUILDING}{secrets.token_hex(8)}", target.name)
+        try:
+            made.make(key=secrets.token_hex(16))
+            if build is not None:
+                build(made)
+            files.fsync_dir(made.path)
+            files.rename(made.path, target.path)
+        except BaseException:
+            with suppress(StorageError):
+                files.remove_tree(made.path, beneath=self.clusters_dir)
+            raise
+        files.fsync_dir(self.clusters_dir)
+
     def _keys(self) -> dict[str, str]:
         """Names of the clusters by the key of their directories."""
         keys: dict[str, str] = {}
@@ -206,7 +266,7 @@ class Home:
         """A half-built cluster becomes trash, which may be removed without the lock."""
         if path.name.startswith(_TRASH):
             return path
-        trash = path.with_name(_TRASH + path.name.removeprefix(_BUILDING))
+        trash = path.with_name(f"{_TRASH}{secrets.token_hex(8)}")
         files.rename(path, trash)
         return trash
 
