@@ -145,7 +145,7 @@ class Home:
         """The hidden directories of imports that make a cluster, finished by nobody yet."""
         with files.translated("list", self.clusters_dir):
             try:
-                names = sorted(os.listdir(self.clusters_dir))
+                names = sorted(entry.name for entry in os.scandir(self.clusters_dir))
             except FileNotFoundError:
                 return ()
         hidden = (name for name in names if name.startswith(_FOUNDING))
