@@ -60,6 +60,9 @@ class StateChange(Struct, frozen=True, kw_only=True):
     delete_contents: tuple[ContentKey, ...] = ()
     rename_cluster: str | None = None
     provenance: Provenance | None = None
+    """None leaves it as it is."""
+    clear_provenance: bool = False
+    """The state was never imported: an undo took the first import back."""
     self_node: int | None = None
     raise_revision_to: int = 0
     """The new revision is the larger of this and the old one plus one."""

@@ -1,0 +1,233 @@
+"""From a plan to one atomic change of the state, with the undo that takes it back.
+
+The plan carries both sides of everything that it touches, so nothing is looked up here: what was shown is what is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from msgspec import structs
+
+from blixard.errors import Conflict, InternalError, NotFound
+from blixard.model.changes import StateChange, UndoEntry, UndoSide
+from blixard.model.codec import to_object
+from blixard.model.structs import (
+    ClusterSnapshot,
+    Content,
+    ContentKey,
+    ContentKind,
+    DiskFormat,
+    JsonObject,
+    Provenance,
+    Vm,
+)
+from blixard.plan.contents import contents_of, contents_of_names, keep_instead, with_facts
+from blixard.plan.fields import differences
+from blixard.plan.values import ContentAction, ContentChange, ImportPlan, Kind, VmChange
+
+_JQ_SAFE = (1 << 53) - 1
+"""A hostile file must not push our revision to the end of 64 bits."""
+
+
+def refuse_conflicts(plan: ImportPlan) -> None:
+    """A plan that can be applied.
+
+    Raises:
+        Conflict: naming every VM that stands in the way.
+    """
+    names = [change.name for change in plan.conflicts]
+    if not names:
+        return
+    listed = ", ".join(f"`{name}`" for name in names)
+    raise Conflict(
+        f"{len(names)} names of the file are other VMs here: {listed}",
+        hint="`--on-conflict update|keep|rename`, `--match name`, or `--rename vm:OLD=NEW`",
+    )
+
+
+def to_change(
+    plan: ImportPlan,
+    staged: Mapping[int, Content],
+    *,
+    import_id: str,
+    now: datetime,
+    title: str,
+    history: JsonObject | None = None,
+) -> StateChange:
+    """The plan as one change.
+
+    Args:
+        plan: without conflicts.
+        staged: the content of every image in `plan.images()`, as it lies in `disks/` now.
+        import_id: the `import` row that this completes.
+        now: time of the import.
+        title: one line for `undo list`.
+        history: the history entry, stored with the change.
+
+    Raises:
+        Conflict: the plan has conflicts.
+    """
+    refuse_conflicts(plan)
+    if plan.is_empty:
+        return StateChange(import_done=import_id, history=history)
+    provenance = _provenance(plan, now)
+    put = _staged(plan, staged)
+    dropped = [change for change in plan.contents if change.action is ContentAction.DROP]
+    after_nodes = tuple(change.after for change in plan.nodes if change.after is not None)
+    after_vms = tuple(change.after for change in plan.vms if change.after is not None)
+    before = UndoSide(
+        nodes=tuple(change.before for change in plan.nodes if change.before is not None),
+        vms=tuple(change.before for change in plan.vms if change.before is not None),
+        contents=_before(plan.contents),
+        provenance=plan.provenance_before,
+    )
+    after = UndoSide(nodes=after_nodes, vms=after_vms, contents=put, provenance=provenance)
+    return StateChange(
+        put_nodes=after_nodes,
+        delete_nodes=tuple(change.id for change in plan.nodes if change.kind is Kind.DELETE),
+        put_vms=after_vms,
+        delete_vms=tuple(change.id for change in plan.vms if change.kind is Kind.DELETE),
+        put_contents=put,
+        delete_contents=tuple(change.key for change in dropped),
+        provenance=provenance,
+        self_node=plan.self_node if plan.self_node != plan.self_node_before else None,
+        raise_revision_to=_revision(plan),
+        undo=UndoEntry(
+            made_at=now,
+            verb="import",
+            title=title,
+            import_id=import_id,
+            created_cluster=plan.target.new,
+            before=before,
+            after=after,
+        ),
+        import_done=import_id,
+        history=history,
+    )
+
+
+def without_images(plan: ImportPlan, failed: Mapping[int, str]) -> ImportPlan:
+    """The plan without these images: their disks keep the content that they have here, or are absent.
+
+    Args:
+        plan: made before the images were read.
+        failed: why, by index.
+    """
+    contents = tuple(_without_image(change, failed) for change in plan.contents)
+    facts: dict[str, dict[str, tuple[DiskFormat, int]]] = {}
+    for old, new in zip(plan.contents, contents, strict=True):
+        if old is not new and new.before is not None and new.key.kind is ContentKind.DISK:
+            facts.setdefault(new.key.vm_id, {})[new.key.name] = (new.before.format, new.before.size_bytes)
+    vms = tuple(_with_facts(change, facts[change.id]) if change.id in facts else change for change in plan.vms)
+    known = {image: why for image, why in failed.items() if image in plan.images()}
+    return structs.replace(plan, contents=contents, vms=vms, failed_images={**plan.failed_images, **known})
+
+
+def delete_vm_change(
+    current: ClusterSnapshot, name: str, *, now: datetime, history: JsonObject | None = None
+) -> StateChange:
+    """Delete a VM and its contents; the undo entry keeps both.
+
+    Raises:
+        NotFound: no VM has this name.
+    """
+    vm = current.vms.get(name)
+    if vm is None or vm.id is None:
+        raise NotFound(f"cluster `{current.name}` has no VM `{name}`")
+    contents = tuple(sorted(contents_of(vm, current.contents).items()))
+    undo = UndoEntry(
+        made_at=now,
+        verb="vm delete",
+        title=f"VM `{name}` deleted",
+        before=UndoSide(vms=(vm,), contents=contents, provenance=current.provenance),
+        after=UndoSide(provenance=current.provenance),
+    )
+    keys = tuple(key for key, _ in contents)
+    return StateChange(delete_vms=(vm.id,), delete_contents=keys, undo=undo, history=history)
+
+
+def put_vm_change(
+    current: ClusterSnapshot,
+    vm: Vm,
+    *,
+    now: datetime,
+    contents: Iterable[tuple[ContentKey, Content]] = (),
+    history: JsonObject | None = None,
+) -> StateChange:
+    """Create a VM, or edit the one with its id; an edit that replaces or drops content leaves an undo entry.
+
+    Raises:
+        Conflict: another VM has this name.
+    """
+    holder = current.vms.get(vm.name)
+    if holder is not None and holder.id != vm.id:
+        raise Conflict(f"cluster `{current.name}` has another VM `{vm.name}`", hint="choose another name")
+    ours = current.vm_by_id().get(vm.id or "")
+    new = tuple(sorted(contents))
+    before = contents_of(ours, current.contents) if ours is not None else {}
+    going = tuple(sorted(before.keys() - contents_of_names(vm)))
+    replaced = tuple((key, before[key]) for key in sorted({*going, *(key for key, _ in new)} & before.keys()))
+    undo = None
+    if ours is not None and replaced:
+        undo = UndoEntry(
+            made_at=now,
+            verb="vm edit",
+            title=f"disks of VM `{vm.name}` replaced",
+            before=UndoSide(vms=(ours,), contents=replaced, provenance=current.provenance),
+            after=UndoSide(vms=(vm,), contents=new, provenance=current.provenance),
+        )
+    return StateChange(put_vms=(vm,), put_contents=new, delete_contents=going, undo=undo, history=history)
+
+
+def _staged(plan: ImportPlan, staged: Mapping[int, Content]) -> tuple[tuple[ContentKey, Content], ...]:
+    images = plan.images()
+    missing = sorted(images.keys() - staged.keys())
+    if missing:
+        raise InternalError(f"image {missing[0]} is in the plan and was not staged")
+    return tuple(sorted((key, staged[image]) for image, key in images.items()))
+
+
+def _before(contents: Iterable[ContentChange]) -> tuple[tuple[ContentKey, Content], ...]:
+    replaced = (ContentAction.STAGE, ContentAction.DROP)
+    return tuple(
+        sorted((each.key, each.before) for each in contents if each.action in replaced and each.before is not None)
+    )
+
+
+def _provenance(plan: ImportPlan, now: datetime) -> Provenance:
+    source = plan.source
+    return Provenance(
+        cluster_id=source.cluster_id,
+        cluster_name=source.cluster_name,
+        exported_at=source.exported_at,
+        document=source.document,
+        imported_at=now,
+        mode=plan.mode.value,
+        edited=source.edited,
+    )
+
+
+def _revision(plan: ImportPlan) -> int:
+    """Above what our own file has seen, so that nobody who knew it sees time go backwards."""
+    seen = plan.source.revision
+    return seen + 1 if plan.same_cluster and seen is not None and seen < _JQ_SAFE else 0
+
+
+def _without_image(change: ContentChange, failed: Mapping[int, str]) -> ContentChange:
+    if change.image is None or change.image not in failed:
+        return change
+    return keep_instead(change, failed[change.image])
+
+
+def _with_facts(change: VmChange, facts: Mapping[str, tuple[DiskFormat, int]]) -> VmChange:
+    if change.after is None or change.before is None:
+        return change
+    after = with_facts(change.after, facts)
+    if after == change.before:
+        return VmChange(kind=Kind.KEEP, name=change.name, id=change.id, notes=change.notes)
+    fields = differences(to_object(change.before), to_object(after))
+    shown = {each.pointer: each for each in change.fields}
+    # what was hidden stays hidden
+    return structs.replace(change, after=after, fields=tuple(shown.get(each.pointer, each) for each in fields))

@@ -1,0 +1,218 @@
+"""What happens to the content of disks and large files.
+
+A file without images brings no content: what is here stays. Facts of content that stays (format, size) stay with it,
+whatever the file says: a record that disagrees with its disk would not boot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
+
+from msgspec import UNSET, Struct, UnsetType, structs
+
+from blixard.errors import MalformedExport
+from blixard.model.structs import Content, ContentKey, ContentKind, Disk, DiskFormat, File, Vm
+from blixard.plan.document import PreparedVm
+from blixard.plan.values import ContentAction, ContentChange
+
+Part = TypeVar("Part", Disk, File)
+
+
+class ContentRules(Struct, frozen=True, kw_only=True):
+    """What the decision depends on, once for all VMs."""
+
+    contents: Mapping[ContentKey, Content]
+    keep_existing: bool
+    """A merge without `--replace-disks`."""
+    digests: Mapping[int, str]
+    """Digests of images where they are known beforehand: what is here already is not staged again."""
+    self_node: int
+
+
+def parts_of(vm: Vm) -> tuple[Disk | File, ...]:
+    """Disks, then files."""
+    return (*vm.disks, *vm.files)
+
+
+def check_images(vms: Iterable[Vm]) -> None:
+    """No two disks or files name the same image.
+
+    Raises:
+        MalformedExport: naming both.
+    """
+    owners: dict[int, str] = {}
+    for vm in vms:
+        for part in parts_of(vm):
+            if isinstance(part.image, UnsetType):
+                continue
+            owner = f"{vm.name}/{part.name}"
+            if part.image in owners:
+                raise MalformedExport(f"image {part.image} is named by both `{owners[part.image]}` and `{owner}`")
+            owners[part.image] = owner
+
+
+def without_image_links(vm: Vm) -> Vm:
+    """The VM as it is in a cluster: `image` means something in a document only."""
+    disks, files = _unlinked(vm.disks), _unlinked(vm.files)
+    if disks is vm.disks and files is vm.files:
+        return vm
+    return structs.replace(vm, disks=disks, files=files)
+
+
+def plan_contents(
+    made: Vm, ours: Vm | None, incoming: PreparedVm, rules: ContentRules
+) -> tuple[Vm, list[ContentChange]]:
+    """The contents of a VM that is created or updated, and the VM with the facts of what stays."""
+    images = _images(ContentKind.DISK, incoming.vm.disks) | _images(ContentKind.FILE, incoming.vm.files)
+    parts: list[Disk | File] = [*made.disks, *(file for file in made.files if not file.inline)]
+    changes = [_decide(made, part, images.get((_kind(part), part.name)), ours, rules) for part in parts]
+    made = _with_kept_facts(made, ours, changes)
+    if ours is not None:
+        going = contents_of(ours, rules.contents).keys() - contents_of_names(made)
+        changes += [_drop(made.name, key, rules.contents[key]) for key in sorted(going)]
+    return made, changes
+
+
+def dropped_contents(vm: Vm, contents: Mapping[ContentKey, Content]) -> list[ContentChange]:
+    """The contents of a VM that is deleted."""
+    return [_drop(vm.name, key, content) for key, content in sorted(contents_of(vm, contents).items())]
+
+
+def contents_of(vm: Vm, contents: Mapping[ContentKey, Content]) -> dict[ContentKey, Content]:
+    """The contents that a VM has on this node."""
+    return {key: contents[key] for key in contents_of_names(vm) if key in contents}
+
+
+def contents_of_names(vm: Vm) -> set[ContentKey]:
+    """The keys under which a VM's contents are, or would be, kept."""
+    owner = vm.id or ""
+    keys = {ContentKey(owner, ContentKind.DISK, disk.name) for disk in vm.disks}
+    return keys | {ContentKey(owner, ContentKind.FILE, file.name) for file in vm.files if not file.inline}
+
+
+def absent_contents(vm: Vm, rules: ContentRules) -> list[ContentChange]:
+    """What a VM that stays as it is lacks: an operator is told each time."""
+    if vm.node_id not in (None, rules.self_node):
+        return []
+    missing: list[ContentChange] = []
+    for part in parts_of(vm):
+        key = ContentKey(vm.id or "", _kind(part), part.name)
+        if key not in rules.contents and not (isinstance(part, File) and part.inline):
+            missing.append(_change(vm, key, part, ContentAction.ABSENT))
+    return missing
+
+
+def keep_instead(change: ContentChange, why: str) -> ContentChange:
+    """The change of a disk whose image turned out unusable: it keeps its content, or is absent."""
+    action = ContentAction.ABSENT if change.before is None else ContentAction.KEEP
+    return structs.replace(change, action=action, image=None, note=why)
+
+
+def _kind(part: Disk | File) -> ContentKind:
+    return ContentKind.DISK if isinstance(part, Disk) else ContentKind.FILE
+
+
+def _images(kind: ContentKind, parts: Iterable[Disk | File]) -> dict[tuple[ContentKind, str], int]:
+    return {(kind, part.name): part.image for part in parts if not isinstance(part.image, UnsetType)}
+
+
+def _decide(vm: Vm, part: Disk | File, image: int | None, ours: Vm | None, rules: ContentRules) -> ContentChange:
+    key = ContentKey(vm.id or "", _kind(part), part.name)
+    existing = rules.contents.get(key) if ours is not None else None
+    if image is None:
+        if existing is not None:
+            return _change(vm, key, part, ContentAction.KEEP, before=existing)
+        if _is_elsewhere(vm, ours, key, rules):
+            return _change(vm, key, part, ContentAction.KEEP, note=f"on node {vm.node_id}")
+        return _change(vm, key, part, ContentAction.ABSENT)
+    if existing is not None and rules.keep_existing:
+        note = "has content here: `--replace-disks` takes the file's"
+        return _change(vm, key, part, ContentAction.KEEP, before=existing, note=note)
+    if existing is not None and existing.digest is not None and existing.digest == rules.digests.get(image):
+        return _change(vm, key, part, ContentAction.KEEP, before=existing, note="the same content is here")
+    return _change(vm, key, part, ContentAction.STAGE, before=existing, image=image)
+
+
+def _is_elsewhere(vm: Vm, ours: Vm | None, key: ContentKey, rules: ContentRules) -> bool:
+    """A snapshot holds the contents of one node only; a disk on another one is not missing."""
+    if ours is None or ours.node_id != vm.node_id or ours.node_id in (None, rules.self_node):
+        return False
+    return key in contents_of_names(ours)
+
+
+def _change(
+    vm: Vm,
+    key: ContentKey,
+    part: Disk | File,
+    action: ContentAction,
+    *,
+    before: Content | None = None,
+    image: int | None = None,
+    note: str = "",
+) -> ContentChange:
+    size = part.size_bytes
+    return ContentChange(
+        key=key,
+        vm=vm.name,
+        action=action,
+        image=image,
+        format=part.format if isinstance(part, Disk) else DiskFormat.RAW,
+        size_bytes=None if isinstance(size, UnsetType) else size,
+        before=before,
+        note=note,
+    )
+
+
+def _drop(vm: str, key: ContentKey, content: Content) -> ContentChange:
+    return ContentChange(
+        key=key,
+        vm=vm,
+        action=ContentAction.DROP,
+        format=content.format,
+        size_bytes=content.size_bytes,
+        before=content,
+    )
+
+
+def _with_kept_facts(made: Vm, ours: Vm | None, changes: list[ContentChange]) -> Vm:
+    """The VM whose kept disks have the format and size that they have here."""
+    if ours is None:
+        return made
+    here = {disk.name: (disk.format, disk.size_bytes) for disk in ours.disks}
+    facts: dict[str, tuple[DiskFormat, int]] = {}
+    for position, change in enumerate(changes):
+        if change.action is not ContentAction.KEEP or change.key.kind is not ContentKind.DISK:
+            continue
+        known = here.get(change.key.name)
+        if change.before is not None:
+            known = (change.before.format, change.before.size_bytes)
+        if known is not None:
+            facts[change.key.name] = known
+            changes[position] = structs.replace(change, format=known[0], size_bytes=known[1])
+    return with_facts(made, facts)
+
+
+def with_facts(vm: Vm, facts: Mapping[str, tuple[DiskFormat, int]]) -> Vm:
+    """The VM with format and size of the named disks as given."""
+    if all((disk.format, disk.size_bytes) == facts.get(disk.name, (disk.format, disk.size_bytes)) for disk in vm.disks):
+        return vm
+    disks = tuple(
+        structs.replace(disk, format=facts[disk.name][0], size_bytes=facts[disk.name][1])
+        if disk.name in facts
+        else disk
+        for disk in vm.disks
+    )
+    return structs.replace(vm, disks=disks)
+
+
+def _unlinked(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    if all(isinstance(part.image, UnsetType) for part in parts):
+        return parts
+    return tuple(structs.replace(part, image=UNSET) for part in parts)
+
+
+def changed_contents(changes: Iterable[ContentChange]) -> Iterator[ContentChange]:
+    """Those that put or take away content."""
+    moving = (ContentAction.STAGE, ContentAction.DROP, ContentAction.RESTORE)
+    return (change for change in changes if change.action in moving)

@@ -1,0 +1,75 @@
+"""The fields in which two JSON objects differ, as JSON pointers.
+
+Disks, files and networks are compared by name, not by place, so that a disk put in front does not read as if every
+disk after it had changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from msgspec import UNSET
+
+from blixard.model.structs import JsonObject
+from blixard.plan.pointer import Tokens, is_inside, join, parse
+from blixard.plan.values import FieldChange
+
+HIDDEN = "(secret)"
+
+
+def differences(before: JsonObject, after: JsonObject, *, secret: Collection[str] = ()) -> tuple[FieldChange, ...]:
+    """What differs, in the order of `after`'s keys, then what only `before` has.
+
+    `secret` are pointers whose values are shown as `(secret)`; that they differ is still told.
+    """
+    changes = tuple(_objects(before, after, ()))
+    if not secret:
+        return changes
+    hidden = [parse(pointer) for pointer in secret]
+    return tuple(_hide(change, hidden) for change in changes)
+
+
+def _objects(before: JsonObject, after: JsonObject, at: tuple[str | int, ...]) -> Iterator[FieldChange]:
+    for key, value in after.items():
+        yield from _values(before.get(key, UNSET), value, (*at, key))
+    for key, value in before.items():
+        if key not in after:
+            yield FieldChange(join((*at, key)), value, UNSET)
+
+
+def _values(before: Any, after: Any, at: tuple[str | int, ...]) -> Iterator[FieldChange]:
+    if type(before) is type(after) and before == after:
+        return
+    if isinstance(before, dict) and isinstance(after, dict):
+        yield from _objects(before, after, at)
+    elif _is_named(before) and _is_named(after):
+        yield from _named(before, after, at)
+    else:
+        yield FieldChange(join(at), before, after)
+
+
+def _named(before: list[JsonObject], after: list[JsonObject], at: tuple[str | int, ...]) -> Iterator[FieldChange]:
+    old = {item["name"]: item for item in before}
+    new = {item["name"] for item in after}
+    for position, item in enumerate(after):
+        yield from _values(old.get(item["name"], UNSET), item, (*at, position))
+    for position, item in enumerate(before):
+        if item["name"] not in new:
+            yield FieldChange(join((*at, position)), item, UNSET)
+    if [item["name"] for item in before if item["name"] in new] != [
+        item["name"] for item in after if item["name"] in old
+    ]:
+        yield FieldChange(join(at), [item["name"] for item in before], [item["name"] for item in after])
+
+
+def _is_named(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) and "name" in item for item in value)
+
+
+def _hide(change: FieldChange, hidden: list[Tokens]) -> FieldChange:
+    place = parse(change.pointer)
+    if not any(is_inside(place, secret) or is_inside(secret, place) for secret in hidden):
+        return change
+    before, after = (UNSET if side is UNSET else HIDDEN for side in (change.before, change.after))
+    return FieldChange(change.pointer, before, after)

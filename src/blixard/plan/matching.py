@@ -1,0 +1,256 @@
+"""Which VM here is which VM of the document, and what each will be called.
+
+By id, then by origin, and by name only for a VM without an id (or `--match name`): a name that was used again must
+never let a file overwrite a stranger. Names are settled afterwards, when it is known who stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from msgspec import Struct, structs
+
+from blixard.limits import DEFAULT
+from blixard.model.structs import ClusterSnapshot, Vm
+from blixard.plan.document import Prepared, PreparedVm
+from blixard.plan.identity import derived_id, unused_id
+from blixard.plan.options import ImportOptions, MatchBy, Mode, OnConflict
+from blixard.plan.scope import SelectorKind
+
+
+class FoundBy(StrEnum):
+    """How a VM here was recognised."""
+
+    ID = "id"
+    ORIGIN = "origin"
+    NAME = "name"
+
+
+class Pair(Struct, frozen=True, kw_only=True):
+    """A VM of the document, the VM here that it is (or None), and the id and name it will have."""
+
+    incoming: PreparedVm
+    ours: Vm | None
+    id: str
+    name: str
+    found_by: FoundBy | None = None
+
+
+class Clash(Struct, frozen=True, kw_only=True):
+    """A VM of the document that cannot be made, because another VM has its name."""
+
+    incoming: PreparedVm
+    holder: Vm
+    kept: bool
+    """The operator said to keep ours; else it is a conflict."""
+
+
+class Matching(Struct, frozen=True, kw_only=True):
+    """Every VM of both sides, once."""
+
+    pairs: tuple[Pair, ...]
+    clashes: tuple[Clash, ...]
+    deleted: tuple[Vm, ...]
+    stays: tuple[tuple[Vm, str], ...]
+    """VMs here that the import does not touch, and why."""
+
+
+class Origins(Struct, frozen=True, kw_only=True):
+    """Whose file it is, for whoever has to recognise its VMs."""
+
+    target: str
+    file: str | None
+    """Cluster id in the file."""
+
+    @property
+    def same(self) -> bool:
+        """The file was made by this cluster."""
+        return self.file == self.target
+
+
+def match_vms(current: ClusterSnapshot, prepared: Prepared, options: ImportOptions, origins: Origins) -> Matching:
+    """Match both sides and settle the names. Does not depend on the order of VMs on either side."""
+    finder = _Finder(current, options, origins)
+    incoming = [prepared.vms[name] for name in sorted(prepared.vms)]
+    pairs = finder.pairs(incoming)
+    used = {pair.ours.id for pair in pairs if pair.ours is not None}
+    # the file speaks of these, but the scope says to leave them alone
+    spoken_of = {pair.ours.id for pair in finder.pairs([_bare(vm) for vm in prepared.outside]) if pair.ours is not None}
+    deleted: list[Vm] = []
+    stays: list[tuple[Vm, str]] = []
+    for vm in current.vms.values():
+        if vm.id in used:
+            continue
+        if vm.id in spoken_of or not _in_scope(vm, prepared, options, origins):
+            stays.append((vm, "outside the scope"))
+        elif options.mode is Mode.MERGE:
+            stays.append((vm, "not in the file"))
+        else:
+            deleted.append(vm)
+    return _settle_names(pairs, stays, deleted, options)
+
+
+class _Finder:
+    """Indexes over the VMs here, made only when they are needed."""
+
+    def __init__(self, current: ClusterSnapshot, options: ImportOptions, origins: Origins) -> None:
+        self._current = current
+        self._by_id = current.vm_by_id()
+        self._options = options
+        self._origins = origins
+
+    def pairs(self, incoming: Iterable[PreparedVm]) -> list[Pair]:
+        found: dict[str, tuple[Vm, FoundBy]] = {}
+        used: set[str | None] = set()
+        rest: list[PreparedVm] = []
+        listed = list(incoming)
+        ids = {each.source: self._id(each) for each in listed}
+        for each in listed:
+            ours = self._by_id.get(ids[each.source] or "")
+            if ours is None or ours.id in used:
+                rest.append(each)
+            else:
+                found[each.source] = (ours, FoundBy.ID)
+                used.add(ours.id)
+        for look in (self._by_origin, self._by_name):
+            rest = look(rest, found, used)
+        taken = set(self._by_id) | {made for made in ids.values() if made is not None}
+        return [self._pair(each, found.get(each.source), ids[each.source], taken) for each in listed]
+
+    def _id(self, each: PreparedVm) -> str | None:
+        source = each.vm.id
+        if source is None or not self._options.new_identity:
+            return source
+        return derived_id(self._origins.target, source)
+
+    def _pair(self, each: PreparedVm, found: tuple[Vm, FoundBy] | None, made: str | None, taken: set[str]) -> Pair:
+        if found is not None and found[0].id is not None:
+            return Pair(incoming=each, ours=found[0], id=found[0].id, name=each.vm.name, found_by=found[1])
+        if made is None:
+            made = unused_id(self._origins.target, each.source, taken)
+            taken.add(made)
+        return Pair(incoming=each, ours=None, id=made, name=each.vm.name)
+
+    def _by_origin(
+        self, rest: list[PreparedVm], found: dict[str, tuple[Vm, FoundBy]], used: set[str | None]
+    ) -> list[PreparedVm]:
+        # in the same cluster a copy with a new identity is not its original, though it comes from it
+        if not rest or self._origins.file is None or (self._origins.same and not self._options.new_identity):
+            return rest
+        copies: dict[str, list[Vm]] = {}
+        for vm in self._current.vms.values():
+            if vm.origin is not None and vm.origin.cluster_id == self._origins.file:
+                copies.setdefault(vm.origin.vm_id, []).append(vm)
+        left: list[PreparedVm] = []
+        for each in rest:
+            candidates = [vm for vm in copies.get(each.vm.id or "", ()) if vm.id not in used]
+            if not candidates:
+                left.append(each)
+                continue
+            ours = min(candidates, key=lambda vm: (vm.name != each.vm.name, vm.name))
+            found[each.source] = (ours, FoundBy.ORIGIN)
+            used.add(ours.id)
+        return left
+
+    def _by_name(
+        self, rest: list[PreparedVm], found: dict[str, tuple[Vm, FoundBy]], used: set[str | None]
+    ) -> list[PreparedVm]:
+        left: list[PreparedVm] = []
+        for each in rest:
+            ours = self._current.vms.get(each.vm.name)
+            by_name = each.vm.id is None or self._options.match is MatchBy.NAME
+            if ours is None or not by_name or ours.id in used:
+                left.append(each)
+                continue
+            found[each.source] = (ours, FoundBy.NAME)
+            used.add(ours.id)
+        return left
+
+
+def _bare(vm: Vm) -> PreparedVm:
+    return PreparedVm(source=vm.name, vm=vm, given={})
+
+
+def _in_scope(vm: Vm, prepared: Prepared, options: ImportOptions, origins: Origins) -> bool:
+    """True when a replace may delete this VM, which the file does not have. In doubt it may not."""
+    source = options.rules.source_name(vm.name)
+    for scope in (prepared.file_scope, options.rules.scope):
+        if scope.whole:
+            continue
+        # a node id of another cluster means no node here; a name that no source leads to is in no scope by name
+        if scope.uses(SelectorKind.NODE) and not origins.same:
+            return False
+        if scope.uses(SelectorKind.VM) and source is None:
+            return False
+        if not scope.selects_vm(vm.name if source is None else source, vm):
+            return False
+    return True
+
+
+def _settle_names(
+    pairs: list[Pair], stays: list[tuple[Vm, str]], deleted: list[Vm], options: ImportOptions
+) -> Matching:
+    holders = {vm.name: vm for vm, _ in stays}
+    settled = _keep_names_here(pairs, holders)
+    names = {pair.name for pair in settled} | holders.keys()
+    made: list[Pair] = []
+    clashes: list[Clash] = []
+    updated: set[str | None] = set()
+    for pair in settled:
+        holder = holders.get(pair.name)
+        if holder is None or pair.ours is not None:
+            made.append(pair)
+        elif options.on_conflict is OnConflict.RENAME:
+            free = _free_name(pair.name, names)
+            names.add(free)
+            made.append(structs.replace(pair, name=free))
+        elif _may_update(holder, stays, options) and holder.id is not None:
+            updated.add(holder.id)
+            made.append(structs.replace(pair, ours=holder, id=holder.id, found_by=FoundBy.NAME))
+        else:
+            clashes.append(Clash(incoming=pair.incoming, holder=holder, kept=options.on_conflict is OnConflict.KEEP))
+    clashing = {clash.holder.id for clash in clashes} | updated
+    return Matching(
+        pairs=tuple(made),
+        clashes=tuple(clashes),
+        deleted=tuple(deleted),
+        stays=tuple((vm, why) for vm, why in stays if vm.id not in clashing),
+    )
+
+
+def _may_update(holder: Vm, stays: list[tuple[Vm, str]], options: ImportOptions) -> bool:
+    """`--on-conflict update` reaches a VM that a merge passed by, never one outside the scope or matched already."""
+    if options.on_conflict is not OnConflict.UPDATE:
+        return False
+    return any(vm.id == holder.id and why == "not in the file" for vm, why in stays)
+
+
+def _keep_names_here(pairs: list[Pair], holders: dict[str, Vm]) -> list[Pair]:
+    """A VM found here whose name in the file is another's here keeps the name that it has.
+
+    Its name may be what a third one was to get, so this goes on until nobody is in the way. `holders` grows.
+    """
+    wanted = {pair.name: position for position, pair in enumerate(pairs)}
+    settled = list(pairs)
+    waiting = [position for name, position in wanted.items() if name in holders]
+    while waiting:
+        position = waiting.pop()
+        ours = settled[position].ours
+        if ours is None or settled[position].name == ours.name:
+            continue
+        settled[position] = structs.replace(settled[position], name=ours.name)
+        holders[ours.name] = ours
+        if wanted.get(ours.name, position) != position:
+            waiting.append(wanted[ours.name])
+    return settled
+
+
+def _free_name(name: str, names: set[str]) -> str:
+    turn = 2
+    while True:
+        ending = f"-{turn}"
+        free = name[: DEFAULT.name_chars - len(ending)] + ending
+        if free not in names:
+            return free
+        turn += 1
