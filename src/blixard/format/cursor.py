@@ -1,0 +1,350 @@
+"""A place in a stream of JSON text: finds where keys and values end, holds about one value, judges no content.
+
+Push parsers decode everything they pass (17 us a VM in events, before anything is built from them) and buffer what has
+no end (yajl: a 300 MB string). This one looks for quotes and brackets only, so that a record costs what memchr costs,
+and the text of a value goes whole to `strict_json`, the judge of its syntax. Bounds hold while looking, not after.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from blixard.errors import LimitExceeded, MalformedExport
+from blixard.format import strict_json
+from blixard.format.envelope import CHUNK, TextSource
+from blixard.limits import KIB, Limits
+
+SPACE = rb"[ \t\n\r]*+"
+_SPACE = re.compile(SPACE)
+_KEY = re.compile(rb'"([^"\\\x00-\x1f\x7f-\xff]*+)"' + SPACE + rb":")
+_LITERAL = re.compile(rb"[-+.0-9A-Za-z]*+")
+_STEP = re.compile(rb'[^"{}\[\]]*+(["{}\[\]])')
+_QUOTE, _BACKSLASH, _COMMA = b'"\\,'
+_OPENING, _CLOSING = b"{[", b"}]"
+_CLOSES = {b"{"[0]: b"}", b"["[0]: b"]"}
+_GUESSED_BYTES = 256 * KIB
+
+
+def _nested(levels: int) -> bytes:
+    string, other = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', rb'[^"{}\[\]]*+'
+    inside = other + rb"(?:" + string + other + rb")*+"
+    for _ in range(levels):
+        inside = other + rb"(?:(?:" + string + rb"|[{\[]" + inside + rb"[}\]])" + other + rb")*+"
+    return inside
+
+
+# possessive throughout: linear time whatever the text; deeper values and those not yet held go step by step
+_SHALLOW = re.compile(rb"[{\[]" + _nested(6) + rb"[}\]]", re.DOTALL)
+
+
+class Cursor:
+    """Reads JSON text from a source, token by token where the reader cares, value by value where it does not.
+
+    Attributes:
+        buffer: the text at hand; `pos` is the place in it.
+        depth: containers that `members` and `items` have entered.
+    """
+
+    def __init__(self, source: TextSource, limits: Limits) -> None:
+        self.buffer = b""
+        self.pos = 0
+        self.depth = 0
+        self.limits = limits
+        self._source = source
+        self._base = 0
+        self._ended = False
+        self._values = 0
+        self._indent = b""
+        self._guessed_bytes = min(_GUESSED_BYTES, limits.string_bytes, limits.element_bytes)
+        self._ceiling, self._ceiling_name = limits.state_bytes, "state_bytes"
+
+    @property
+    def at(self) -> int:
+        """Offset in the text, in bytes."""
+        return self._base + self.pos
+
+    def allow(self, size: int, limit: str) -> None:
+        """From here on, at most `size` bytes may follow before the next call; `limit` names the bound."""
+        self._ceiling, self._ceiling_name = self.at + size, limit
+
+    def more(self) -> bool:
+        """Fetch text behind what is held, drop what was passed; False at the end.
+
+        Raises:
+            LimitExceeded: the ceiling was reached.
+        """
+        if self._base + len(self.buffer) >= self._ceiling:
+            raise self.over(self._ceiling_name)
+        pieces = [self.buffer[self.pos :]]
+        self._base += self.pos
+        self.pos = 0
+        # twice as much each time: looking again from the start of a value stays linear
+        wanted = max(CHUNK, len(pieces[0]))
+        got = 0
+        while got < wanted and not self._ended:
+            piece = self._source.read(wanted - got)
+            self._ended = not piece
+            pieces.append(piece)
+            got += len(piece)
+        self.buffer = b"".join(pieces)
+        return got > 0
+
+    def fetch(self) -> None:
+        """`more`, where the document may not end yet."""
+        if not self.more():
+            raise MalformedExport(
+                f"the file ends early, at byte `{self._base + len(self.buffer)}`",
+                hint="it was cut short: copy it again, or export again",
+            )
+
+    def hold(self, size: int) -> None:
+        """Have `size` bytes in the buffer, if there are so many left."""
+        while len(self.buffer) - self.pos < size and self.more():
+            pass
+
+    def over(self, limit: str) -> LimitExceeded:
+        """The error for a bound of `Limits` that was passed here."""
+        return LimitExceeded(
+            f"at byte `{self.at}`: over the limit `{limit}` ({getattr(self.limits, limit)})",
+            hint="raise the limit if you trust the file",
+        )
+
+    def malformed(self, problem: str) -> MalformedExport:
+        """The error for text that breaks a rule here."""
+        return MalformedExport(f"at byte `{self.at}`: {problem}")
+
+    def peek(self) -> int:
+        """The next byte that is not white space, without passing it."""
+        while True:
+            match = _SPACE.match(self.buffer, self.pos)
+            assert match is not None  # noqa: S101 - the expression matches the empty text
+            self.pos = match.end()
+            if self.pos < len(self.buffer):
+                return self.buffer[self.pos]
+            self.fetch()
+
+    def expect(self, wanted: bytes, what: str) -> None:
+        """Pass the one byte `wanted`."""
+        if self.peek() != wanted[0]:
+            raise self.malformed(f"expected {what}, found {self._glimpse()}")
+        self.pos += 1
+
+    def finish(self) -> None:
+        """Pass white space up to the proven end of the source.
+
+        Raises:
+            MalformedExport: something else follows.
+        """
+        while True:
+            match = _SPACE.match(self.buffer, self.pos)
+            assert match is not None  # noqa: S101 - as in `peek`
+            self.pos = match.end()
+            if self.pos < len(self.buffer):
+                raise self.malformed(f"something follows the document: {self._glimpse()}")
+            if not self.more():
+                return
+
+    def members(self, seen: set[str] | None = None) -> Iterator[str]:
+        """Pass an object: yields each key, and the caller passes its value.
+
+        Raises:
+            MalformedExport: not an object, or a key is there twice.
+        """
+        self.expect(b"{", "an object")
+        self.depth += 1
+        seen = set() if seen is None else seen
+        if self.peek() == _CLOSING[0]:
+            self.pos += 1
+            self.depth -= 1
+            return
+        while True:
+            key = self._key()
+            if key in seen:
+                raise self.malformed(f"duplicate key `{key[:80]}`")
+            seen.add(key)
+            yield key
+            if self._last(_CLOSING[:1]):
+                return
+
+    def items(self) -> Iterator[int]:
+        """Pass an array: yields each position, and the caller passes the value."""
+        self.expect(b"[", "an array")
+        self.depth += 1
+        if self.peek() == _CLOSING[1]:
+            self.pos += 1
+            self.depth -= 1
+            return
+        position = 0
+        while True:
+            self._mark()
+            yield position
+            if self._last(_CLOSING[1:]):
+                return
+            position += 1
+
+    def element(self, limit: str = "element_bytes", *, strings: int = 0, values: int = 0) -> tuple[Any, bytes]:
+        """Pass a value and decode it: the value and its canonical form.
+
+        Args:
+            limit: the name of the bound on its text.
+            strings: bound on one string in it, in bytes of text; `string_bytes` when 0.
+            values: bound on the values in it; `element_values` when 0.
+
+        Raises:
+            MalformedExport, LimitExceeded: a rule of FORMAT.md section 7 is broken.
+        """
+        guessed = self._guess()
+        if guessed:
+            return guessed
+        text = self.text(limit, strings=strings or self.limits.string_bytes)
+        self._count(text, values or self.limits.element_values)
+        try:
+            return strict_json.parse(text)
+        except MalformedExport as problem:
+            raise MalformedExport(f"at byte `{self.at - len(text)}`: {problem.message}") from problem
+
+    def text(self, limit: str, *, strings: int) -> bytes:
+        """Pass a value: its text, complete as far as brackets and quotes tell."""
+        first = self.peek()
+        most: int = getattr(self.limits, limit)
+        if first in _OPENING:
+            size = self._container_size(most, limit, strings)
+        elif first == _QUOTE:
+            size = self.string_size(1, strings, "string_bytes")
+        else:
+            size = self._literal_size()
+        if size > most:
+            raise self.over(limit)
+        text = self.buffer[self.pos : self.pos + size]
+        self.pos += size
+        return text
+
+    def string_size(self, start: int, most: int, limit: str) -> int:
+        """Where the string ends whose text begins `start` bytes from here: behind its closing quote."""
+        looked = start
+        while True:
+            found = self.buffer.find(b'"', self.pos + looked) - self.pos
+            held = len(self.buffer) - self.pos
+            if (found if found >= 0 else held) - start > most:
+                raise self.over(limit)
+            if found < 0:
+                self.fetch()
+                looked = held
+                continue
+            before = self.pos + found - 1
+            while self.buffer[before] == _BACKSLASH:
+                before -= 1
+            looked = found + 1
+            if (self.pos + found - 1 - before) % 2 == 0:
+                return looked
+
+    def _container_size(self, most: int, limit: str, strings: int) -> int:
+        shallow = _SHALLOW.match(self.buffer, self.pos) if strings >= self.limits.string_bytes else None
+        if shallow and shallow.end() - self.pos <= strings and self.depth + 8 < self.limits.depth:
+            return shallow.end() - self.pos
+        size, depth = 0, 0
+        while True:
+            if size > most:
+                raise self.over(limit)
+            step = _STEP.match(self.buffer, self.pos + size)
+            if step is None:
+                if len(self.buffer) - self.pos > most:
+                    raise self.over(limit)
+                self.fetch()
+                continue
+            size = step.end() - self.pos
+            token = self.buffer[step.end() - 1]
+            if token == _QUOTE:
+                size = self.string_size(size, strings, "string_bytes")
+            elif token in _OPENING:
+                depth += 1
+                if self.depth + depth > self.limits.depth:
+                    raise self.over("depth")
+            else:
+                depth -= 1
+                if not depth:
+                    return size
+
+    def _literal_size(self) -> int:
+        while True:
+            match = _LITERAL.match(self.buffer, self.pos)
+            assert match is not None  # noqa: S101 - the expression matches the empty text
+            size = match.end() - self.pos
+            if size > self.limits.number_chars:
+                raise self.over("number_chars")
+            if match.end() < len(self.buffer):
+                break
+            self.fetch()
+        if not size:
+            raise self.malformed(f"expected a value, found {self._glimpse()}")
+        return size
+
+    def _guess(self) -> tuple[Any, bytes] | None:
+        """A value that ends where its indentation says, if that proves right: no object is the start of another one.
+
+        Saves walking through the strings of every VM; whatever is unusual takes the long way and gets its error there.
+        """
+        closing = _CLOSES.get(self.peek())
+        if not self._indent or closing is None:
+            return None
+        end = self.buffer.find(self._indent + closing, self.pos, self.pos + self._guessed_bytes)
+        if end < 0:
+            return None
+        end += len(self._indent) + 1
+        text = self.buffer[self.pos : end]
+        # at most so many values, and so many levels: too few to be over any bound
+        if len(text) - len(text.translate(None, b",[{")) > self.limits.depth - self.depth:
+            return None
+        parsed = strict_json.parse_fast(text)
+        if parsed is not None:
+            self._count(text, self.limits.element_values)
+            self.pos = end
+        return parsed
+
+    def _count(self, text: bytes, most: int) -> None:
+        # a comma or a bracket for each value but the first; those inside strings count too, which errs on the safe side
+        values = len(text) - len(text.translate(None, b",[{"))
+        self._values += values
+        if values > most:
+            raise self.over("element_values")
+        if self._values > self.limits.values:
+            raise self.over("values")
+
+    def _mark(self) -> int:
+        """`peek`, remembering the line break and indentation before what stands there."""
+        before = self.pos
+        token = self.peek()
+        self._indent = self.buffer[before : self.pos] if self.buffer[before : before + 1] == b"\n" else b""
+        return token
+
+    def _key(self) -> str:
+        if self._mark() != _QUOTE:
+            raise self.malformed(f"expected a key, found {self._glimpse()}")
+        match = _KEY.match(self.buffer, self.pos)
+        if match and match.end() - self.pos <= KIB:
+            self.pos = match.end()
+            return match[1].decode()
+        size = self.string_size(1, self.limits.string_bytes, "string_bytes")
+        text = self.buffer[self.pos : self.pos + size]
+        try:
+            key: str = strict_json.parse_exactly(text)[0]
+        except MalformedExport as problem:
+            raise self.malformed(problem.message) from problem
+        self.pos += size
+        self.expect(b":", "`:`")
+        return key
+
+    def _last(self, closing: bytes) -> bool:
+        token = self.peek()
+        if token != _COMMA and token != closing[0]:
+            raise self.malformed(f"expected `,` or `{closing.decode()}`, found {self._glimpse()}")
+        self.pos += 1
+        if token == _COMMA:
+            return False
+        self.depth -= 1
+        return True
+
+    def _glimpse(self) -> str:
+        return f"`{self.buffer[self.pos : self.pos + 20].decode('ascii', 'backslashreplace')}`"

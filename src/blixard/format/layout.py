@@ -1,0 +1,81 @@
+"""`index` and `record_tables` as they stand in a file: what is where, for those who do not read front to back.
+
+A hint, and hostile until proven: reading front to back checks only that they are what FORMAT.md section 5 says they
+look like, and takes nothing from them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from blixard.format.cursor import SPACE, Cursor
+from blixard.limits import KIB
+
+Offset = Annotated[int, Meta(ge=0, le=(1 << 63) - 1, description="bytes from the start of the file")]
+Size = Annotated[int, Meta(ge=0, le=(1 << 63) - 1, description="bytes")]
+RecordCount = Annotated[int, Meta(ge=0, le=1 << 28)]
+
+_RUN = re.compile(rb"(?:[1-9][0-9]{0,9}" + SPACE + rb"," + SPACE + rb")*+")
+_LENGTH = re.compile(rb"[1-9][0-9]{0,9}")
+
+
+class ImageRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where one image stands. `at`: its first record; `tail`: the first key behind its records."""
+
+    vm: str
+    disk: str
+    size_bytes: Size
+    records: RecordCount
+    data_bytes: Size
+    stored_bytes: Size
+    at: Offset
+    tail: Offset
+
+
+class Index(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where everything stands. Each offset is of the first byte of a key, in gzip of the member that starts there."""
+
+    layout: Literal["gzip", "plain"]
+    images: tuple[ImageRow, ...]
+    telemetry: Offset | UnsetType = UNSET
+    images_at: Offset
+    integrity: Offset | UnsetType = UNSET
+    record_tables: Offset
+    own: Annotated[str, Meta(pattern=r"^[0-9]{20}$(?!\n)")] = field(name="self")
+
+
+def read_index(cursor: Cursor) -> Index:
+    """Pass the `index` section.
+
+    Raises:
+        MalformedExport: a key is unknown, missing or of another type.
+    """
+    value, _ = cursor.element("state_bytes", values=cursor.limits.values)
+    try:
+        return msgspec.convert(value, Index)
+    except msgspec.ValidationError as problem:
+        raise cursor.malformed(f"`index`: {problem}") from problem
+
+
+def pass_tables(cursor: Cursor) -> None:
+    """Pass the `record_tables` section; only its syntax and its length are looked at."""
+    # a length is 10 digits and a comma at most, and white space as generous as `jq .` makes it
+    cursor.allow(32 * min(cursor.limits.records, 1 << 28) + KIB, "records")
+    count = 0
+    for _ in cursor.items():
+        for _ in cursor.items():
+            cursor.hold(KIB)
+            run = _RUN.match(cursor.buffer, cursor.pos)
+            if run:
+                count += run[0].count(b",")
+                cursor.pos = run.end()
+            text = cursor.text("element_bytes", strings=cursor.limits.string_bytes)
+            if not _LENGTH.fullmatch(text):
+                raise cursor.malformed("`record_tables` must hold lengths")
+            count += 1
+            if count > cursor.limits.records:
+                raise cursor.over("records")

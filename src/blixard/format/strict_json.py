@@ -1,0 +1,119 @@
+"""One JSON value from its text, exactly as FORMAT.md says, together with its canonical form.
+
+Every library decoder lets something pass (duplicate keys, NaN, 1e999, lone surrogates: measured,
+research/reliability-anchors.md section 3). So there are two: an exact one, stdlib `json` with every hook taken, and a
+fast one, msgspec, that is believed only when it can prove that the exact one would have said the same. A property test
+holds them against each other.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NoReturn
+
+import msgspec
+
+from blixard.errors import LimitExceeded, MalformedExport
+from blixard.limits import DEFAULT
+from blixard.model.canonical import canonical
+
+EXACT_BELOW = 1 << 53
+
+
+class _NotSureError(Exception):
+    """The fast decoder met a number that is not an integer."""
+
+
+def _not_sure(_literal: str) -> NoReturn:
+    raise _NotSureError
+
+
+_decode = msgspec.json.Decoder(float_hook=_not_sure).decode
+_encode_sorted = msgspec.json.Encoder(order="sorted").encode
+_DIGITS_ALIKE = bytes.maketrans(b"123456789", b"000000000")
+_LONG_NUMBER = b"0" * (DEFAULT.number_chars + 1)
+
+
+def parse(text: bytes) -> tuple[Any, bytes]:
+    """A JSON value and its canonical form.
+
+    A number with a fraction or an exponent that is whole and below 2^53 becomes an int; -0 is 0.
+
+    Raises:
+        MalformedExport: not JSON, or JSON that FORMAT.md section 7 refuses.
+        LimitExceeded: a number is longer than `number_chars`.
+    """
+    return parse_fast(text) or parse_exactly(text)
+
+
+def parse_fast(text: bytes) -> tuple[Any, bytes] | None:
+    """None when a duplicate key, a double or a very long number may be inside, or anything is wrong.
+
+    Going from text to value and back makes no string and no integer longer, and drops all but the last of equal keys.
+    So when the two texts are equally long, no key was dropped.
+    """
+    try:
+        value = _decode(text)
+        encoded = _encode_sorted(value)
+    except (ValueError, RecursionError, _NotSureError):
+        return None
+    if len(encoded) != len(text) and len(encoded) != len(msgspec.json.format(text, indent=-1)):
+        return None
+    if _LONG_NUMBER in text.translate(_DIGITS_ALIKE):
+        return None
+    return value, encoded if text.isascii() else canonical(value)
+
+
+def parse_exactly(text: bytes) -> tuple[Any, bytes]:
+    """`parse` without the fast decoder: the definition of what is accepted."""
+    try:
+        value = _EXACT.decode(text.decode())
+        return value, canonical(value)
+    except UnicodeDecodeError as problem:
+        raise MalformedExport(f"not UTF-8: {problem.reason}") from problem
+    except UnicodeEncodeError as problem:
+        raise MalformedExport("a lone surrogate escape: half of a character") from problem
+    except json.JSONDecodeError as problem:
+        raise MalformedExport(f"not JSON: {problem.msg.lower()}, {problem.pos} characters into the value") from problem
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) == len(pairs):
+        return made
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise MalformedExport(f"duplicate key `{key[:80]}`")
+        seen.add(key)
+    return made
+
+
+def _integer(literal: str) -> int:
+    _check_length(literal)
+    return int(literal)
+
+
+def _double(literal: str) -> int | float:
+    _check_length(literal)
+    value = float(literal)
+    if math.isinf(value):
+        raise MalformedExport(f"number out of range: `{literal}`")
+    if abs(value) < EXACT_BELOW and value.is_integer():
+        return int(value)
+    return value
+
+
+def _check_length(literal: str) -> None:
+    if len(literal) > DEFAULT.number_chars:
+        raise LimitExceeded(f"a number of {len(literal)} characters is over the limit `number_chars`")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise MalformedExport(f"`{name}` is not a JSON number")
+
+
+_EXACT = json.JSONDecoder(
+    object_pairs_hook=_pairs, parse_float=_double, parse_int=_integer, parse_constant=_refuse_constant
+)

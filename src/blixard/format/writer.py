@@ -1,0 +1,376 @@
+"""Writes an export document front to back into anything that has `write`.
+
+Text of the state is made one VM at a time and never held. Records come as stored lines that worker threads encoded
+(`records.encode_record`); one is held back, because the last of an image has no comma, also when a disk fails half way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import msgspec
+from blake3 import blake3
+from msgspec import UNSET, Struct, UnsetType, structs
+
+from blixard.errors import InternalError, LimitExceeded
+from blixard.format.digests import LinesDigest, ListDigest, SectionDigests, image_digest, names_digest, record_line
+from blixard.format.envelope import end_member
+from blixard.format.layout import ImageRow
+from blixard.format.records import encode_record
+from blixard.format.sink import Sink
+from blixard.format.tables import Tables
+from blixard.limits import DEFAULT, KIB, Limits
+from blixard.model.canonical import canonical
+from blixard.model.codec import to_object
+from blixard.model.structs import (
+    Consistency,
+    ExportHead,
+    ImageHead,
+    ImageTail,
+    Integrity,
+    JsonObject,
+    Node,
+    Record,
+    Vm,
+)
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+_END_OF_RECORDS = b"    ], "
+_WHY_CHARS = 4 * KIB
+
+
+class ExportWriter:
+    """One document. Call in this order; telemetry and images may be left out.
+
+    `write_state`; `begin_telemetry`, `telemetry`...; `begin_images`, for each image `begin_image`, `write_record`...,
+    `end_image`; `finish`.
+
+    Args:
+        sink: only `write` is called.
+        compress: gzip.
+        level: isal's gzip level, 0 to 3.
+        layout: write `record_tables` and `index` when there are images.
+        integrity: write `integrity`.
+        limits: only `spill_bytes` and `telemetry_element_bytes` are looked at.
+    """
+
+    def __init__(
+        self,
+        sink: BinaryIO,
+        *,
+        compress: bool,
+        level: int = 1,
+        layout: bool = True,
+        integrity: bool = True,
+        limits: Limits = DEFAULT,
+    ) -> None:
+        self._sink = Sink(sink, compress=compress, level=level)
+        self._level = level
+        self._layout = layout
+        self._with_integrity = integrity
+        self._limits = limits
+        self._digests = SectionDigests()
+        self._tables = Tables(limits.spill_bytes)
+        self._telemetry: _Telemetry | None = None
+        self._telemetry_at: int | UnsetType = UNSET
+        self._images: list[str] | None = None
+        self._images_at = 0
+        self._image: _Image | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give temporary files back; harmless twice. Does not finish the document."""
+        self._tables.close()
+
+    def write_state(self, head: ExportHead, vms: Iterable[Vm]) -> None:
+        """Write the eight keys, and unknown ones behind them.
+
+        Args:
+            head: `metadata.node_count` and `vm_count` are filled in when they are None.
+            vms: ascending by name.
+
+        Raises:
+            InternalError: VMs do not ascend.
+        """
+        exported_at = head.exported_at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        self._value("version", head.version, before=b"{\n  ")
+        self._value("exported_at", exported_at)
+        self._value("cluster_name", head.cluster_name)
+        self._value("exported_by_node", head.exported_by_node)
+        self._nodes(head.nodes)
+        count = self._vms(vms)
+        self._struct("raft_state", head.raft_state)
+        metadata = structs.replace(
+            head.metadata,
+            node_count=len(head.nodes) if head.metadata.node_count is None else head.metadata.node_count,
+            vm_count=count if head.metadata.vm_count is None else head.metadata.vm_count,
+        )
+        self._struct("metadata", metadata)
+        for key in sorted(head.unknown):
+            self._value(key, head.unknown[key])
+
+    def begin_telemetry(self) -> None:
+        """Elements of `telemetry` follow."""
+        self._telemetry_at = self._section("telemetry")
+        self._telemetry = _Telemetry()
+        self._sink.text(b"{")
+
+    def telemetry(self, key: str, element: JsonObject) -> None:
+        """Write one element; all of one key come one after the other.
+
+        Raises:
+            LimitExceeded: no reader takes an element so large; split it.
+            InternalError: `key` was there before, and another since.
+        """
+        text = _encode(element)
+        if len(text) > self._limits.telemetry_element_bytes:
+            raise LimitExceeded(
+                f"an element of `telemetry.{key}` has {len(text)} bytes: over `telemetry_element_bytes`"
+            )
+        if self._telemetry is None:
+            raise InternalError("telemetry was not begun")
+        self._sink.text(self._telemetry.before(key) + text)
+        self._telemetry.lines.add(canonical(element) + b"\n")
+
+    def begin_images(self) -> None:
+        """Images follow; without any, the section is empty."""
+        self._end_telemetry()
+        self._images_at = self._section("images")
+        self._images = []
+        self._sink.text(b"[")
+
+    def begin_image(self, head: ImageHead) -> None:
+        """The records of an image follow."""
+        if self._images is None or self._image is not None:
+            raise InternalError("an image was begun out of order")
+        keys = {"vm": head.vm, "disk": head.disk, "format": str(head.format), "size_bytes": head.size_bytes}
+        before = b",\n    " if self._images else b"\n    "
+        self._sink.text(before + _one_line(keys)[:-1] + b', "records": [\n')
+        self._image = _Image(keys, self._sink.cut())
+
+    def write_record(self, record: Record, frame: bytes | None, line: bytes) -> None:
+        """Write a record; `line` is what `encode_record` made of it."""
+        image = self._open_image()
+        self._release(image)
+        image.held = (record, frame, line)
+        image.lines.add(record_line(record))
+        image.records += 1
+        image.data_bytes += 0 if record.offset is None else record.length
+
+    def end_image(self, *, consistency: Consistency | None = None, failed: str | None = None) -> ImageTail:
+        """The image is complete, or it failed: exactly one of the two is given."""
+        image = self._open_image()
+        if (consistency is None) == (failed is None):
+            raise InternalError("an image has either a consistency or a failure")
+        self._release(image, last=True)
+        stored = self._sink.offset - image.at
+        self._sink.text(_END_OF_RECORDS)
+        tail_at = self._sink.cut()
+        keys: dict[str, Any] = {"data_bytes": image.data_bytes}
+        if failed is not None:
+            # an OS error may name a path that is not UTF-8
+            failed = failed[:_WHY_CHARS].encode(errors="backslashreplace").decode()
+            keys["failed"] = failed
+        else:
+            keys["consistency"] = str(consistency)
+        digest = image_digest(image.keys | keys, image.lines)
+        self._sink.text(_one_line(keys | {"digest": digest})[1:])
+        self._note(image, stored, tail_at, digest)
+        return ImageTail(data_bytes=image.data_bytes, consistency=consistency, failed=failed, digest=digest)
+
+    def finish(self) -> Integrity:
+        """End the document."""
+        self._end_telemetry()
+        if self._image is not None:
+            raise InternalError("an image was not ended")
+        if self._images is not None:
+            self._sink.text(b"\n  ]" if self._images else b"]")
+            self._digests.add_value("images", self._images)
+        integrity = self._digests.integrity(self._images)
+        integrity_at: int | UnsetType = UNSET
+        if self._with_integrity:
+            integrity_at = self._section("integrity")
+            self._sink.text(_pretty(_encode(integrity), b"\n  "))
+        if self._images is not None and self._layout:
+            self._write_layout(integrity_at)
+        else:
+            self._sink.text(b"\n}\n")
+            self._sink.cut()
+        self._sink.flush()
+        self.close()
+        return integrity
+
+    def _value(self, key: str, value: Any, *, before: bytes = b",\n  ") -> None:
+        self._sink.text(before + _encode(key) + b": " + _pretty(_encode(value), b"\n  "))
+        self._digests.add(key, canonical(value))
+
+    def _struct(self, key: str, value: Struct) -> None:
+        text, form = _object_texts(value)
+        self._sink.text(b",\n  " + _encode(key) + b": " + _pretty(text, b"\n  "))
+        self._digests.add(key, form)
+
+    def _nodes(self, nodes: tuple[Node, ...]) -> None:
+        digest = ListDigest()
+        self._sink.text(b',\n  "nodes": [')
+        separator = b"\n    "
+        for node in sorted(nodes, key=lambda item: item.id):
+            text, form = _object_texts(node)
+            digest.add(form)
+            self._sink.text(separator + _pretty(text, b"\n    "))
+            separator = b",\n    "
+        self._sink.text(b"\n  ]" if nodes else b"]")
+        self._digests.add_digest("nodes", digest.hexdigest())
+
+    def _vms(self, vms: Iterable[Vm]) -> int:
+        digests: dict[str, str] = {}
+        self._sink.text(b',\n  "vms": {')
+        separator, last = '\n    "', ""
+        for vm in vms:
+            if vm.name <= last:
+                raise InternalError(f"VM `{vm.name}` was written behind `{last}`")
+            last = vm.name
+            text, form = _object_texts(vm)
+            digests[last] = blake3(form).hexdigest()
+            self._sink.text(f'{separator}{last}": '.encode() + _pretty(text, b"\n    "))
+            separator = ',\n    "'
+        self._sink.text(b"\n  }" if digests else b"}")
+        self._digests.add_digest("vms", names_digest(digests))
+        return len(digests)
+
+    def _section(self, key: str) -> int:
+        """Begin a section that has its own members: where it stands."""
+        self._sink.text(b",\n  ")
+        at = self._sink.cut()
+        self._sink.text(_encode(key) + b": ")
+        return at
+
+    def _end_telemetry(self) -> None:
+        if self._telemetry is not None:
+            self._sink.text(self._telemetry.end())
+            self._digests.add_value("telemetry", self._telemetry.digests)
+            self._telemetry = None
+
+    def _open_image(self) -> _Image:
+        if self._image is None:
+            raise InternalError("no image was begun")
+        return self._image
+
+    def _release(self, image: _Image, *, last: bool = False) -> None:
+        if image.held is None:
+            return
+        record, frame, line = image.held
+        image.held = None
+        if last:
+            line = encode_record(record, frame, compress=self._sink.compress, level=self._level, last=True)
+        self._sink.stored(line)
+        self._tables.add_length(len(line))
+
+    def _note(self, image: _Image, stored: int, tail_at: int, digest: str) -> None:
+        assert self._images is not None  # noqa: S101 - `begin_image` checked
+        self._images.append(digest)
+        self._image = None
+        row = ImageRow(
+            vm=image.keys["vm"],
+            disk=image.keys["disk"],
+            size_bytes=image.keys["size_bytes"],
+            records=image.records,
+            data_bytes=image.data_bytes,
+            stored_bytes=stored,
+            at=image.at,
+            tail=tail_at,
+        )
+        self._tables.add_image(row)
+
+    def _write_layout(self, integrity_at: int | UnsetType) -> None:
+        sink = self._sink
+        tables_at = self._section("record_tables")
+        sink.text(b"[")
+        separator = b"\n    ["
+        for image in self._tables.lengths():
+            sink.text(separator)
+            for piece in image:
+                sink.text(piece)
+            separator = b"],\n    ["
+        sink.text(b"]\n  ]" if self._images else b"]")
+        index_at = self._section("index")
+        sink.text(b'{"layout": ' + (b'"gzip"' if sink.compress else b'"plain"') + b', "images": [')
+        separator = b"\n    "
+        for row in self._tables.rows():
+            sink.text(separator + row)
+            separator = b",\n    "
+        places = {"telemetry": self._telemetry_at, "images_at": self._images_at, "integrity": integrity_at}
+        known = {key: at for key, at in places.items() if at is not UNSET} | {"record_tables": tables_at}
+        sink.text(b"], " + _one_line(known)[1:-1] + f', "self": "{index_at:020}"}}}}\n'.encode())
+        sink.cut()
+        if sink.compress:
+            sink.stored(end_member(index_at))
+
+
+class _Telemetry:
+    """The telemetry section at hand."""
+
+    def __init__(self) -> None:
+        self.digests: dict[str, str] = {}
+        self.lines = LinesDigest()
+        self._key: str | None = None
+
+    def before(self, key: str) -> bytes:
+        """The text before an element of `key`."""
+        if key == self._key:
+            return b",\n"
+        if key in self.digests:
+            raise InternalError(f"telemetry `{key}` was written before another key and again behind it")
+        before = b"\n    " if self._key is None else self._close() + b",\n    "
+        self._key = key
+        self.lines = LinesDigest()
+        return before + _encode(key) + b": [\n"
+
+    def end(self) -> bytes:
+        """The text at the end of the section."""
+        return b"}" if self._key is None else self._close() + b"\n  }"
+
+    def _close(self) -> bytes:
+        assert self._key is not None  # noqa: S101 - callers asked
+        self.digests[self._key] = self.lines.hexdigest()
+        return b"\n    ]"
+
+
+class _Image:
+    """The image at hand."""
+
+    def __init__(self, keys: dict[str, Any], at: int) -> None:
+        self.keys = keys
+        self.at = at
+        self.lines = LinesDigest()
+        self.records = 0
+        self.data_bytes = 0
+        self.held: tuple[Record, bytes | None, bytes] | None = None
+
+
+def _object_texts(value: Struct) -> tuple[bytes, bytes]:
+    """The JSON of a node or VM as it is written, and its canonical form."""
+    text = _encode(value)
+    # kept unknown keys stand in a field of that name: they must go back where they came from
+    if b'"unknown":' not in text:
+        return text, canonical(value)
+    plain = to_object(value)
+    return msgspec.json.encode(plain), canonical(plain)
+
+
+def _pretty(text: bytes, indented: bytes) -> bytes:
+    return msgspec.json.format(text, indent=2).replace(b"\n", indented)
+
+
+def _one_line(keys: JsonObject) -> bytes:
+    return json.dumps(keys, ensure_ascii=False).encode()
