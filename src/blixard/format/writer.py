@@ -93,6 +93,11 @@ class ExportWriter:
         """Give temporary files back; harmless twice. Does not finish the document."""
         self._tables.close()
 
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the document so far, as stored; after `finish`, all of them."""
+        return self._sink.offset
+
     def write_state(self, head: ExportHead, vms: Iterable[Vm]) -> None:
         """Write the eight keys, and unknown ones behind them.
 
