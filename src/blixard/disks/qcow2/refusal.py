@@ -20,5 +20,6 @@ def malformed(where: str, problem: str, *, hint: str | None = _HINT) -> Malforme
 def printable(name: bytes | str | os.PathLike[str]) -> str:
     """Escape what is not printable ASCII, and cut what is long: safe on a terminal and in a log."""
     text = os.fsdecode(name)
-    safe = "".join(c if " " <= c <= "~" and c != "`" else c.encode("ascii", "backslashreplace").decode() for c in text)
+    safe = "".join(c if c.isascii() and c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    safe = safe.replace("`", "'")  # a name must not end its own quotes
     return safe if len(safe) <= 200 else safe[:197] + "..."
