@@ -7,12 +7,6 @@ import click
 from blixard import __version__
 from blixard.cli.commands import Entry, LazyGroup
 
-UNDO = {
-    "list": Entry("undo:list_", "List what imports and deletions replaced"),
-    "pin": Entry("undo:pin", "Keep an undo entry whatever its age"),
-    "drop": Entry("undo:drop", "Give up an undo entry and free its space"),
-}
-
 CLUSTER = {
     "init": Entry("cluster:init", "Make a new, empty cluster"),
     "list": Entry("cluster:list_", "List the clusters of this node"),

@@ -47,8 +47,14 @@ class Listed(Struct, frozen=True, kw_only=True):
     problem: str | None = None
 
 
-def init_cluster(home: Home, name: str, *, node_id: int = 1) -> Made:
+def init_cluster(home: Home, name: str, *, node_id: int = 1, reopen: Callable[[ClusterDir], OpenCluster]) -> Made:
     """Make an empty cluster whose only node is this machine. The first one becomes the current one.
+
+    Args:
+        home: the data directory.
+        name: of the cluster.
+        node_id: of this machine in it.
+        reopen: opens the cluster once it is made, for its history.
 
     Raises:
         Conflict: a cluster has that name.
@@ -62,10 +68,12 @@ def init_cluster(home: Home, name: str, *, node_id: int = 1) -> Made:
     def build(directory: ClusterDir) -> None:
         make_store(directory, cluster_id=cluster_id, self_node=node_id, nodes=(this_node(home, node_id),))
 
-    home.create(name, build)
+    made = home.create(name, build)
     becomes_current = home.current() is None
     if becomes_current:
         home.set_current(name)
+    with reopen(made) as opened:
+        opened.note("cluster init", {"node_id": node_id})
     return Made(name=name, id=cluster_id, node_id=node_id, data_dir=str(home.root), current=becomes_current)
 
 

@@ -45,8 +45,20 @@ def sweep(cluster: ClusterDir, store: StateStore, verb: str, wait_seconds: float
         StorageError: a file cannot be removed.
     """
     with cluster.alone(verb, wait_seconds), cluster.deleting_disks(verb, wait_seconds):
-        removed = unnamed_files(cluster, store)
-        _remove(removed)
+        return sweep_held(cluster, store)
+
+
+def sweep_held(cluster: ClusterDir, store: StateStore) -> list[Path]:
+    """`sweep` for a caller that holds the locks `alone` and `deleting_disks`.
+
+    Raises:
+        StorageError: a file cannot be removed.
+    """
+    removed = unnamed_files(cluster, store)
+    for path in removed:
+        files.unlink(path, missing_ok=True)
+    for folder in {path.parent for path in removed}:
+        files.fsync_dir(folder)
     return removed
 
 
@@ -63,10 +75,3 @@ def _files_of(cluster: ClusterDir) -> Iterable[Path]:
     for folder in (cluster.disks, cluster.undo):
         if folder.is_dir():
             yield from (path for path in folder.iterdir() if not path.is_dir() or path.is_symlink())
-
-
-def _remove(paths: list[Path]) -> None:
-    for path in paths:
-        files.unlink(path, missing_ok=True)
-    for folder in {path.parent for path in paths}:
-        files.fsync_dir(folder)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pybase64
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from blixard import files
 from blixard.errors import Conflict, InvalidField, NotFound, StorageError
@@ -55,6 +55,7 @@ def create_vm(opened: OpenCluster, spec: VmSpec, progress: Progress) -> VmMade:
         InvalidField: naming the field.
         Conflict: a VM has that name, or a disk that is to stay in place is written to by another VM.
         NotFound: the node it is to be placed on is not there.
+        Locked: an import is at work.
         StorageError: a disk or file cannot be read or copied; nothing is left behind.
     """
     check_spec(spec)
@@ -62,8 +63,10 @@ def create_vm(opened: OpenCluster, spec: VmSpec, progress: Progress) -> VmMade:
     with opened.recording(VERB, options):
         sweep_if_free(opened.directory, opened.store, VERB)
         with opened.directory.editing(VERB, opened.policy.lock_wait):
-            _check_room(opened.snapshot(), spec)
-            return _create(opened, spec, options, progress)
+            snapshot = opened.snapshot()
+            _check_room(snapshot, spec)
+            here = structs.replace(spec, node_id=snapshot.self_node) if spec.node_id is None else spec
+            return _create(opened, here, options, progress)
 
 
 def _create(opened: OpenCluster, spec: VmSpec, options: JsonObject, progress: Progress) -> VmMade:
@@ -150,6 +153,12 @@ def _check_room(snapshot: ClusterSnapshot, spec: VmSpec) -> None:
         )
     if spec.node_id is not None and spec.node_id not in snapshot.nodes:
         raise NotFound(f"no node {spec.node_id} in cluster `{snapshot.name}`", hint="`blixard node list` shows them")
+    if spec.node_id not in (None, snapshot.self_node) and (spec.disks or spec.files):
+        raise InvalidField(
+            f"vm.{spec.name}.node_id",
+            f"its disks and files would be taken in here, and this is node {snapshot.self_node}",
+            hint=f"run the command on node {spec.node_id}, or leave out `--node`",
+        )
 
 
 def _told(spec: VmSpec) -> JsonObject:

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
-from blixard.errors import InternalError, Locked, NotFound, StorageError
+from blixard.errors import Conflict, InternalError, Locked, NotFound, StorageError
 from blixard.model.codec import decode_vm, to_object
 from blixard.model.structs import ClusterSnapshot, Content, ContentKey, DesiredState, JsonObject, Vm
 from blixard.ops.claims import release_claims
@@ -52,6 +52,7 @@ def set_vm(opened: OpenCluster, name: str, changes: VmChanges) -> Vm:
 
     Raises:
         NotFound: there is no such VM, or not the node it is to be placed on.
+        Conflict: its disks are here and it is to be placed elsewhere.
         InvalidField: naming the field.
     """
     options: JsonObject = {"vm": name, "fields": sorted(_given(changes))}
@@ -146,6 +147,11 @@ def _changed(vm: Vm, changes: VmChanges, snapshot: ClusterSnapshot) -> Vm:
     given = _given(changes)
     if isinstance(changes.node_id, int) and changes.node_id not in snapshot.nodes:
         raise NotFound(f"no node {changes.node_id} in cluster `{snapshot.name}`", hint="`blixard node list` shows them")
+    if isinstance(changes.node_id, int) and changes.node_id != snapshot.self_node and contents_of(snapshot, vm):
+        raise Conflict(
+            f"VM `{vm.name}` has its disks on node {snapshot.self_node}, they would not go with it",
+            hint="export it here with `--include-images --only vm=NAME` and import it there",
+        )
     if isinstance(changes.ip_address, str):
         check_ip(changes.ip_address, f"vm.{vm.name}.ip_address")
     for name in ("metadata", "labels"):

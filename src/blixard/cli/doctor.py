@@ -1,0 +1,30 @@
+"""`doctor`."""
+
+from __future__ import annotations
+
+from blixard.cli import human, wiring
+from blixard.cli.options import command
+from blixard.cli.session import Session
+from blixard.errors import ExitCode
+
+
+@command(examples=["blixard doctor", "blixard doctor --json"])
+def doctor(session: Session) -> ExitCode | None:
+    """Check that this machine can do the work; the output can be pasted.
+
+    Exits 30 when something has to be repaired first; warnings do not count.
+    """
+    from blixard.ops.context import SystemClock
+    from blixard.ops.doctor import Verdict, examine
+
+    checks = examine(wiring.open_home(session), SystemClock())
+    failed = any(check.verdict is Verdict.FAIL for check in checks)
+    if session.out.json:
+        session.out.document({"healthy": not failed, "checks": checks})
+    elif not session.out.quiet or failed:
+        shown = [check for check in checks if not session.out.quiet or check.verdict is Verdict.FAIL]
+        session.out.line(human.table(("check", "", "saw"), [(c.name, c.verdict.value, c.saw) for c in shown]))
+        for check in shown:
+            if check.hint:
+                session.out.note(f"hint: {check.name}: {check.hint}")
+    return ExitCode.STORAGE if failed else None

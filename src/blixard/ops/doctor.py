@@ -1,0 +1,199 @@
+"""`doctor`: whether this machine can do the work, and what to do when it cannot.
+
+Each check is small, says what it saw, and leaves nothing behind. Nothing in it is secret, so it can be pasted.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import resource
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from enum import StrEnum
+from importlib import metadata
+from pathlib import Path
+
+from msgspec import Struct
+
+from blixard import __version__, files
+from blixard.errors import BlixardError, StorageError
+from blixard.home import Home
+from blixard.limits import DEFAULT, GIB
+from blixard.ports import Clock
+from blixard.store.opening import open_store
+
+LIBRARIES = ("blake3", "click", "ijson", "isal", "msgspec", "numpy", "psutil", "pybase64", "rich", "zstandard")
+_FEW_FILES = 1024
+_FICLONE = 0x40049409
+_BUILT = datetime(2026, 1, 1, tzinfo=UTC)
+"""No honest clock shows a time before this was written."""
+
+
+class Verdict(StrEnum):
+    """How a check ended; `warn` works, but not as well as it could."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    """One check: what it saw, and the next step when that is not good."""
+
+    name: str
+    verdict: Verdict
+    saw: str
+    hint: str | None = None
+
+
+def examine(home: Home, clock: Clock) -> tuple[Check, ...]:
+    """Run all checks."""
+    return (*_versions(), *_data_dir(home, clock), *_clusters(home), *_process())
+
+
+def _ok(name: str, saw: str) -> Check:
+    return Check(name=name, verdict=Verdict.OK, saw=saw)
+
+
+def _warn(name: str, saw: str, hint: str) -> Check:
+    return Check(name=name, verdict=Verdict.WARN, saw=saw, hint=hint)
+
+
+def _fail(name: str, saw: str, hint: str | None) -> Check:
+    return Check(name=name, verdict=Verdict.FAIL, saw=saw, hint=hint)
+
+
+def _versions() -> Iterator[Check]:
+    yield _ok("blixard", __version__)
+    yield _ok("python", f"{platform.python_version()} ({platform.python_implementation()})")
+    yield _ok("system", f"{platform.system()} {platform.release()} {platform.machine()}")
+    yield _ok("sqlite", sqlite3.sqlite_version)
+    missing = []
+    found = []
+    for name in LIBRARIES:
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+    yield _ok("libraries", ", ".join(found))
+    if missing:
+        yield _fail("libraries", f"not installed: {', '.join(missing)}", "install blixard again, with its dependencies")
+
+
+def _data_dir(home: Home, clock: Clock) -> Iterator[Check]:
+    there = home.root
+    while not there.exists() and there.parent != there:
+        there = there.parent
+    if there != home.root:
+        if os.access(there, os.W_OK | os.X_OK):
+            yield _ok("data directory", f"`{home.root}` is not there yet; `{there}` is writable")
+        else:
+            yield _fail(
+                "data directory",
+                f"`{home.root}` is not there, and `{there}` is not writable",
+                "run as another user, or choose one with `--data-dir`",
+            )
+        yield from _space(there)
+        return
+    yield from _space(there)
+    probe = there / f".doctor-{secrets.token_hex(4)}"
+    try:
+        os.close(files.create(probe))
+    except StorageError as error:
+        yield _fail("data directory", error.message, error.hint or "run as its owner, or choose one with `--data-dir`")
+        return
+    try:
+        yield _ok("data directory", f"`{home.root}` is writable")
+        yield _clock(probe, clock)
+        yield _reflink(probe)
+        yield _nameless(there)
+    finally:
+        files.unlink(probe, missing_ok=True)
+
+
+def _space(there: Path) -> Iterator[Check]:
+    free = files.free_bytes(there)
+    saw = f"{free / GIB:.1f} GiB free at `{there}`"
+    if free < DEFAULT.space_reserve_bytes:
+        yield _fail("space", saw, "free some space; `blixard cluster gc` shows what blixard itself holds")
+    elif free < 4 * GIB:
+        yield _warn("space", saw, "an import keeps what it replaces: it needs room for both")
+    else:
+        yield _ok("space", saw)
+
+
+def _clock(probe: Path, clock: Clock) -> Check:
+    now = clock.now()
+    if now < _BUILT:
+        return _fail("clock", f"it shows {now:%Y-%m-%d}", "set the clock: ages and expiries go by it")
+    drift = abs((datetime.fromtimestamp(probe.stat().st_mtime, UTC) - now).total_seconds())
+    if drift > 60:
+        return _warn("clock", f"the file system's clock differs by {drift:.0f} s", "synchronise both hosts' clocks")
+    return _ok("clock", f"{now:%Y-%m-%d %H:%M:%SZ}")
+
+
+def _reflink(probe: Path) -> Check:
+    name = "reflink"
+    copy = probe.with_name(probe.name + ".copy")
+    source = files.open_existing(probe)
+    try:
+        files.write_all(source, bytes(4096), probe)
+        target = files.create(copy)
+        try:
+            fcntl.ioctl(target, _FICLONE, source)
+        except OSError:
+            return _warn(
+                name, "not supported: disks are copied, sparse", "XFS and Btrfs share blocks, copies take no time there"
+            )
+        finally:
+            os.close(target)
+            files.unlink(copy, missing_ok=True)
+    except StorageError as error:
+        return _warn(name, error.message, "see the check of the data directory")
+    finally:
+        os.close(source)
+    return _ok(name, "supported: copies of disks share their blocks")
+
+
+def _nameless(there: Path) -> Check:
+    try:
+        os.close(os.open(there, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except OSError:
+        return _warn(
+            "nameless files", "O_TMPFILE is not supported", "a killed export leaves a file that the next one removes"
+        )
+    return _ok("nameless files", "O_TMPFILE is supported")
+
+
+def _clusters(home: Home) -> Iterator[Check]:
+    for name in home.clusters():
+        check = f"cluster {name}"
+        try:
+            directory = home.cluster(name)
+            store = open_store(directory)
+            try:
+                revision = store.snapshot().revision
+            finally:
+                store.close()
+            # taken and let go: whoever holds it is named by the error
+            directory.ending("doctor").close()
+            yield _ok(check, f"readable, revision {revision}, nobody is at work")
+        except BlixardError as error:
+            if error.id == "state.locked":
+                yield _warn(check, error.message, error.hint or "wait")
+            else:
+                yield _fail(check, error.message, error.hint)
+
+
+def _process() -> Iterator[Check]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    saw = f"{soft} open files allowed, {hard} at most"
+    if soft < _FEW_FILES:
+        yield _warn("file descriptors", saw, f"`ulimit -n {_FEW_FILES}`")
+    else:
+        yield _ok("file descriptors", saw)
+    yield _ok("processors", str(len(os.sched_getaffinity(0))))

@@ -1,0 +1,140 @@
+"""`cluster gc`: show and free what nothing needs any more.
+
+Three kinds: files that nobody names, what imports have staged, undo entries past their time. Nothing that a live state
+or a kept undo entry names is ever touched, and nothing at all while somebody is at work.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from msgspec import Struct
+
+from blixard import files
+from blixard.errors import ExitCode
+from blixard.model.structs import JsonObject
+from blixard.ops.context import OpenCluster
+from blixard.ops.leftovers import sweep_held, unnamed_files
+from blixard.ops.retention import expired
+from blixard.ports import StateChange, UndoEntry
+
+VERB = "cluster gc"
+STAGED_FOR = timedelta(days=7)
+"""How long what an import has staged waits for the same document to come again."""
+
+
+class GcOptions(Struct, frozen=True, kw_only=True):
+    """How much is freed. `staged`: what imports have staged, whatever its age."""
+
+    dry_run: bool = False
+    staged: bool = False
+
+
+class Freed(Struct, frozen=True, kw_only=True):
+    """One thing that is not needed, and the bytes it takes. `kind`: `file`, `staged` or `undo`."""
+
+    kind: str
+    name: str
+    size_bytes: int
+    why: str
+
+
+class GcReport(Struct, frozen=True, kw_only=True):
+    """What was freed; with `dry_run`, what would be. `kept`: staged content that is still young."""
+
+    dry_run: bool
+    freed: tuple[Freed, ...]
+    kept: tuple[Freed, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all that was freed."""
+        return sum(each.size_bytes for each in self.freed)
+
+
+def collect(opened: OpenCluster, options: GcOptions) -> GcReport:
+    """Find what nothing needs, and free it unless `dry_run`.
+
+    Raises:
+        Locked: somebody is at work.
+        StorageError: something cannot be removed.
+    """
+    if options.dry_run:
+        return _look(opened, options)
+    asked: JsonObject = {"staged": options.staged}
+    with opened.recording(VERB, asked):
+        opened.home.sweep()
+        wait = opened.policy.lock_wait
+        with opened.directory.alone(VERB, wait), opened.directory.deleting_disks(VERB, wait):
+            report = _look(opened, options)
+            _drop_undo(opened, asked, report)
+            _drop_staged(opened, [each.name for each in report.freed if each.kind == "staged"])
+            sweep_held(opened.directory, opened.store)
+        opened.note(VERB, asked, ExitCode.DONE)
+    return report
+
+
+def _look(opened: OpenCluster, options: GcOptions) -> GcReport:
+    now = opened.clock.now()
+    staged = _staged(opened, now)
+    given_up = [each for each, age in staged if options.staged or age > STAGED_FOR]
+    freed = [
+        Freed(kind="file", name=path.name, size_bytes=files.allocated_bytes(path), why="nobody names it")
+        for path in unnamed_files(opened.directory, opened.store)
+    ]
+    return GcReport(
+        dry_run=options.dry_run,
+        freed=(*freed, *given_up, *_expired(opened, now)),
+        kept=tuple(each for each, _ in staged if each not in given_up),
+    )
+
+
+def _staged(opened: OpenCluster, now: datetime) -> list[tuple[Freed, timedelta]]:
+    folder = opened.directory.incoming
+    begun = {row.key: row for row in opened.store.imports()}
+    found = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        row = begun.get(path.name)
+        age = now - (row.started_at if row else datetime.fromtimestamp(path.stat().st_mtime, now.tzinfo))
+        why = f"staged by import {row.id}" if row else "staged by an import that is forgotten"
+        found.append((Freed(kind="staged", name=path.name, size_bytes=files.allocated_bytes(path), why=why), age))
+    return found
+
+
+def _expired(opened: OpenCluster, now: datetime) -> list[Freed]:
+    entries = opened.store.undo_entries()
+    dropped = set(expired(entries, opened.policy.undo, now))
+    disks = opened.directory.disks
+    return [
+        Freed(kind="undo", name=str(entry.id), size_bytes=_only_held_by(disks, entry, entries, opened), why=entry.title)
+        for entry in entries
+        if entry.id in dropped
+    ]
+
+
+def _only_held_by(disks: Path, entry: UndoEntry, entries: tuple[UndoEntry, ...], opened: OpenCluster) -> int:
+    others = [content for _, content in opened.snapshot().contents.items()]
+    for other in entries:
+        if other.id != entry.id:
+            others += [content for side in (other.before, other.after) for _, content in side.contents]
+    named = {content.file for content in others}
+    held = {content.file for side in (entry.before, entry.after) for _, content in side.contents if content.file}
+    return sum(files.allocated_bytes(disks / name) for name in held - named)
+
+
+def _drop_undo(opened: OpenCluster, asked: JsonObject, report: GcReport) -> None:
+    dropped = tuple(int(each.name) for each in report.freed if each.kind == "undo")
+    if dropped:
+        opened.edit(
+            VERB, {**asked, "undo": list(dropped)}, lambda _snapshot: StateChange(drop_undo=dropped), locked=True
+        )
+
+
+def _drop_staged(opened: OpenCluster, keys: list[str]) -> None:
+    for key in keys:
+        files.remove_tree(opened.directory.incoming / key, beneath=opened.directory.incoming)
+    left = {path.name for path in opened.directory.incoming.iterdir()} if opened.directory.incoming.is_dir() else set()
+    for row in opened.store.imports():
+        if row.done or row.key not in left:
+            opened.store.forget_import(row.id)
