@@ -79,6 +79,13 @@ class DiskWriter(Protocol):
     def read(self, offset: int, length: int) -> bytes:
         """Guest bytes as written so far (records refer back to earlier ones)."""
 
+    def mark(self, offset: int, length: int) -> None:
+        """What lies in a range belongs to the disk; `write` does it by itself.
+
+        A resumed staging calls it for bytes that it found and hashed: a kill may have come between them and the table
+        entry that allocates them.
+        """
+
     def discard(self, offset: int, length: int) -> None:
         """Make a range read as zeros again, stored as a hole; cheap when nothing is stored there.
 

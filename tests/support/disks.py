@@ -93,6 +93,9 @@ class MemoryWriter:
         with self._lock:
             return bytes(self.data[offset : offset + length])
 
+    def mark(self, offset: int, length: int) -> None:
+        pass
+
     def discard(self, offset: int, length: int) -> None:
         self.data[offset : offset + length] = bytes(length)
 

@@ -1,18 +1,15 @@
 """Which digests were seen, in packed rows: 35 bytes a row where a dict of bytes needs 150.
 
-Past a bound the rows go to a temporary file without a name. It is read and written, not mapped: a full file system
-under a mapping is a SIGBUS, under a write it is an error that can be told.
+Past a bound the rows go to a temporary file without a name (`spill`).
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
-from blixard.errors import StorageError
+from blixard.disks.spill import Spill
 from blixard.limits import DEFAULT
 
 _DIGEST = 32
@@ -38,7 +35,7 @@ class DigestTable:
         self._folder = folder
         self._slots = _FIRST_SLOTS
         self._used = 0
-        self._rows: _Memory | _Spill = self._storage(self._slots)
+        self._rows: _Memory | Spill = self._storage(self._slots)
 
     def __len__(self) -> int:
         return self._used
@@ -46,7 +43,7 @@ class DigestTable:
     @property
     def spilled(self) -> bool:
         """True once the rows lie in a file."""
-        return isinstance(self._rows, _Spill)
+        return isinstance(self._rows, Spill)
 
     def get(self, digest: bytes) -> bytes | None:
         """The value of `digest`, or None.
@@ -109,9 +106,9 @@ class DigestTable:
                     self._rows.write(slot * self._row, row)
         old.close()
 
-    def _storage(self, slots: int) -> _Memory | _Spill:
+    def _storage(self, slots: int) -> _Memory | Spill:
         size = slots * self._row
-        return _Memory(size) if size <= self._spill_bytes else _Spill(size, self._folder)
+        return _Memory(size) if size <= self._spill_bytes else Spill(size, self._folder)
 
     def __enter__(self) -> Self:
         return self
@@ -154,38 +151,3 @@ class _Memory:
 
     def close(self) -> None:
         self._bytes = bytearray()
-
-
-class _Spill:
-    """Bytes in a sparse temporary file that has no name, so no crash leaves it behind; zero at first."""
-
-    def __init__(self, size: int, folder: Path | None) -> None:
-        self._where = str(folder or tempfile.gettempdir())
-        try:
-            self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - closed by close()
-            os.truncate(self._file.fileno(), size)
-        except OSError as problem:
-            raise self._error("make", problem) from problem
-
-    def read(self, at: int, length: int) -> bytes:
-        try:
-            row = os.pread(self._file.fileno(), length, at)
-        except OSError as problem:
-            raise self._error("read", problem) from problem
-        if len(row) != length:
-            raise StorageError(f"a temporary file in `{self._where}` lost its end")
-        return row
-
-    def write(self, at: int, row: bytes) -> None:
-        try:
-            written = os.pwrite(self._file.fileno(), row, at)
-        except OSError as problem:
-            raise self._error("write", problem) from problem
-        if written != len(row):
-            raise StorageError(f"cannot write a temporary file in `{self._where}`: no space left")
-
-    def close(self) -> None:
-        self._file.close()
-
-    def _error(self, operation: str, problem: OSError) -> StorageError:
-        return StorageError(f"cannot {operation} a temporary file in `{self._where}`: {problem.strerror or problem}")

@@ -87,8 +87,13 @@ class RawWriter:
         self._size = size_bytes
         self._fd = files.open_existing(path) if resume else files.create(path)
         self._source = Source(self._fd, path)
-        if size_bytes is not None:
+        if size_bytes is None:
+            return
+        try:
             self.resize(size_bytes)
+        except BaseException:
+            self.close()
+            raise
 
     def resize(self, size_bytes: int) -> None:
         """Set the size of the disk; nothing is written beyond it from now on.
@@ -118,6 +123,9 @@ class RawWriter:
         data = bytearray(length)
         self._source.read_padded(offset, memoryview(data))
         return bytes(data)
+
+    def mark(self, offset: int, length: int) -> None:
+        """Do nothing: in a raw disk, what is stored is the disk's."""
 
     def discard(self, offset: int, length: int) -> None:
         """Make a range a hole again.

@@ -1,0 +1,218 @@
+"""Records into disks: the import's side of `disks`.
+
+Nothing here touches a disk in use: every image is written beside, under a key, and becomes part of a cluster by the
+commit of `ops`. A kill at any moment leaves files that a later import of the same document goes on with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from msgspec import Struct
+
+from blixard import files
+from blixard.disks.crew import Crew
+from blixard.disks.sink import DiskSink
+from blixard.disks.space import SpaceCheck
+from blixard.disks.staged import StagedImage, StagedPlace
+from blixard.disks.walk import Given, Load, RecordWalk
+from blixard.errors import BlixardError, InternalError
+from blixard.limits import DEFAULT, MIB, Limits
+from blixard.model.structs import DiskFormat, ImageHead, Record
+
+CHECKPOINT_BYTES = 256 * MIB
+
+
+class Staged(Struct, frozen=True, kw_only=True):
+    """A disk that stands whole and durable at `path`; the caller renames it into place."""
+
+    path: Path
+    format: DiskFormat
+    size_bytes: int
+    data_bytes: int
+    digest: str | None
+    """Of the image, as the caller gave it to `end`."""
+
+
+def _everything(_image: int) -> bool:
+    return True
+
+
+class Staging:
+    """Stages a document's images: `begin`, `put` for each record, `end`; at last `finish`. Records in document order.
+
+    Args:
+        folder: `.incoming/<key>/`, made when it is not there. One staging at a time: the caller holds its lock.
+        threads: workers, at least 1.
+        limits: the bounds in force.
+        skip_damaged: a damaged record costs its image (`damaged`), and those that refer to it, not the import.
+        resume: go on with what an earlier run left in `folder`; else it starts anew.
+        want: False for an image that nobody names: its data serves references, and it is dropped at `finish`. Asked
+            when an image has ended and again at `finish`.
+        checkpoint_bytes: after so many staged bytes they are made durable and their bits are set.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        threads: int,
+        limits: Limits = DEFAULT,
+        skip_damaged: bool = False,
+        resume: bool = False,
+        want: Callable[[int], bool] = _everything,
+        checkpoint_bytes: int = CHECKPOINT_BYTES,
+    ) -> None:
+        if not folder.is_dir():
+            files.make_dir(folder)
+        self._folder = folder
+        self._limits = limits
+        self._resume = resume
+        self._want = want
+        self._checkpoint_bytes = checkpoint_bytes
+        self._images: dict[int, StagedImage] = {}
+        self._digests: dict[int, str | None] = {}
+        self._fresh_bytes = 0
+        self._fresh_lock = threading.Lock()
+        self._settler = Crew(1, weight=1, name="settle")
+        self._sink = DiskSink(
+            self._images,
+            space=SpaceCheck(lambda: files.free_bytes(folder), limits, str(folder)),
+            folder=folder,
+            skip_damaged=skip_damaged,
+            written=self._written,
+            ready=self._complete,
+        )
+        self._walk = RecordWalk(self._sink, threads=threads, limits=limits, folder=folder)
+
+    @property
+    def decoded(self) -> int:
+        """Records that were decoded; the other data records were there already."""
+        return self._sink.decoded
+
+    @property
+    def damaged(self) -> frozenset[int]:
+        """Images that hold a damaged record or refer to one; complete after `finish`."""
+        return frozenset(number for number, image in self._images.items() if image.damaged)
+
+    def begin(self, image: int, head: ImageHead | None) -> None:
+        """An image's records come next. `head` None: format and size come after them, so it is staged raw.
+
+        Raises:
+            StorageError, LimitExceeded, MalformedExport: it cannot be staged.
+        """
+        if image in self._images:
+            raise InternalError(f"image `{image}` was begun twice")
+        place = StagedPlace(folder=self._folder, key=self._folder.name, image=image)
+        self._images[image] = StagedImage(place, head, self._limits, resume=self._resume)
+
+    def put(self, image: int, position: int, record: Record, load: Load | None, *, text_bytes: int = 0) -> None:
+        """Take the next record of an image.
+
+        Args:
+            image: which was begun.
+            position: of the record in its image, from 0.
+            record: what the document says.
+            load: gives the zstd frame, in a worker; None for a reference.
+            text_bytes: what `load` holds on to, for the bound on memory; 0 is as much as the record's length.
+
+        Raises:
+            DigestMismatch: a record is damaged, and `skip_damaged` is off.
+            MalformedExport, LimitExceeded: the record breaks a rule.
+            StorageError: no space, or an I/O error.
+        """
+        staged = self._images[image]
+        staged.take(record)
+        self._sink.expect(image)
+        if load is None:
+            self._walk.refer(Given(image, position, record))
+        else:
+            self._walk.carry(Given(image, position, record), self._sink.place(image, record), load, text_bytes)
+
+    def end(self, image: int, head: ImageHead, *, digest: str | None = None) -> None:
+        """The last record of an image was given; it is completed in the background.
+
+        Raises:
+            MalformedExport, LimitExceeded: what was staged does not fit `head`.
+        """
+        staged = self._images[image]
+        staged.receive(head)
+        self._digests[image] = digest
+        self._sink.received(image, head)
+
+    def finish(self) -> dict[int, Staged]:
+        """Wait until every wanted image stands whole and durable; drop the others.
+
+        Raises:
+            as `put`.
+        """
+        self._walk.drain()
+        self._settler.drain()
+        result: dict[int, Staged] = {}
+        for number, image in self._images.items():
+            if image.final is None:
+                raise InternalError(f"image `{number}` was not ended")
+            image.close()
+            if image.damaged or not self._want(number):
+                image.place.clear()
+            else:
+                result[number] = self._staged(number, image, image.final)
+        self.close()
+        files.fsync_dir(self._folder)
+        return result
+
+    def close(self) -> None:
+        """End the threads and keep what was staged for a later run; harmless twice, raises nothing."""
+        self._walk.close()
+        self._settler.close()
+        for image in self._images.values():
+            # what is not made durable here is only decoded again
+            with contextlib.suppress(BlixardError):
+                image.checkpoint()
+            image.close()
+        self._sink.close()
+
+    def abandon(self) -> None:
+        """End the threads and remove what this staging made.
+
+        Raises:
+            StorageError: a file cannot be removed.
+        """
+        self.close()
+        for image in self._images.values():
+            image.place.clear()
+
+    def _staged(self, number: int, image: StagedImage, head: ImageHead) -> Staged:
+        return Staged(
+            path=image.path,
+            format=image.format,
+            size_bytes=head.size_bytes,
+            data_bytes=image.data_bytes,
+            digest=self._digests[number],
+        )
+
+    def _complete(self, image: int) -> None:
+        """Every record of an image is written. Runs in whatever thread was last."""
+        self._settler.submit(lambda: self._images[image].complete(wanted=self._want(image)), 0)
+
+    def _written(self, image: int, amount: int) -> None:
+        """So many bytes of an image were written. Runs in workers."""
+        with self._fresh_lock:
+            self._fresh_bytes += amount
+            if self._fresh_bytes < self._checkpoint_bytes:
+                return
+            self._fresh_bytes = 0
+        self._settler.submit(self._images[image].checkpoint, 0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

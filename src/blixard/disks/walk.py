@@ -1,0 +1,180 @@
+"""The walk over a document's records that `import` and `verify` share: decode, hash, resolve, in any number of threads.
+
+A record is hashed before anybody sees its bytes, and a reference waits only for records before it, which workers have
+begun already: so nothing can be stored unchecked and nothing can wait in a circle.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from blake3 import blake3
+from msgspec import Struct
+
+from blixard.disks.crew import Crew
+from blixard.disks.frames import open_frame
+from blixard.disks.locations import Locations, Place
+from blixard.errors import DigestMismatch, ExportFileError, MalformedExport
+from blixard.limits import MIB, Limits
+from blixard.model.structs import Record, RecordKind
+
+Load = Callable[[], bytes]
+"""Gives a record's zstd frame; runs in a worker. A ValueError (bad base64) means that the record is damaged."""
+
+IN_FLIGHT_BYTES = 64 * MIB
+
+
+class Given(Struct, frozen=True):
+    """A record and where it stands in the document: the image's number and its position there."""
+
+    image: int
+    position: int
+    record: Record
+
+
+class RecordSink(Protocol):
+    """What is done with records that were checked. All of it runs in workers, for several records at once."""
+
+    def has(self, given: Given, /) -> bool:
+        """True when this record's bytes are stored and right already: it is not decoded again."""
+
+    def keep(self, given: Given, place: Place, data: bytes, /) -> None:
+        """Store a data or pack record, whose bytes match its digest, at `place`."""
+
+    def copy(self, given: Given, place: Place, /) -> None:
+        """Store a reference: `length` bytes from `place`, `skip` bytes in."""
+
+    def damaged(self, given: Given, problem: ExportFileError, /) -> None:
+        """A record is not what it says, or refers to one that is not; to raise here ends the walk."""
+
+    def done(self, image: int, /) -> None:
+        """One record that was given for `image` is finished, in whatever way."""
+
+
+class RecordWalk:
+    """Takes records in document order and feeds a sink.
+
+    Args:
+        sink: where they go.
+        threads: workers, at least 1.
+        limits: the bounds in force.
+        folder: where the table of places spills to.
+    """
+
+    def __init__(self, sink: RecordSink, *, threads: int, limits: Limits, folder: Path | None) -> None:
+        self._sink = sink
+        self._limits = limits
+        self._locations = Locations(spill_bytes=limits.spill_bytes, folder=folder)
+        self._crew = Crew(threads, weight=IN_FLIGHT_BYTES, name="record")
+        self._lock = threading.Lock()
+        self._pending: dict[bytes, threading.Event] = {}
+
+    def carry(self, given: Given, place: Place, load: Load, text_bytes: int) -> None:
+        """Take a data or pack record whose bytes shall lie at `place`.
+
+        Raises:
+            BlixardError: whatever an earlier record ended the walk with.
+        """
+        record = given.record
+        if self._pending_of(record.digest) is not None:
+            self.drain()  # the same data twice at once: rare enough to be simple about
+        ready = threading.Event()
+        with self._lock:
+            self._pending[record.digest] = ready
+        self._locations.announce(record.digest, place)
+
+        def task() -> None:
+            try:
+                self._store(given, place, load)
+            finally:
+                with self._lock:
+                    self._pending.pop(record.digest, None)
+                ready.set()
+            self._sink.done(given.image)
+
+        # text, the frame inside it, the bytes inside that
+        self._crew.submit(task, record.length + 2 * (text_bytes or record.length))
+
+    def refer(self, given: Given) -> None:
+        """Take a reference.
+
+        Raises:
+            MalformedExport: it names no earlier record, or bytes that the record does not have.
+            BlixardError: whatever an earlier record ended the walk with.
+        """
+        self._check_reference(given)
+        ready = self._pending_of(given.record.digest)
+
+        def task() -> None:
+            if ready is not None:
+                ready.wait()
+            self._resolve(given)
+            self._sink.done(given.image)
+
+        self._crew.submit(task, given.record.length)
+
+    def drain(self) -> None:
+        """Wait until every record that was given is finished; raise what one of them ended the walk with."""
+        self._crew.drain()
+
+    def close(self) -> None:
+        """End the threads, dropping what they have not begun; harmless twice."""
+        self._crew.close()
+        self._locations.close()
+
+    def _pending_of(self, digest: bytes) -> threading.Event | None:
+        with self._lock:
+            return self._pending.get(digest)
+
+    def _check_reference(self, given: Given) -> None:
+        record = given.record
+        place = self._locations.get(record.digest)
+        if place is None:
+            problem = f"`{record.digest.hex()}`, which no earlier record holds"
+        elif not place.damaged and record.skip + record.length > place.length:
+            problem = f"bytes up to `{record.skip + record.length}` of a record of `{place.length}`"
+        else:
+            return
+        self.drain()  # what is wrong before it comes first
+        raise MalformedExport(f"record `{given.position}` of image `{given.image}` refers to {problem}")
+
+    def _store(self, given: Given, place: Place, load: Load) -> None:
+        if given.record.kind is RecordKind.DATA and self._sink.has(given):
+            return
+        try:
+            data = self._open(given.record, load)
+        except ExportFileError as problem:
+            self._locations.damage(given.record.digest, place)
+            self._sink.damaged(given, problem)
+            return
+        self._sink.keep(given, place, data)
+
+    def _open(self, record: Record, load: Load) -> bytes:
+        try:
+            frame = load()
+        except ValueError as problem:
+            raise MalformedExport(f"the text of a record is not base64: {problem}") from problem
+        data = open_frame(frame, record.length, record_bytes=self._limits.record_bytes)
+        if blake3(data).digest() != record.digest:
+            raise DigestMismatch(f"its bytes do not match its blake3 `{record.digest.hex()}`")
+        return data
+
+    def _resolve(self, given: Given) -> None:
+        digest = given.record.digest
+        place = self._locations.get(digest)
+        if place is None or place.damaged:
+            self._sink.damaged(given, DigestMismatch(f"it refers to `{digest.hex()}`, which is damaged"))
+            return
+        self._sink.copy(given, place)
+
+
+def at_record(title: str, given: Given, problem: ExportFileError) -> ExportFileError:
+    """The same error, which says where: disk, guest offset and position."""
+    offset = given.record.offset
+    where = f"at offset `{offset}`" if offset is not None else "(a pack)"
+    hint = problem.hint or "`--skip-damaged` brings the VMs that are whole; `blixard cluster verify` names them"
+    message = f"record `{given.position}` of {title} {where} is damaged: {problem.message}"
+    return type(problem)(message, hint=hint)
