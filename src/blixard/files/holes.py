@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 
 from blixard.files.descriptors import pwrite_all
-from blixard.files.seam import AnyPath, mutating
+from blixard.files.seam import AnyPath, before, storage_error
 
 _PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01
 _STEP = 1 << 20
@@ -24,14 +24,14 @@ def punch_hole(fd: int, offset: int, length: int, path: AnyPath) -> None:
     Raises:
         StorageError: naming `path`.
     """
-    with mutating("punch a hole in", path):
-        try:
-            _fallocate()(fd, _PUNCH_HOLE_KEEP_SIZE, offset, length)
-        except OSError as error:
-            if error.errno not in {errno.EOPNOTSUPP, errno.ENOSYS}:
-                raise
-        else:
-            return
+    try:
+        before("punch a hole in", path)
+        _fallocate()(fd, _PUNCH_HOLE_KEEP_SIZE, offset, length)
+    except OSError as error:
+        if error.errno not in {errno.EOPNOTSUPP, errno.ENOSYS}:
+            raise storage_error("punch a hole in", path, error) from error
+    else:
+        return
     end = min(offset + length, os.fstat(fd).st_size)
     for start in range(offset, end, _STEP):
         pwrite_all(fd, bytes(min(_STEP, end - start)), start, path)

@@ -14,12 +14,12 @@ _HINT = "`qemu-img check` and `qemu-img info` tell more; never run them as root 
 
 def malformed(where: str, problem: str, *, hint: str | None = _HINT) -> MalformedExport:
     """Make the error for an image: `problem` continues "qcow2 image `x` ..."."""
-    return MalformedExport(f"qcow2 image `{where}` {problem}", hint=hint)
+    return MalformedExport(f"qcow2 image `{printable(where)}` {problem}", hint=hint)
 
 
 def printable(name: bytes | str | os.PathLike[str]) -> str:
-    """Escape what is not printable ASCII, and cut what is long: safe on a terminal and in a log."""
+    """Escape what a terminal would not simply show, and cut what is longer than any path."""
     text = os.fsdecode(name)
-    safe = "".join(c if c.isascii() and c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     safe = safe.replace("`", "'")  # a name must not end its own quotes
-    return safe if len(safe) <= 200 else safe[:197] + "..."
+    return safe if len(safe) <= 1100 else safe[:1097] + "..."

@@ -32,8 +32,13 @@ class Qcow2Writer:
         self._layout = plan_layout(size_bytes)
         self._fd = files.open_existing(path) if resume else files.create(path)
         self._source = Source(self._fd, path)
-        if resume:
+        if not resume:
+            return
+        try:
             self._source.discard(0, CLUSTER_BYTES)  # it may have been finished: an image again only when we say so
+        except BaseException:
+            self.close()
+            raise
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Put guest bytes at `offset`.

@@ -1,0 +1,191 @@
+"""qcow2 under random writes and random damage."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from blixard.disks.detect import open_reader
+from blixard.disks.qcow2.entries import Kind
+from blixard.disks.qcow2.mapping import Run
+from blixard.disks.qcow2.overlay import overlay_extents
+from blixard.disks.qcow2.writer import Qcow2Writer
+from blixard.errors import ExportFileError, StorageError
+from blixard.limits import MIB
+from blixard.model.structs import DiskFormat
+from blixard.ports import Extent
+from support.disk_conformance import read_all, read_extents
+from support.qcow2_builder import CLUSTER, COPIED, DATA, ImageBuilder
+from support.qcow2_shapes import SHAPES
+from support.qemu import assert_clean, guest_bytes, needs_qemu
+
+SIZE = 1 * MIB + 512
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["write", "write", "write", "discard", "resume", "finish"]),
+        st.integers(0, SIZE),
+        st.one_of(st.integers(0, 2000), st.sampled_from([65536, 65537, 131072, SIZE])),
+        st.integers(1, 255),
+    ),
+    max_size=12,
+)
+
+
+@needs_qemu
+@settings(max_examples=40, deadline=None)
+@given(steps=STEPS)
+def test_any_sequence_of_writes_discards_and_restarts_is_what_a_bytearray_would_hold(
+    steps: list[tuple[str, int, int, int]],
+) -> None:
+    model = bytearray(SIZE)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "disk"
+        writer = Qcow2Writer(path, SIZE)
+        for verb, offset, wanted, value in steps:
+            length = min(wanted, SIZE - offset)
+            if verb == "write":
+                writer.write(offset, bytes([value]) * length)
+                model[offset : offset + length] = bytes([value]) * length
+            elif verb == "discard":
+                writer.discard(offset, length)
+                model[offset : offset + length] = bytes(length)
+            elif verb == "finish":
+                writer.finish()
+            else:
+                writer.close()
+                writer = Qcow2Writer(path, SIZE, resume=True)
+        assert writer.read(0, SIZE) == model
+        writer.finish()
+        writer.close()
+
+        assert_clean(path)
+        assert guest_bytes(path) == model
+        with closing(open_reader(path)) as reader:
+            assert read_extents(reader) == read_all(reader) == model
+
+
+@st.composite
+def intervals(draw: st.DrawFn) -> list[tuple[int, int]]:
+    """Ascending (start, end), possibly touching."""
+    edges = sorted(draw(st.lists(st.integers(0, 60), max_size=16)))
+    return [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=False) if a < b]
+
+
+@given(
+    top=intervals(), kinds=st.lists(st.sampled_from(Kind), min_size=8, max_size=8), below=intervals(), data=st.data()
+)
+def test_an_overlay_shows_its_own_data_and_what_is_below_where_it_has_nothing(
+    top: list[tuple[int, int]], kinds: list[Kind], below: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    size = data.draw(st.integers(max((end for _, end in top), default=0), 60))
+    runs = [Run(a, b, kind, 0) for (a, b), kind in zip(top, kinds, strict=False) if kind != Kind.NONE]
+    hidden = {n for run in runs for n in range(run.start, run.end)}
+    expected = {n for run in runs if run.kind != Kind.ZERO for n in range(run.start, run.end)}
+    expected |= {n for a, b in below for n in range(a, min(b, size)) if n not in hidden}
+
+    found = list(overlay_extents(iter(runs), (Extent(a, b - a) for a, b in below), size))
+
+    assert [n for e in found for n in range(e.offset, e.offset + e.length)] == sorted(expected)
+    assert all(one.offset + one.length < two.offset for one, two in pairwise(found))
+
+
+@cache
+def victims() -> list[bytes]:
+    """Valid images, small, of the shapes with the most machinery."""
+    made = [
+        ImageBuilder().bytes(),
+        ImageBuilder().packed(bytes(600)).bytes(),
+        ImageBuilder().extended(4 * DATA | COPIED, 0xFF_0000_FF00).bytes(),
+    ]
+    names = ["zlib, clusters of 512", "zstd, clusters of 512", "snapshot", "two bitmaps and a snapshot"]
+    for name in [*names, "extended L2, clusters of 16384"]:
+        with tempfile.TemporaryDirectory() as folder:
+            made.append(SHAPES[name](Path(folder)).read_bytes())
+    return made
+
+
+def metadata_of(image: bytes) -> list[tuple[int, int]]:
+    """Where the damage is most interesting: header, L1, refcount table, snapshots, and the first L2 table."""
+    l1 = int.from_bytes(image[40:48], "big")
+    table = int.from_bytes(image[48:56], "big")
+    l2 = int.from_bytes(image[l1 : l1 + 8], "big") & ~COPIED
+    snapshots = int.from_bytes(image[64:72], "big")
+    return [(0, 120), (0, 512), (l1, 64), (table, 32), (l2, 512), (snapshots, 128), (0, len(image))]
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    image = bytearray(draw(st.sampled_from(victims())))
+    places = [(start, length) for start, length in metadata_of(bytes(image)) if start < len(image)]
+    for _ in range(draw(st.integers(1, 4))):
+        start, length = draw(st.sampled_from(places))
+        at = min(start + draw(st.integers(0, length - 1)), len(image) - 1)
+        kind = draw(st.sampled_from(["bit", "byte", "word", "cut"]))
+        if kind == "bit":
+            image[at] ^= 1 << draw(st.integers(0, 7))
+        elif kind == "byte":
+            image[at] = draw(st.sampled_from([0, 1, 0x7F, 0x80, 0xFF]))
+        elif kind == "word":
+            at = at // 8 * 8
+            value = draw(st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 64).map(lambda n: n * CLUSTER)))
+            image[at : at + 8] = value.to_bytes(8, "big")
+        elif draw(st.integers(0, 9)) == 0:
+            del image[max(at, 72) :]
+        places = [place for place in places if place[0] < len(image)]
+    return bytes(image)
+
+
+def read_or_refuse(image: bytes) -> None:
+    """Read as an export would, bounded; only our errors for bad images may come out, and soon."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "disk"
+        path.write_bytes(image)
+        try:
+            with closing(open_reader(path, DiskFormat.QCOW2)) as reader:
+                for at, length in pieces(reader.extents()):
+                    reader.read_into(at, memoryview(bytearray(length)))
+        except (ExportFileError, StorageError):
+            pass
+    assert time.monotonic() - began < 20
+
+
+def pieces(extents: Iterator[Extent]) -> Iterator[tuple[int, int]]:
+    """At most 4 MiB of what an export would read, in pieces of at most 64 KiB."""
+    left = 4 * MIB
+    for extent in extents:
+        for at in range(extent.offset, extent.offset + extent.length, 65536):
+            if left <= 0:
+                return
+            left -= 65536
+            yield at, min(65536, extent.offset + extent.length - at)
+
+
+@needs_qemu
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(image=damaged())
+def test_a_damaged_image_is_read_or_refused(image: bytes) -> None:
+    read_or_refuse(image)
+
+
+@pytest.mark.long
+@needs_qemu
+@settings(max_examples=20_000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(image=damaged())
+def test_a_damaged_image_is_read_or_refused_in_a_long_run(image: bytes) -> None:
+    read_or_refuse(image)
+
+
+@settings(max_examples=200, deadline=None)
+@given(tail=st.binary(max_size=400))
+def test_noise_behind_a_magic_is_read_or_refused(tail: bytes) -> None:
+    read_or_refuse(b"QFI\xfb" + tail)
