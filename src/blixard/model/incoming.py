@@ -12,14 +12,14 @@ from msgspec import Struct
 from blixard.model.structs import ExportHead, JsonObject, Node, Vm
 
 
-class IncomingNode(Struct, frozen=True):
+class IncomingNode(Struct, frozen=True, gc=False):
     """A node of the document: `node` is `given`, decoded."""
 
     node: Node
     given: JsonObject
 
 
-class IncomingVm(Struct, frozen=True):
+class IncomingVm(Struct, frozen=True, gc=False):
     """A VM of the document: `vm` is `given`, decoded."""
 
     vm: Vm

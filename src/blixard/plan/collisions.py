@@ -7,6 +7,7 @@ none stops the import, because replacing a lost cluster looks just the same.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 
 from blixard.model.structs import ClusterSnapshot, Vm
 from blixard.plan.values import Collision
@@ -24,17 +25,19 @@ def find_collisions(
         staying: the cluster's other VMs, as they stay.
         others: other clusters of this machine.
     """
-    new = {vm.name: (vm, _new_addresses(vm, ours)) for vm, ours in arriving}
-    users: dict[Address, list[str]] = {address: [] for _, addresses in new.values() for address in addresses}
-    if not users:
+    new = [(vm.name, addresses_of(vm), ours) for vm, ours in arriving]
+    if not new:
         return ()
-    local = [vm for vm, _ in new.values()]
-    for vm in (*local, *staying):
+    users: dict[Address, list[str]] = {}
+    for name, addresses, _ in new:
+        for address in addresses:
+            users.setdefault(address, []).append(name)
+    for vm in staying:
         _note(users, vm, vm.name)
     for cluster in others:
         for vm in cluster.vms.values():
             _note(users, vm, f"{cluster.name}/{vm.name}")
-    return tuple(_collisions(new, users))
+    return tuple(_collisions(new, {address: names for address, names in users.items() if len(names) > 1}))
 
 
 def addresses_of(vm: Vm) -> set[Address]:
@@ -54,19 +57,18 @@ def _ip(text: str) -> str:
     return text.partition("/")[0].lower()
 
 
-def _new_addresses(vm: Vm, ours: Vm | None) -> set[Address]:
-    return addresses_of(vm) - addresses_of(ours) if ours is not None else addresses_of(vm)
-
-
 def _note(users: dict[Address, list[str]], vm: Vm, shown: str) -> None:
     for address in addresses_of(vm):
         if address in users:
             users[address].append(shown)
 
 
-def _collisions(new: dict[str, tuple[Vm, set[Address]]], users: dict[Address, list[str]]) -> Iterator[Collision]:
-    for name in sorted(new):
-        for kind, value in sorted(new[name][1]):
-            rest = tuple(sorted(user for user in users[kind, value] if user != name))
+def _collisions(
+    new: list[tuple[str, set[Address], Vm | None]], shared: dict[Address, list[str]]
+) -> Iterator[Collision]:
+    for name, addresses, ours in sorted(new, key=itemgetter(0)) if shared else ():
+        had = addresses_of(ours) if ours is not None else set()
+        for kind, value in sorted((addresses & shared.keys()) - had):
+            rest = tuple(sorted(user for user in shared[kind, value] if user != name))
             if rest:
                 yield Collision(kind, value, name, rest)

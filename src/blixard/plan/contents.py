@@ -44,7 +44,7 @@ def check_images(vms: Iterable[Vm]) -> None:
     owners: dict[int, str] = {}
     for vm in vms:
         for part in parts_of(vm):
-            if isinstance(part.image, UnsetType):
+            if part.image is UNSET:
                 continue
             owner = f"{vm.name}/{part.name}"
             if part.image in owners:
@@ -54,24 +54,29 @@ def check_images(vms: Iterable[Vm]) -> None:
 
 def without_image_links(vm: Vm) -> Vm:
     """The VM as it is in a cluster: `image` means something in a document only."""
-    disks, files = _unlinked(vm.disks), _unlinked(vm.files)
-    if disks is vm.disks and files is vm.files:
-        return vm
-    return structs.replace(vm, disks=disks, files=files)
+    for part in parts_of(vm):
+        if part.image is not UNSET:
+            return structs.replace(vm, disks=_unlinked(vm.disks), files=_unlinked(vm.files))
+    return vm
 
 
 def plan_contents(
     made: Vm, ours: Vm | None, incoming: PreparedVm, rules: ContentRules
 ) -> tuple[Vm, list[ContentChange]]:
     """The contents of a VM that is created or updated, and the VM with the facts of what stays."""
-    images = _images(ContentKind.DISK, incoming.vm.disks) | _images(ContentKind.FILE, incoming.vm.files)
-    parts: list[Disk | File] = [*made.disks, *(file for file in made.files if not file.inline)]
+    images = {
+        (_kind(part), part.name): part.image
+        for part in parts_of(incoming.vm)
+        if part.image is not UNSET
+    }
+    parts: list[Disk | File] = [*made.disks]
+    parts += [file for file in made.files if not file.inline]
     changes = [_decide(made, part, images.get((_kind(part), part.name)), ours, rules) for part in parts]
+    if ours is None:
+        return made, changes
     made = _with_kept_facts(made, ours, changes)
-    if ours is not None:
-        going = contents_of(ours, rules.contents).keys() - contents_of_names(made)
-        changes += [_drop(made.name, key, rules.contents[key]) for key in sorted(going)]
-    return made, changes
+    going = contents_of(ours, rules.contents).keys() - contents_of_names(made)
+    return made, changes + [_drop(made.name, key, rules.contents[key]) for key in sorted(going)]
 
 
 def dropped_contents(vm: Vm, contents: Mapping[ContentKey, Content]) -> list[ContentChange]:
@@ -111,10 +116,6 @@ def keep_instead(change: ContentChange, why: str) -> ContentChange:
 
 def _kind(part: Disk | File) -> ContentKind:
     return ContentKind.DISK if isinstance(part, Disk) else ContentKind.FILE
-
-
-def _images(kind: ContentKind, parts: Iterable[Disk | File]) -> dict[tuple[ContentKind, str], int]:
-    return {(kind, part.name): part.image for part in parts if not isinstance(part.image, UnsetType)}
 
 
 def _decide(vm: Vm, part: Disk | File, image: int | None, ours: Vm | None, rules: ContentRules) -> ContentChange:
@@ -175,10 +176,8 @@ def _drop(vm: str, key: ContentKey, content: Content) -> ContentChange:
     )
 
 
-def _with_kept_facts(made: Vm, ours: Vm | None, changes: list[ContentChange]) -> Vm:
+def _with_kept_facts(made: Vm, ours: Vm, changes: list[ContentChange]) -> Vm:
     """The VM whose kept disks have the format and size that they have here."""
-    if ours is None:
-        return made
     here = {disk.name: (disk.format, disk.size_bytes) for disk in ours.disks}
     facts: dict[str, tuple[DiskFormat, int]] = {}
     for position, change in enumerate(changes):
@@ -207,8 +206,6 @@ def with_facts(vm: Vm, facts: Mapping[str, tuple[DiskFormat, int]]) -> Vm:
 
 
 def _unlinked(parts: tuple[Part, ...]) -> tuple[Part, ...]:
-    if all(isinstance(part.image, UnsetType) for part in parts):
-        return parts
     return tuple(structs.replace(part, image=UNSET) for part in parts)
 
 

@@ -27,7 +27,7 @@ from blixard.plan.templates import assignments, variables_of
 _NODE_REQUIRED = (("data_dir",), ("bind_addr",))
 
 
-class PreparedVm(Struct, frozen=True, kw_only=True):
+class PreparedVm(Struct, frozen=True, kw_only=True, gc=False):
     """A VM of the document after the rules. `vm` is `given`, decoded; both have the target's names."""
 
     source: str
@@ -68,7 +68,7 @@ def prepare(incoming: IncomingState, options: ImportOptions) -> Prepared:
     selected: dict[str, PreparedVm] = {}
     outside: list[Vm] = []
     for name, (vm, given) in _edited(incoming, edits):
-        if not (file_scope.selects_vm(name, vm) and options.rules.scope.selects_vm(name, vm)):
+        if not (file_scope.selects_vm(vm) and options.rules.scope.selects_vm(vm)):
             outside.append(vm)
             continue
         selected[name] = PreparedVm(

@@ -16,7 +16,7 @@ from blixard.model.codec import to_object
 from blixard.model.incoming import IncomingState
 from blixard.model.structs import ClusterSnapshot, Hold, NodeState, Vm
 from blixard.plan.collisions import find_collisions
-from blixard.plan.contents import ContentRules, absent_contents, check_images, dropped_contents, plan_contents
+from blixard.plan.contents import ContentRules, absent_contents, check_images, dropped_contents, parts_of, plan_contents
 from blixard.plan.desired import Deciding, desired_vm
 from blixard.plan.document import Prepared, prepare
 from blixard.plan.fields import differences
@@ -40,7 +40,7 @@ from blixard.plan.values import (
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-class _Planned(Struct, frozen=True):
+class _Planned(Struct, frozen=True, gc=False):
     """A VM of the document, decided."""
 
     pair: Pair
@@ -145,7 +145,7 @@ def _plan_vm(pair: Pair, deciding: Deciding, rules: ContentRules) -> _Planned:
 
 
 def _brings_content(vm: Vm) -> bool:
-    return any(part.image is not UNSET for parts in (vm.disks, vm.files) for part in parts)
+    return any(part.image is not UNSET for part in parts_of(vm))
 
 
 def _change(pair: Pair, made: Vm) -> VmChange:

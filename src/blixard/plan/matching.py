@@ -27,7 +27,7 @@ class FoundBy(StrEnum):
     NAME = "name"
 
 
-class Pair(Struct, frozen=True, kw_only=True):
+class Pair(Struct, frozen=True, kw_only=True, gc=False):
     """A VM of the document, the VM here that it is (or None), and the id and name it will have."""
 
     incoming: PreparedVm
@@ -37,7 +37,7 @@ class Pair(Struct, frozen=True, kw_only=True):
     found_by: FoundBy | None = None
 
 
-class Clash(Struct, frozen=True, kw_only=True):
+class Clash(Struct, frozen=True, kw_only=True, gc=False):
     """A VM of the document that cannot be made, because another VM has its name."""
 
     incoming: PreparedVm
@@ -183,7 +183,7 @@ def _in_scope(vm: Vm, prepared: Prepared, options: ImportOptions, origins: Origi
             return False
         if scope.uses(SelectorKind.VM) and source is None:
             return False
-        if not scope.selects_vm(vm.name if source is None else source, vm):
+        if not scope.selects_vm(vm, source):
             return False
     return True
 

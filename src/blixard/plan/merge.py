@@ -6,6 +6,7 @@ On JSON and not on structs, because a merge must know which keys were given: a d
 from __future__ import annotations
 
 from copy import deepcopy
+from operator import attrgetter
 from typing import Any
 
 from msgspec import UNSET, structs
@@ -18,6 +19,8 @@ NAMED = ("disks", "files", "networks")
 """Lists that merge by name; nothing is taken away from them."""
 DECIDED = frozenset({"name", "id", "origin", "node_id", "hold", "untrusted"})
 """Fields that the plan decides; a file's value is one input of the decision, never merged."""
+_MERGED_NAMES = tuple(name for name in Vm.__struct_fields__ if name not in DECIDED)
+_MERGED = attrgetter(*_MERGED_NAMES)
 _CONTENT = ("text", "base64", "image", "size_bytes")
 
 
@@ -50,10 +53,12 @@ def merge_changes_nothing(ours: Vm, theirs: Vm, given: JsonObject) -> bool:
 
     False only says that a merge has to be tried.
     """
-    for name in Vm.__struct_fields__:
-        if name in given and name not in DECIDED and getattr(ours, name) != getattr(theirs, name):
-            return False
-    return theirs.unknown is UNSET or theirs.unknown == ours.unknown
+    mine, other = _MERGED(ours), _MERGED(theirs)
+    if mine == other:
+        return True
+    return all(
+        name not in given or a == b for name, a, b in zip(_MERGED_NAMES, mine, other, strict=True) if name != "unknown"
+    ) and (theirs.unknown is UNSET or theirs.unknown == ours.unknown)
 
 
 def replace_vm(ours: Vm, theirs: Vm, given: JsonObject) -> Vm:

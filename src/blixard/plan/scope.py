@@ -67,11 +67,14 @@ class Scope(Struct, frozen=True, kw_only=True):
         """True when a selector of this kind is in it."""
         return any(selector.kind is kind for selector in (*self.only, *self.excluded))
 
-    def selects_vm(self, name: str, vm: Vm) -> bool:
-        """True when a VM of this name is inside."""
-        if self.only and not any(selector.selects_vm(name, vm) for selector in self.only):
+    def selects_vm(self, vm: Vm, name: str | None = None) -> bool:
+        """True when a VM is inside, under its own name or another one."""
+        if self.whole:
+            return True
+        called = vm.name if name is None else name
+        if self.only and not any(selector.selects_vm(called, vm) for selector in self.only):
             return False
-        return not any(selector.selects_vm(name, vm) for selector in self.excluded)
+        return not any(selector.selects_vm(called, vm) for selector in self.excluded)
 
     def selects_node(self, node: Node) -> bool:
         """True when the record of this node may be touched."""

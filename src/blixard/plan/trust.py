@@ -5,6 +5,8 @@ Trust is of a value: what was trusted here and comes again unchanged stays trust
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from msgspec import structs
 
 from blixard.model.structs import Vm
@@ -13,6 +15,8 @@ from blixard.plan.pointer import is_inside, parse
 
 FIELDS = ("config_path", "health_check_config", "boot")
 """Fields of a VM that name a host path or a command; beside them, each network's `bridge`."""
+_POINTERS = tuple(f"/{field}" for field in FIELDS)
+_VALUES = attrgetter(*FIELDS)
 
 
 def inert_fields(made: Vm, ours: Vm | None, incoming: PreparedVm, *, trusted: bool, stranger: bool) -> tuple[str, ...]:
@@ -25,7 +29,12 @@ def inert_fields(made: Vm, ours: Vm | None, incoming: PreparedVm, *, trusted: bo
         trusted: the operator trusts what this file brings (`--trust-host-paths`).
         stranger: the file is of another cluster; our own file's fields are inert only where it says so itself.
     """
-    sensitive = [pointer for pointer in _sensitive(made) if not _is_chosen(pointer, incoming)]
+    untouched = ours is not None and _VALUES(made) == _VALUES(ours) and made.networks == ours.networks
+    if ours is not None and untouched and not trusted and not incoming.chosen:
+        return ours.untrusted
+    sensitive = _sensitive(made)
+    if incoming.chosen:
+        sensitive = [pointer for pointer in sensitive if not _is_chosen(pointer, incoming)]
     if ours is None:
         return () if trusted else tuple(sensitive)
     before, theirs = _by_place(ours), _by_place(incoming.vm)
@@ -48,8 +57,10 @@ def trust(vm: Vm) -> Vm:
 
 
 def _sensitive(vm: Vm) -> list[str]:
-    pointers = [f"/{field}" for field in FIELDS if getattr(vm, field)]
-    pointers += [f"/networks/{n}/bridge" for n, network in enumerate(vm.networks) if network.bridge]
+    pointers = [pointer for pointer, value in zip(_POINTERS, _VALUES(vm), strict=True) if value]
+    for n, network in enumerate(vm.networks):
+        if network.bridge:
+            pointers.append(f"/networks/{n}/bridge")
     return pointers
 
 
@@ -71,7 +82,5 @@ def _value(pointer: str, vm: Vm) -> object:
 
 def _is_chosen(pointer: str, incoming: PreparedVm) -> bool:
     """True when the operator gave this value: by a rule he named it himself."""
-    if not incoming.chosen:
-        return False
     place = parse(pointer)
     return any(is_inside(place, chosen) for chosen in incoming.chosen)

@@ -25,7 +25,7 @@ class Kind(StrEnum):
     CONFLICT = "conflict"
 
 
-class FieldChange(Struct, frozen=True):
+class FieldChange(Struct, frozen=True, gc=False):
     """One field that differs, as a JSON pointer into its object; a side that has no such field is UNSET."""
 
     pointer: str
@@ -33,7 +33,7 @@ class FieldChange(Struct, frozen=True):
     after: Any = UNSET
 
 
-class NodeChange(Struct, frozen=True, kw_only=True, tag_field="object", tag="node", omit_defaults=True):
+class NodeChange(Struct, frozen=True, kw_only=True, tag_field="object", tag="node", omit_defaults=True, gc=False):
     """What happens to a node. `before` and `after` are None where there is none, and for a node that stays."""
 
     kind: Kind
@@ -45,7 +45,7 @@ class NodeChange(Struct, frozen=True, kw_only=True, tag_field="object", tag="nod
     notes: tuple[str, ...] = ()
 
 
-class VmChange(Struct, frozen=True, kw_only=True, tag_field="object", tag="vm", omit_defaults=True):
+class VmChange(Struct, frozen=True, kw_only=True, tag_field="object", tag="vm", omit_defaults=True, gc=False):
     """What happens to a VM. `before` and `after` are None where there is none, and for a VM that stays.
 
     `name` is the name in the target, after the change (before it, when the VM is deleted).
@@ -78,7 +78,7 @@ class ContentAction(StrEnum):
     """Comes back from an undo entry."""
 
 
-class ContentChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ContentChange(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What happens to one content. `size_bytes` is the guest's view; `image` an index into the document's images."""
 
     key: ContentKey
@@ -112,7 +112,7 @@ class Source(Struct, frozen=True, kw_only=True):
     revision: int | None = None
 
 
-class Move(Struct, frozen=True):
+class Move(Struct, frozen=True, gc=False):
     """A VM that is placed on another node than the file says (or than it was on)."""
 
     vm: str
@@ -124,14 +124,14 @@ class Move(Struct, frozen=True):
         return f"node {self.before if self.before is not None else '-'} -> {self.after}"
 
 
-class Inert(Struct, frozen=True):
+class Inert(Struct, frozen=True, gc=False):
     """Fields of a VM that came from another cluster and do nothing until it is trusted (JSON pointers into the VM)."""
 
     vm: str
     pointers: tuple[str, ...]
 
 
-class Collision(Struct, frozen=True):
+class Collision(Struct, frozen=True, gc=False):
     """An address or id that is in use already. `kind` is mac, ip or uuid; `users` are VMs (`CLUSTER/VM` elsewhere)."""
 
     kind: str
