@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from blixard.errors import LimitExceeded, MalformedExport
 from blixard.format import strict_json
@@ -23,8 +22,6 @@ _LITERAL = re.compile(rb"[-+.0-9A-Za-z]*+")
 _STEP = re.compile(rb'[^"{}\[\]]*+(["{}\[\]])')
 _QUOTE, _BACKSLASH, _COMMA = b'"\\,'
 _OPENING, _CLOSING = b"{[", b"}]"
-_CLOSES = {b"{"[0]: b"}", b"["[0]: b"]"}
-_GUESSED_BYTES = 256 * KIB
 
 
 def _nested(levels: int) -> bytes:
@@ -45,6 +42,7 @@ class Cursor:
     Attributes:
         buffer: the text at hand; `pos` is the place in it.
         depth: containers that `members` and `items` have entered.
+        line: the line break and indentation before the key or item at hand; empty when it does not start a line.
     """
 
     def __init__(self, source: TextSource, limits: Limits) -> None:
@@ -55,9 +53,8 @@ class Cursor:
         self._source = source
         self._base = 0
         self._ended = False
+        self.line = b""
         self._values = 0
-        self._indent = b""
-        self._guessed_bytes = min(_GUESSED_BYTES, limits.string_bytes, limits.element_bytes)
         self._ceiling, self._ceiling_name = limits.state_bytes, "state_bytes"
 
     @property
@@ -114,6 +111,20 @@ class Cursor:
     def malformed(self, problem: str) -> MalformedExport:
         """The error for text that breaks a rule here."""
         return MalformedExport(f"at byte `{self.at}`: {problem}")
+
+    def count(self, text: bytes, most: int = 0) -> None:
+        """Account for the values in `text`, which stands before here.
+
+        Raises:
+            LimitExceeded: over `values` in all, or over `most` in this one.
+        """
+        # a comma or a bracket for each value but the first; those inside strings count too, which errs on the safe side
+        values = len(text) - len(text.translate(None, b",[{"))
+        self._values += values
+        if most and values > most:
+            raise self.over("element_values")
+        if self._values > self.limits.values:
+            raise self.over("values")
 
     def peek(self) -> int:
         """The next byte that is not white space, without passing it."""
@@ -183,27 +194,6 @@ class Cursor:
             if self._last(_CLOSING[1:]):
                 return
             position += 1
-
-    def element(self, limit: str = "element_bytes", *, strings: int = 0, values: int = 0) -> tuple[Any, bytes]:
-        """Pass a value and decode it: the value and its canonical form.
-
-        Args:
-            limit: the name of the bound on its text.
-            strings: bound on one string in it, in bytes of text; `string_bytes` when 0.
-            values: bound on the values in it; `element_values` when 0.
-
-        Raises:
-            MalformedExport, LimitExceeded: a rule of FORMAT.md section 7 is broken.
-        """
-        guessed = self._guess()
-        if guessed:
-            return guessed
-        text = self.text(limit, strings=strings or self.limits.string_bytes)
-        self._count(text, values or self.limits.element_values)
-        try:
-            return strict_json.parse(text)
-        except MalformedExport as problem:
-            raise MalformedExport(f"at byte `{self.at - len(text)}`: {problem.message}") from problem
 
     def text(self, limit: str, *, strings: int) -> bytes:
         """Pass a value: its text, complete as far as brackets and quotes tell."""
@@ -281,42 +271,11 @@ class Cursor:
             raise self.malformed(f"expected a value, found {self._glimpse()}")
         return size
 
-    def _guess(self) -> tuple[Any, bytes] | None:
-        """A value that ends where its indentation says, if that proves right: no object is the start of another one.
-
-        Saves walking through the strings of every VM; whatever is unusual takes the long way and gets its error there.
-        """
-        closing = _CLOSES.get(self.peek())
-        if not self._indent or closing is None:
-            return None
-        end = self.buffer.find(self._indent + closing, self.pos, self.pos + self._guessed_bytes)
-        if end < 0:
-            return None
-        end += len(self._indent) + 1
-        text = self.buffer[self.pos : end]
-        # at most so many values, and so many levels: too few to be over any bound
-        if len(text) - len(text.translate(None, b",[{")) > self.limits.depth - self.depth:
-            return None
-        parsed = strict_json.parse_fast(text)
-        if parsed is not None:
-            self._count(text, self.limits.element_values)
-            self.pos = end
-        return parsed
-
-    def _count(self, text: bytes, most: int) -> None:
-        # a comma or a bracket for each value but the first; those inside strings count too, which errs on the safe side
-        values = len(text) - len(text.translate(None, b",[{"))
-        self._values += values
-        if values > most:
-            raise self.over("element_values")
-        if self._values > self.limits.values:
-            raise self.over("values")
-
     def _mark(self) -> int:
         """`peek`, remembering the line break and indentation before what stands there."""
         before = self.pos
         token = self.peek()
-        self._indent = self.buffer[before : self.pos] if self.buffer[before : before + 1] == b"\n" else b""
+        self.line = self.buffer[before : self.pos] if self.buffer[before : before + 1] == b"\n" else b""
         return token
 
     def _key(self) -> str:
@@ -328,10 +287,7 @@ class Cursor:
             return match[1].decode()
         size = self.string_size(1, self.limits.string_bytes, "string_bytes")
         text = self.buffer[self.pos : self.pos + size]
-        try:
-            key: str = strict_json.parse_exactly(text)[0]
-        except MalformedExport as problem:
-            raise self.malformed(problem.message) from problem
+        key: str = strict_json.parse_at(self.at, text)[0]
         self.pos += size
         self.expect(b":", "`:`")
         return key

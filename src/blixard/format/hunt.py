@@ -11,6 +11,7 @@ from typing import Any
 
 from blixard.errors import ExportFileError
 from blixard.format.cursor import Cursor
+from blixard.format.elements import element
 
 _STEP = re.compile(rb'[^"{}\[\]]*+(["{}\[\]])')
 
@@ -46,5 +47,5 @@ def _find(cursor: Cursor, wanted: bytes) -> Any:
             if depth == 1 and text == wanted and cursor.peek() == b":"[0]:
                 cursor.pos += 1
                 cursor.depth = 1
-                return cursor.element()[0]
+                return element(cursor)[0]
     return None

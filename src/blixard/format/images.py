@@ -12,6 +12,7 @@ from typing import Any
 from blixard.errors import InvalidField
 from blixard.format.cursor import Cursor
 from blixard.format.digests import DIGEST, LinesDigest, image_digest
+from blixard.format.elements import element
 from blixard.format.events import Event, ImageBegun, ImageRead, RecordRead
 from blixard.format.records import read_record
 from blixard.limits import MIB
@@ -65,7 +66,7 @@ class ImagesReader:
                 yield from self._all_records(image, head, lines, extent)
                 self._allow()
             elif key in _HEAD_KEYS or key in _TAIL_KEYS:
-                keys[key] = cursor.element()[0]
+                keys[key] = element(cursor)[0]
             else:
                 raise cursor.malformed(f"image {image} has the unknown key `{key[:80]}`")
         head, tail = self._head(keys, image), self._tail(keys, image)

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from blixard.format.cursor import SPACE, Cursor
+from blixard.format.elements import element
 from blixard.limits import KIB
 
 Offset = Annotated[int, Meta(ge=0, le=(1 << 63) - 1, description="bytes from the start of the file")]
@@ -54,7 +55,7 @@ def read_index(cursor: Cursor) -> Index:
     Raises:
         MalformedExport: a key is unknown, missing or of another type.
     """
-    value, _ = cursor.element("state_bytes", values=cursor.limits.values)
+    value, _ = element(cursor, "state_bytes", values=cursor.limits.values)
     try:
         return msgspec.convert(value, Index)
     except msgspec.ValidationError as problem:

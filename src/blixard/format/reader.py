@@ -12,13 +12,14 @@ from typing import BinaryIO
 from blixard.errors import MalformedExport
 from blixard.format.cursor import Cursor
 from blixard.format.digests import LinesDigest, SectionDigests
+from blixard.format.elements import element
 from blixard.format.envelope import MAGIC, TextSource, open_text
 from blixard.format.events import End, Event, IntegrityReport, StateRead, TelemetryRead
 from blixard.format.hunt import find_value
 from blixard.format.images import ImagesReader
 from blixard.format.layout import pass_tables, read_index
 from blixard.format.seal import Claim, damaged, differences, read_claim
-from blixard.format.state import StateReader, named_images, supported, unsupported
+from blixard.format.state import StateReader, supported, unsupported
 from blixard.limits import DEFAULT, MIB, Limits
 from blixard.model.incoming import IncomingState
 
@@ -118,11 +119,11 @@ class DocumentReader:
         for key in self._cursor.members():
             digest = LinesDigest()
             for position in self._cursor.items():
-                element, canonical = self._cursor.element("telemetry_element_bytes")
-                if not isinstance(element, dict):
+                value, canonical = element(self._cursor, "telemetry_element_bytes")
+                if not isinstance(value, dict):
                     raise self._cursor.malformed(f"`telemetry.{key[:80]}[{position}]` must be an object")
                 digest.add(canonical + b"\n")
-                yield TelemetryRead(key, element)
+                yield TelemetryRead(key, value)
             lines[key] = digest.hexdigest()
         self._digests.add_value("telemetry", lines)
 
@@ -156,7 +157,7 @@ class DocumentReader:
 
     def _check_named_images(self) -> None:
         count = len(self._images.digests)
-        for field, image in named_images(self._known().vms):
+        for image, field in self._state.named_images.items():
             if image >= count:
                 raise MalformedExport(f"`{field}` names image {image}, the file has {count}")
 

@@ -1,7 +1,7 @@
 """Records of images: one stored line each way, and the checks that a record alone allows.
 
-The usual forms are taken by one regular expression and `bytes.find`, so that reading costs what memchr costs; any other
-order of keys, and any escape, goes to `strict_json`.
+Known keys without escapes are taken by a regular expression and `bytes.find`, so that reading costs what memchr costs;
+whatever is unusual goes to `strict_json`, and gets its error there.
 """
 
 from __future__ import annotations
@@ -15,22 +15,19 @@ import pybase64
 from blixard.errors import MalformedExport
 from blixard.format.cursor import SPACE, Cursor
 from blixard.format.digests import DIGEST, record_line
+from blixard.format.elements import element
 from blixard.format.envelope import member
 from blixard.limits import KIB, Limits
 from blixard.model.canonical import canonical
 from blixard.model.structs import Record
 
 _KEYS = frozenset({"offset", "length", "blake3", "zstd", "skip"})
-_INT = rb"(0|[1-9][0-9]{0,18})"
-_COLON, _COMMA = SPACE + rb":" + SPACE, SPACE + rb"," + SPACE
-_USUAL = re.compile(
-    rb"\{" + SPACE
-    + rb'(?:"offset"' + _COLON + _INT + _COMMA + rb")?"
-    + rb'"length"' + _COLON + _INT + _COMMA
-    + rb'"blake3"' + _COLON + rb'"([0-9a-f]{64})"' + SPACE
-    + rb"(?:," + SPACE + rb'"skip"' + _COLON + _INT + SPACE + rb")?"
-    + rb"(\}|," + SPACE + rb'"zstd"' + _COLON + rb'")'
+_MEMBER = re.compile(
+    SPACE + rb'"(?:(offset|length|skip)"' + SPACE + rb":" + SPACE + rb"(0|[1-9][0-9]{0,18})"
+    + rb'|blake3"' + SPACE + rb":" + SPACE + rb'"([0-9a-f]{64})"'
+    + rb'|zstd"' + SPACE + rb":" + SPACE + rb'")'
 )  # fmt: skip
+_AFTER = re.compile(SPACE + rb"([,}])")
 _HEAD_BYTES = KIB
 
 
@@ -70,40 +67,57 @@ def read_record(cursor: Cursor) -> tuple[Record, str | None, bytes]:
     Raises:
         MalformedExport, LimitExceeded: a rule of FORMAT.md section 3 or 7 is broken.
     """
-    cursor.peek()
+    opening = cursor.peek()
     cursor.allow(cursor.limits.record_text_bytes, "record_text_bytes")
     cursor.hold(_HEAD_BYTES)
-    return _read_usual(cursor) or _read_any(cursor)
+    usual = _read_usual(cursor) if opening == b"{"[0] else None
+    return usual or _read_any(cursor)
 
 
 def _read_usual(cursor: Cursor) -> tuple[Record, str | None, bytes] | None:
-    match = _USUAL.match(cursor.buffer, cursor.pos)
-    if match is None:
-        return None
-    offset, length, digest, skip, rest = match.groups()
-    carries = rest != b"}"
-    record = Record(
-        offset=None if offset is None else int(offset),
-        length=int(length),
-        digest=bytes.fromhex(digest.decode()),
-        carries=carries,
-        skip=0 if skip is None else int(skip),
-    )
-    if skip is not None and (carries or not record.skip):
-        return None
-    start = match.end() - cursor.pos
-    text = None
-    if carries:
-        end = cursor.string_size(start, cursor.limits.record_text_bytes, "record_text_bytes")
-        view = memoryview(cursor.buffer)[cursor.pos + start : cursor.pos + end - 1]
-        text = _plain_ascii(view)
-        cursor.hold(end + 1)
-        # an escape, a line break before the brace, a key behind it: not usual, and the other way knows what to say
-        if text is None or cursor.buffer[cursor.pos + end : cursor.pos + end + 1] != b"}":
+    """A record of known keys without escapes, in any order; None for everything else, which has its error elsewhere."""
+    numbers: dict[bytes, int] = {}
+    digest, text = b"", None
+    size, after = 1, b","
+    while after == b",":
+        found = _MEMBER.match(cursor.buffer, cursor.pos + size)
+        if found is None:
             return None
-        start = end + 1
+        size = found.end() - cursor.pos
+        key, number, hexdigits = found.groups()
+        if key is not None and key not in numbers:
+            numbers[key] = int(number)
+        elif hexdigits is not None and not digest:
+            digest = hexdigits
+        elif key is None and hexdigits is None and text is None:
+            end = cursor.string_size(size, cursor.limits.record_text_bytes, "record_text_bytes")
+            text = _plain_ascii(memoryview(cursor.buffer)[cursor.pos + size : cursor.pos + end - 1])
+            if text is None:
+                return None
+            size = end
+            cursor.hold(size + _HEAD_BYTES)
+        else:
+            return None
+        follows = _AFTER.match(cursor.buffer, cursor.pos + size)
+        if follows is None:
+            return None
+        size = follows.end() - cursor.pos
+        after = follows[1]
+    return _usual(cursor, size, numbers, digest, text)
+
+
+def _usual(
+    cursor: Cursor, size: int, numbers: dict[bytes, int], digest: bytes, text: str | None
+) -> tuple[Record, str | None, bytes] | None:
+    offset, length, skip = numbers.get(b"offset"), numbers.get(b"length"), numbers.get(b"skip", 0)
+    if length is None or not digest or (text is None and offset is None):
+        return None
+    # an explicit `"skip": 0` counts in H: only the other way keeps it
+    if b"skip" in numbers and (text is not None or not skip):
+        return None
+    record = Record(offset, length, bytes.fromhex(digest.decode()), carries=text is not None, skip=skip)
     _check(record, cursor)
-    cursor.pos += start
+    cursor.pos += size
     return record, text, record_line(record)
 
 
@@ -117,7 +131,7 @@ def _plain_ascii(view: memoryview) -> str | None:
 
 def _read_any(cursor: Cursor) -> tuple[Record, str | None, bytes]:
     most = cursor.limits.record_text_bytes
-    given, _ = cursor.element("record_text_bytes", strings=most)
+    given, _ = element(cursor, "record_text_bytes", strings=most)
     if not isinstance(given, dict):
         raise cursor.malformed("a record must be an object")
     unknown = given.keys() - _KEYS

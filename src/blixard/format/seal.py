@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct
 
 from blixard.errors import UnsupportedVersion
 from blixard.format.cursor import Cursor
+from blixard.format.elements import element
 from blixard.model.canonical import digest
 from blixard.model.structs import Integrity
 
@@ -35,7 +36,7 @@ def read_claim(cursor: Cursor) -> Claim:
         UnsupportedVersion: another algorithm.
     """
     # one digest an image: larger than any other element, and flat
-    value, _ = cursor.element("state_bytes", values=cursor.limits.values)
+    value, _ = element(cursor, "state_bytes", values=cursor.limits.values)
     if not isinstance(value, dict):
         raise cursor.malformed("`integrity` must be an object")
     unknown = value.keys() - _KEYS

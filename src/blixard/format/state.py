@@ -5,8 +5,9 @@ Sections come in any order; each is checked when it passes, and together they ar
 
 from __future__ import annotations
 
+import gc
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -17,10 +18,11 @@ from msgspec import UNSET
 from blixard.errors import InvalidField, MalformedExport, UnsupportedVersion
 from blixard.format.cursor import Cursor
 from blixard.format.digests import ListDigest, SectionDigests, names_digest
+from blixard.format.elements import element, members
 from blixard.limits import MIB
 from blixard.model.codec import U64_MAX, check_name, decode_node, decode_object, decode_vm
 from blixard.model.incoming import IncomingNode, IncomingState, IncomingVm
-from blixard.model.structs import ExportHead, ExportMetadata, JsonObject, RaftState
+from blixard.model.structs import Disk, ExportHead, ExportMetadata, File, JsonObject, RaftState, Vm
 
 KEYS = ("version", "exported_at", "cluster_name", "exported_by_node", "nodes", "vms", "raft_state", "metadata")
 VERSION = "1.0"
@@ -32,16 +34,21 @@ _TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII
 )
 _NODE_KEYS = ("id", "data_dir", "bind_addr", "use_tailscale", "vm_backend")
-_VM_KEYS = ("name", "config_path", "vcpus", "memory")
 # escapes make a text six times as long at worst
 _FILE_TEXT = 6 * MIB + 64
 
 
 class StateReader:
-    """Takes the sections of a document that are its state."""
+    """Takes the sections of a document that are its state.
+
+    Attributes:
+        unknown: top-level keys that FORMAT.md does not know.
+        named_images: the field that names an image, by image number.
+    """
 
     def __init__(self, cursor: Cursor, digests: SectionDigests) -> None:
         self.unknown: JsonObject = {}
+        self.named_images: dict[int, str] = {}
         self._cursor = cursor
         self._digests = digests
         self._head: dict[str, Any] = {}
@@ -71,15 +78,10 @@ class StateReader:
         Raises:
             MalformedExport, UnsupportedVersion, LimitExceeded: a rule of FORMAT.md is broken.
         """
-        if key == "vms":
-            self._take_vms()
-        elif key == "nodes":
-            self._take_nodes()
-        else:
-            value, canonical = self._cursor.element()
-            self._digests.add(key, canonical)
-            with self._fields():
-                self._take_value(key, value)
+        try:
+            self._take(key)
+        except InvalidField as problem:
+            raise MalformedExport(problem.message, hint=problem.hint) from problem
         if key in KEYS:
             self._seen.add(key)
 
@@ -92,9 +94,20 @@ class StateReader:
         missing = [key for key in KEYS if key not in self._seen]
         if missing:
             raise MalformedExport(f"not a cluster export: {', '.join(f'`{key}`' for key in missing)} missing")
-        _check_images_apart(self._vms)
         head = ExportHead(nodes=tuple(item.node for item in self._nodes), unknown=dict(self.unknown), **self._head)
         return IncomingState(head=head, nodes=tuple(self._nodes), vms=self._vms)
+
+    def _take(self, key: str) -> None:
+        if key == "vms":
+            with _no_collection():
+                self._take_vms()
+        elif key == "nodes":
+            with _no_collection():
+                self._take_nodes()
+        else:
+            value, canonical = element(self._cursor)
+            self._digests.add(key, canonical)
+            self._take_value(key, value)
 
     def _take_value(self, key: str, value: Any) -> None:
         if key == "version":
@@ -119,11 +132,9 @@ class StateReader:
         for position in cursor.items():
             if position >= cursor.limits.nodes:
                 raise cursor.over("nodes")
-            value, canonical = cursor.element()
+            value, canonical = element(cursor)
             digest.add(canonical)
-            with self._fields():
-                _require(value, _NODE_KEYS, f"nodes[{position}]")
-                node = decode_node(value, f"nodes[{position}]")
+            node = decode_node(_require(value, _NODE_KEYS, f"nodes[{position}]"), f"nodes[{position}]")
             if node.id in ids:
                 raise cursor.malformed(f"node {node.id} is there twice")
             ids.add(node.id)
@@ -136,23 +147,33 @@ class StateReader:
         ids: set[str] = set()
         vms = self._vms
         most = cursor.limits.vms
-        for name in cursor.members():
+        for name, value, canonical in members(cursor, strings=_FILE_TEXT):
             if len(vms) >= most:
                 raise cursor.over("vms")
-            value, canonical = cursor.element(strings=_FILE_TEXT)
-            with self._fields():
-                vm = decode_vm(_require(value, _VM_KEYS, f"vms.{name[:80]}"), f"vms.{name[:80]}")
+            vm = decode_vm(value, f"vms.{name[:80]}")
             if vm.name != name:
                 raise cursor.malformed(f"VM `{vm.name}` stands under the key `{name[:80]}`")
             if vm.id is not None:
                 if vm.id in ids:
                     raise cursor.malformed(f"VM `{name}` has the id of another VM, `{vm.id}`")
                 ids.add(vm.id)
+            if vm.disks or vm.files:
+                self._note_images(vm)
             if len(canonical) > cursor.limits.string_bytes:
                 self._check_strings(value)
             digests[name] = blake3(canonical).hexdigest()
             vms[name] = IncomingVm(vm, value)
         self._digests.add_digest("vms", names_digest(digests))
+
+    def _note_images(self, vm: Vm) -> None:
+        items: tuple[Disk | File, ...] = (*vm.disks, *vm.files)
+        for item in items:
+            if item.image is UNSET:
+                continue
+            field = f"vms.{vm.name}.{item.name}"
+            if item.image in self.named_images:
+                raise InvalidField(field, f"names image {item.image}, as `{self.named_images[item.image]}` does")
+            self.named_images[item.image] = field
 
     def _check_strings(self, value: JsonObject) -> None:
         """Only the content of a file may be longer than `string_bytes`."""
@@ -168,26 +189,22 @@ class StateReader:
             elif isinstance(item, str) and len(item) > self._cursor.limits.string_bytes:
                 raise self._cursor.over("string_bytes")
 
-    @contextmanager
-    def _fields(self) -> Iterator[None]:
-        try:
-            yield
-        except InvalidField as problem:
-            raise MalformedExport(problem.message, hint=problem.hint) from problem
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Nothing that is read here becomes garbage, and looking for it again and again takes a quarter of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def supported(version: str) -> bool:
     """Any 1.x is read."""
     return _VERSION_1.fullmatch(version) is not None
-
-
-def named_images(vms: Mapping[str, IncomingVm]) -> Iterator[tuple[str, int]]:
-    """Each image that a disk or file names, with the field that does."""
-    for name, incoming in vms.items():
-        for kind in ("disks", "files"):
-            for item in getattr(incoming.vm, kind):
-                if item.image is not UNSET:
-                    yield f"vms.{name}.{kind}.{item.name}", item.image
 
 
 def unsupported(version: str, exporter: str | None) -> UnsupportedVersion:
@@ -197,14 +214,6 @@ def unsupported(version: str, exporter: str | None) -> UnsupportedVersion:
         f"unsupported export format version `{version[:40]}`{writer}",
         hint="this version reads 1.x: import it with the version that wrote it, or a newer one",
     )
-
-
-def _check_images_apart(vms: Mapping[str, IncomingVm]) -> None:
-    named: set[int] = set()
-    for field, image in named_images(vms):
-        if image in named:
-            raise MalformedExport(f"`{field}` names image {image}, which another disk or file names already")
-        named.add(image)
 
 
 def _string(value: Any, at: str) -> str:

@@ -47,6 +47,16 @@ def parse(text: bytes) -> tuple[Any, bytes]:
     return parse_fast(text) or parse_exactly(text)
 
 
+def parse_at(at: int, text: bytes) -> tuple[Any, bytes]:
+    """`parse`, with errors that say where: `at` is the offset of the value in the document."""
+    try:
+        return parse(text)
+    except MalformedExport as problem:
+        raise MalformedExport(f"at byte `{at}`: {problem.message}") from problem
+    except LimitExceeded as problem:
+        raise LimitExceeded(f"at byte `{at}`: {problem.message}", hint=problem.hint) from problem
+
+
 def parse_fast(text: bytes) -> tuple[Any, bytes] | None:
     """None when a duplicate key, a double or a very long number may be inside, or anything is wrong.
 
@@ -63,6 +73,29 @@ def parse_fast(text: bytes) -> tuple[Any, bytes] | None:
     if _LONG_NUMBER in text.translate(_DIGITS_ALIKE):
         return None
     return value, encoded if text.isascii() else canonical(value)
+
+
+def parse_members_fast(text: bytes, levels: int) -> list[tuple[str, Any, bytes]] | None:
+    """The members of an object, each with the canonical form of its value; None as in `parse_fast`.
+
+    Args:
+        text: the object.
+        levels: each value has at most so many containers, or the answer is None.
+    """
+    try:
+        values = _decode(text)
+        forms = [_encode_sorted(value) for value in values.values()]
+    except (ValueError, RecursionError, _NotSureError):
+        return None
+    # braces and colons and commas: one a member, and one
+    size = len(_encode_sorted(list(values))) + len(forms) + sum(map(len, forms))
+    if size != len(msgspec.json.format(text, indent=-1)) or _LONG_NUMBER in text.translate(_DIGITS_ALIKE):
+        return None
+    if any(form.count(b"{") + form.count(b"[") > levels for form in forms):
+        return None
+    if not text.isascii():
+        forms = [canonical(value) for value in values.values()]
+    return list(zip(values.keys(), values.values(), forms, strict=True))
 
 
 def parse_exactly(text: bytes) -> tuple[Any, bytes]:

@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from datetime import UTC
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-import msgspec
-from blake3 import blake3
-from msgspec import UNSET, Struct, UnsetType, structs
+from msgspec import UNSET, UnsetType
 
 from blixard.errors import InternalError, LimitExceeded
-from blixard.format.digests import LinesDigest, ListDigest, SectionDigests, image_digest, names_digest, record_line
+from blixard.format.digests import LinesDigest, SectionDigests, image_digest, record_line
 from blixard.format.envelope import end_member
 from blixard.format.layout import ImageRow
 from blixard.format.records import encode_record
 from blixard.format.sink import Sink
+from blixard.format.state_text import encode, pretty, write_state
 from blixard.format.tables import Tables
 from blixard.limits import DEFAULT, KIB, Limits
 from blixard.model.canonical import canonical
-from blixard.model.codec import to_object
 from blixard.model.structs import (
     Consistency,
     ExportHead,
@@ -33,12 +30,10 @@ from blixard.model.structs import (
     ImageTail,
     Integrity,
     JsonObject,
-    Node,
     Record,
     Vm,
 )
 
-_encode = msgspec.json.Encoder(order="deterministic").encode
 _END_OF_RECORDS = b"    ], "
 _WHY_CHARS = 4 * KIB
 
@@ -108,22 +103,7 @@ class ExportWriter:
         Raises:
             InternalError: VMs do not ascend.
         """
-        exported_at = head.exported_at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-        self._value("version", head.version, before=b"{\n  ")
-        self._value("exported_at", exported_at)
-        self._value("cluster_name", head.cluster_name)
-        self._value("exported_by_node", head.exported_by_node)
-        self._nodes(head.nodes)
-        count = self._vms(vms)
-        self._struct("raft_state", head.raft_state)
-        metadata = structs.replace(
-            head.metadata,
-            node_count=len(head.nodes) if head.metadata.node_count is None else head.metadata.node_count,
-            vm_count=count if head.metadata.vm_count is None else head.metadata.vm_count,
-        )
-        self._struct("metadata", metadata)
-        for key in sorted(head.unknown):
-            self._value(key, head.unknown[key])
+        write_state(self._sink, self._digests, head, vms)
 
     def begin_telemetry(self) -> None:
         """Elements of `telemetry` follow."""
@@ -138,7 +118,7 @@ class ExportWriter:
             LimitExceeded: no reader takes an element so large; split it.
             InternalError: `key` was there before, and another since.
         """
-        text = _encode(element)
+        text = encode(element)
         if len(text) > self._limits.telemetry_element_bytes:
             raise LimitExceeded(
                 f"an element of `telemetry.{key}` has {len(text)} bytes: over `telemetry_element_bytes`"
@@ -206,7 +186,7 @@ class ExportWriter:
         integrity_at: int | UnsetType = UNSET
         if self._with_integrity:
             integrity_at = self._section("integrity")
-            self._sink.text(_pretty(_encode(integrity), b"\n  "))
+            self._sink.text(pretty(encode(integrity), b"\n  "))
         if self._images is not None and self._layout:
             self._write_layout(integrity_at)
         else:
@@ -216,48 +196,11 @@ class ExportWriter:
         self.close()
         return integrity
 
-    def _value(self, key: str, value: Any, *, before: bytes = b",\n  ") -> None:
-        self._sink.text(before + _encode(key) + b": " + _pretty(_encode(value), b"\n  "))
-        self._digests.add(key, canonical(value))
-
-    def _struct(self, key: str, value: Struct) -> None:
-        text, form = _object_texts(value)
-        self._sink.text(b",\n  " + _encode(key) + b": " + _pretty(text, b"\n  "))
-        self._digests.add(key, form)
-
-    def _nodes(self, nodes: tuple[Node, ...]) -> None:
-        digest = ListDigest()
-        self._sink.text(b',\n  "nodes": [')
-        separator = b"\n    "
-        for node in sorted(nodes, key=lambda item: item.id):
-            text, form = _object_texts(node)
-            digest.add(form)
-            self._sink.text(separator + _pretty(text, b"\n    "))
-            separator = b",\n    "
-        self._sink.text(b"\n  ]" if nodes else b"]")
-        self._digests.add_digest("nodes", digest.hexdigest())
-
-    def _vms(self, vms: Iterable[Vm]) -> int:
-        digests: dict[str, str] = {}
-        self._sink.text(b',\n  "vms": {')
-        separator, last = '\n    "', ""
-        for vm in vms:
-            if vm.name <= last:
-                raise InternalError(f"VM `{vm.name}` was written behind `{last}`")
-            last = vm.name
-            text, form = _object_texts(vm)
-            digests[last] = blake3(form).hexdigest()
-            self._sink.text(f'{separator}{last}": '.encode() + _pretty(text, b"\n    "))
-            separator = ',\n    "'
-        self._sink.text(b"\n  }" if digests else b"}")
-        self._digests.add_digest("vms", names_digest(digests))
-        return len(digests)
-
     def _section(self, key: str) -> int:
         """Begin a section that has its own members: where it stands."""
         self._sink.text(b",\n  ")
         at = self._sink.cut()
-        self._sink.text(_encode(key) + b": ")
+        self._sink.text(encode(key) + b": ")
         return at
 
     def _end_telemetry(self) -> None:
@@ -339,7 +282,7 @@ class _Telemetry:
         before = b"\n    " if self._key is None else self._close() + b",\n    "
         self._key = key
         self.lines = LinesDigest()
-        return before + _encode(key) + b": [\n"
+        return before + encode(key) + b": [\n"
 
     def end(self) -> bytes:
         """The text at the end of the section."""
@@ -361,20 +304,6 @@ class _Image:
         self.records = 0
         self.data_bytes = 0
         self.held: tuple[Record, bytes | None, bytes] | None = None
-
-
-def _object_texts(value: Struct) -> tuple[bytes, bytes]:
-    """The JSON of a node or VM as it is written, and its canonical form."""
-    text = _encode(value)
-    # kept unknown keys stand in a field of that name: they must go back where they came from
-    if b'"unknown":' not in text:
-        return text, canonical(value)
-    plain = to_object(value)
-    return msgspec.json.encode(plain), canonical(plain)
-
-
-def _pretty(text: bytes, indented: bytes) -> bytes:
-    return msgspec.json.format(text, indent=2).replace(b"\n", indented)
 
 
 def _one_line(keys: JsonObject) -> bytes:

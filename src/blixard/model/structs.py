@@ -3,6 +3,9 @@
 Field names, order and types are those of FORMAT.md section 2; a key that FORMAT.md does not know is kept in `unknown`
 and written back. Every optional field is always written (a merge must be able to bring a value back to its default),
 but for those typed `UnsetType`, which the original reader would not accept as null.
+
+Structs with `unknown` forbid unknown fields: only `codec` decodes them from foreign JSON, and it must notice such keys
+to put them there.
 """
 
 from __future__ import annotations
@@ -92,7 +95,7 @@ class Hold(StrEnum):
     """The import that made its cluster was undone."""
 
 
-class Topology(Struct, frozen=True, kw_only=True):
+class Topology(Struct, frozen=True, kw_only=True, gc=False):
     """Where a node stands."""
 
     datacenter: str = "default-dc"
@@ -100,7 +103,7 @@ class Topology(Struct, frozen=True, kw_only=True):
     rack: str = "default-rack"
 
 
-class Capacity(Struct, frozen=True, kw_only=True):
+class Capacity(Struct, frozen=True, kw_only=True, gc=False):
     """What a node has; `memory` in MB (10^6 is the original's unit for VMs), `disk_bytes` in bytes."""
 
     vcpus: PositiveU32 | None = None
@@ -108,7 +111,7 @@ class Capacity(Struct, frozen=True, kw_only=True):
     disk_bytes: SizeBytes | None = None
 
 
-class Node(Struct, frozen=True, kw_only=True):
+class Node(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
     """One host of the cluster."""
 
     id: NodeId
@@ -129,14 +132,14 @@ class Node(Struct, frozen=True, kw_only=True):
     unknown: JsonObject | UnsetType = UNSET
 
 
-class Origin(Struct, frozen=True, kw_only=True):
+class Origin(Struct, frozen=True, kw_only=True, gc=False):
     """The cluster and VM that a VM was copied from: a second import finds its copy by it."""
 
     cluster_id: Uuid
     vm_id: Uuid
 
 
-class Disk(Struct, frozen=True, kw_only=True):
+class Disk(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
     """A VM's disk; `size_bytes` is what the guest sees. `image` is set only in a document that holds the content."""
 
     name: Name
@@ -150,7 +153,7 @@ class Disk(Struct, frozen=True, kw_only=True):
     unknown: JsonObject | UnsetType = UNSET
 
 
-class File(Struct, frozen=True, kw_only=True):
+class File(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
     """A VM's file: up to 1 MiB in `text` (UTF-8) or `base64`; a larger one is content, `image` in a document."""
 
     role: FileRole
@@ -167,7 +170,7 @@ class File(Struct, frozen=True, kw_only=True):
         return self.text is not UNSET or self.base64 is not UNSET
 
 
-class Network(Struct, frozen=True, kw_only=True):
+class Network(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
     """A VM's network interface: `name` inside the VM, `network` or host `bridge` that it joins."""
 
     name: Name
@@ -178,7 +181,7 @@ class Network(Struct, frozen=True, kw_only=True):
     unknown: JsonObject | UnsetType = UNSET
 
 
-class Vm(Struct, frozen=True, kw_only=True):
+class Vm(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
     """One virtual machine. `memory` in MB. `anti_affinity`, `health_check_config` and `boot` are kept as they are."""
 
     name: Name
@@ -228,7 +231,7 @@ class ContentKind(StrEnum):
     FILE = "file"
 
 
-class ContentKey(Struct, frozen=True, order=True, array_like=True):
+class ContentKey(Struct, frozen=True, order=True, array_like=True, gc=False):
     """Whose content: VM id, kind, and the disk's or file's name."""
 
     vm_id: str
@@ -236,7 +239,7 @@ class ContentKey(Struct, frozen=True, order=True, array_like=True):
     name: str
 
 
-class Content(Struct, frozen=True, kw_only=True):
+class Content(Struct, frozen=True, kw_only=True, gc=False):
     """Where content lies on this node. Exactly one of the two is set; content that is absent has no entry.
 
     `file`: a name under the cluster's `disks/`, ours to delete. `path`: kept in place, never written, moved or deleted.
@@ -247,7 +250,9 @@ class Content(Struct, frozen=True, kw_only=True):
     size_bytes: int
     format: DiskFormat = DiskFormat.RAW
     digest: str | None = None
-    """Of the image it was imported from, hex; None once somebody may have written to it."""
+    """Of the image it was imported from, hex; counts only while `stamp` is what the file still has."""
+    stamp: str | None = None
+    """Inode, size and time of modification when the digest was right."""
 
 
 class Provenance(Struct, frozen=True, kw_only=True):
@@ -338,7 +343,7 @@ class Integrity(Struct, frozen=True, kw_only=True):
     document: str
 
 
-class ExportMetadata(Struct, frozen=True, kw_only=True):
+class ExportMetadata(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The `metadata` section of a document."""
 
     node_count: int | None = None
