@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blixard import files
-from blixard.errors import Conflict, InvalidField, LimitExceeded, NotFound, StorageError
+from blixard.errors import Conflict, InvalidField, LimitExceeded, Locked, NotFound, StorageError
 from blixard.home.cluster import ClusterDir
 from blixard.model.codec import check_name
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _CURRENT_LIMIT = 4096
 _BUILDING = ".new-"
 _TRASH = ".trash-"
+_SCRATCH = "scratch"
 _FOUNDING = ".importing-"
 """Not rubbish: an import that was killed goes on in there. `discard` ends it."""
 _HOME_LOCK_SECONDS = 10.0
@@ -161,6 +162,38 @@ class Home:
             trash = self._to_trash(founded.path)
         files.remove_tree(trash, beneath=self.clusters_dir)
 
+    @contextmanager
+    def scratch(self, verb: str) -> Iterator[Path]:
+        """A folder for what has no cluster yet, on the file system of the clusters; gone at the end, or swept later.
+
+        Raises:
+            StorageError: it cannot be made.
+        """
+        folder = self.root / _SCRATCH / secrets.token_hex(8)
+        with self._locked(verb):
+            files.make_dir(self.root / _SCRATCH)
+            files.make_dir(folder)
+            lock = self._scratch_lock(folder, verb).exclusive(0)
+        with lock:
+            try:
+                yield folder
+            finally:
+                with suppress(StorageError):
+                    files.remove_tree(folder, beneath=self.root)
+
+    def _scratch_lock(self, folder: Path, verb: str) -> files.FileLock:
+        return files.FileLock(folder / "lock", subject=f"scratch folder `{folder}`", verb=verb)
+
+    def _sweep_scratch(self) -> list[Path]:
+        """Remove scratch folders that nobody holds; called under the lock, so none is just being made."""
+        parent = self.root / _SCRATCH
+        swept = []
+        for folder in sorted(parent.iterdir()) if parent.is_dir() else []:
+            with suppress(Locked), self._scratch_lock(folder, "sweep").exclusive(0):
+                files.remove_tree(folder, beneath=self.root)
+                swept.append(folder)
+        return swept
+
     def rename(self, old: str, new: str, wait_seconds: float = 0) -> ClusterDir:
         """Give a cluster another name; `current` goes with it.
 
@@ -213,6 +246,7 @@ class Home:
         swept = list(self.journal.sweep())
         with self._locked("sweep"):
             rubbish = [self._to_trash(path) for path in self._rubbish()]
+            swept += self._sweep_scratch()
             self._tidy_current()
         for path in rubbish:
             files.remove_tree(path, beneath=self.clusters_dir)

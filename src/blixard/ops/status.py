@@ -234,6 +234,12 @@ def path_of(disks: Path, content: Content) -> Path:
     return Path(content.path) if content.path is not None else disks / (content.file or "")
 
 
+def undo_bytes(opened: OpenCluster) -> int:
+    """Bytes of disk files that only undo entries keep."""
+    live = {content.file for content in opened.snapshot().contents.values() if content.file}
+    return _held_in_disks(opened.directory.disks, opened.store.undo_entries(), live)
+
+
 def _inside(folder: Path) -> int:
     """Bytes of what lies in a directory, without the directory's own."""
     return sum(files.allocated_bytes(path) for path in folder.iterdir()) if folder.is_dir() else 0

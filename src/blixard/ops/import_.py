@@ -1,0 +1,295 @@
+"""Import a document into a cluster: read, plan, stage beside, commit in one transaction, report.
+
+Events of the reader drive it. The plan is made as soon as the state is known, which in our own order is before the
+first staged byte; nothing is committed before the end of the document was reached and its digests were judged.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from typing import assert_never
+
+from msgspec import Struct, structs
+
+from blixard.errors import Conflict, DigestMismatch, InternalError, RefusedError, StorageError
+from blixard.format.events import (
+    End,
+    Event,
+    ImageBegun,
+    ImageRead,
+    IntegrityReport,
+    RecordRead,
+    StateRead,
+    TelemetryRead,
+)
+from blixard.format.reader import read_export
+from blixard.home import Home
+from blixard.model.incoming import IncomingState
+from blixard.ops.context import OpenCluster
+from blixard.ops.import_commit import commit
+from blixard.ops.import_hint import NOTHING, Hint, hint_of
+from blixard.ops.import_judge import exit_code_of, judge
+from blixard.ops.import_preflight import check_in_use, check_space
+from blixard.ops.import_request import VERB, ImportReport, ImportRequest
+from blixard.ops.import_stage import StagedImport, Wanted, stage_in_cluster, stage_loose, why_missing
+from blixard.ops.import_target import ImportTarget, Opening, find_target
+from blixard.ops.import_telemetry import TelemetrySpool
+from blixard.ops.leftovers import sweep_if_free
+from blixard.ops.stamps import with_proven_digests
+from blixard.place import open_input
+from blixard.plan.change import refuse_conflicts, without_images
+from blixard.plan.document import document_name
+from blixard.plan.importing import plan_import
+from blixard.plan.options import ImportOptions
+from blixard.plan.saved import check_saved
+from blixard.plan.values import ImportPlan
+from blixard.ports import Clock, Progress
+
+Consent = Callable[[ImportPlan, ImportTarget], None]
+"""Shown the plan before anything is written; raises RefusedError when the operator says no."""
+
+
+def import_document(
+    home: Home, opening: Opening, request: ImportRequest, *, clock: Clock, progress: Progress, consent: Consent
+) -> ImportReport:
+    """Bring a document into a cluster of `home`.
+
+    Args:
+        home: the data directory.
+        opening: opens a cluster's directory.
+        request: what is asked for.
+        clock: time.
+        progress: told about every image, and about what the operator must know.
+        consent: asked once, with the plan.
+
+    Raises:
+        ExportFileError: the document is not acceptable (10 to 13).
+        RefusedError: consent is needed.
+        Conflict: the plan has conflicts, or a saved plan does not hold any more.
+        StorageError: no space, or an I/O error; the cluster is as it was.
+    """
+    if not request.dry_run:
+        home.sweep()
+    with ExitStack() as stack:
+        run = _Import(home, opening, request, stack, clock=clock, progress=progress, consent=consent)
+        source = stack.enter_context(open_input(request.source))
+        run.hint = hint_of(source)
+        return run.read(read_export(source.stream))
+
+
+class _Prepared(Struct, frozen=True):
+    """The target, locked, and what will be done to it."""
+
+    target: ImportTarget
+    plan: ImportPlan
+
+    @property
+    def cluster(self) -> OpenCluster:
+        """The open target of an import that writes."""
+        if self.target.cluster is None:
+            raise InternalError("an import that writes has an open cluster")
+        return self.target.cluster
+
+
+class _Import:
+    """One run. `stack` closes whatever it opened, also when it fails."""
+
+    def __init__(
+        self,
+        home: Home,
+        opening: Opening,
+        request: ImportRequest,
+        stack: ExitStack,
+        *,
+        clock: Clock,
+        progress: Progress,
+        consent: Consent,
+    ) -> None:
+        self.hint: Hint = NOTHING
+        self._home = home
+        self._opening = opening
+        self._request = request
+        self._clock = clock
+        self._progress = progress
+        self._consent = consent
+        self._stack = stack
+        self._started = time.monotonic()
+        self._state: IncomingState | None = None
+        self._prepared: _Prepared | None = None
+        self._wanted = Wanted()
+        self._staged: StagedImport | None = None
+        self._failed: dict[int, str] = {}
+        self._warnings: list[str] = []
+        self._telemetry = TelemetrySpool(home.root if home.root.is_dir() else None)
+        stack.callback(self._telemetry.close)
+
+    def read(self, events: Iterable[Event]) -> ImportReport:
+        """Take every event; the last one brings the report."""
+        for event in events:
+            match event:
+                case StateRead(state):
+                    self._state = state
+                case TelemetryRead():
+                    self._telemetry.add(event)
+                case ImageBegun() | RecordRead() | ImageRead():
+                    self._take(event)
+                case End(report, _):
+                    return self._end(report)
+                case _:
+                    assert_never(event)
+        raise InternalError("the reader ended without an end")
+
+    def _take(self, event: ImageBegun | RecordRead | ImageRead) -> None:
+        """The images: planned for already when the state came first, else staged to be planned for at the end."""
+        if self._state is not None and self._prepared is None:
+            self._prepare(self.hint.document, ())
+        if self._request.dry_run:
+            if isinstance(event, ImageRead) and (why := why_missing(event)):
+                self._failed[event.image] = why
+            return
+        if self._staged is None:
+            self._staged = self._begin_staging()
+        self._staged.take(event)
+
+    def _prepare(self, document: str | None, edited: tuple[str, ...]) -> _Prepared:
+        """Choose and lock the target, plan, look ahead, ask."""
+        request, state = self._request, self._given()
+        name = document_name(state, request.options)
+        target = find_target(self._home, self._opening, request, state.head, name)
+        self._stack.callback(target.close)
+        options = structs.replace(request.options, new_cluster=target.new)
+        plan = self._planned(target, options, document, edited)
+        prepared = self._prepared = _Prepared(target, plan)
+        self._wanted.settle(plan)
+        if not request.dry_run:
+            refuse_conflicts(plan)
+        self._look_ahead(prepared)
+        if not request.dry_run:
+            self._consent(plan, target)
+        return prepared
+
+    def _planned(
+        self, target: ImportTarget, options: ImportOptions, document: str | None, edited: tuple[str, ...]
+    ) -> ImportPlan:
+        saved, snapshot = self._request.saved, target.snapshot
+        if saved is not None:
+            return check_saved(
+                saved,
+                document=document or saved.document,
+                options=options,
+                revision=snapshot.revision,
+                cluster_id=snapshot.id,
+            )
+        if target.cluster is not None:
+            snapshot = with_proven_digests(snapshot, target.cluster.directory)
+        return plan_import(
+            snapshot,
+            self._given(),
+            options,
+            document=document,
+            edited=edited,
+            image_digests=self.hint.image_digests,
+            others=target.others(),
+        )
+
+    def _look_ahead(self, prepared: _Prepared) -> None:
+        """Preflight; what would be refused is only told in a dry run."""
+        cluster, plan = prepared.target.cluster, prepared.plan
+        if cluster is None:
+            return
+        try:
+            check_space(plan, cluster, self.hint.data_bytes)
+            if not self._request.force_in_use:
+                check_in_use(plan, cluster)
+        except (RefusedError, StorageError) as error:
+            if not self._request.dry_run:
+                raise
+            self._warnings.append(f"the import would be refused: {error.message}")
+
+    def _begin_staging(self) -> StagedImport:
+        request, progress = self._request, self._progress
+        if self._prepared is None:
+            folder = self._stack.enter_context(self._home.scratch(VERB)) / "images"
+            staged = stage_loose(folder, self._wanted, request, progress, self._clock)
+        else:
+            staged = stage_in_cluster(self._prepared.cluster, self.hint.document, self._wanted, request, progress)
+        self._stack.callback(staged.close)
+        return staged
+
+    def _end(self, report: IntegrityReport) -> ImportReport:
+        """The document was read to its end: judge it, then commit or, in a dry run, only tell."""
+        self._warnings += judge(report, self._request, self._given().head)
+        if self.hint.document is not None and self.hint.document != report.document:
+            raise DigestMismatch("the document is not the one that its index names")
+        prepared = self._prepared or self._prepare(report.document, report.edited)
+        if self._request.saved is not None and self._request.saved.document != report.document:
+            raise Conflict("the plan does not hold any more: the file is another one", hint="make the plan again")
+        source = structs.replace(prepared.plan.source, document=report.document, edited=report.edited)
+        plan = structs.replace(prepared.plan, source=source)
+        if self._request.dry_run:
+            return self._told(prepared.target, _without_failed(plan, self._failed), report)
+        return self._commit(prepared, plan, report)
+
+    def _commit(self, prepared: _Prepared, plan: ImportPlan, report: IntegrityReport) -> ImportReport:
+        staged, cluster, target = self._staged, prepared.cluster, prepared.target
+        if staged is not None:
+            staged.finish()
+            self._refuse_damage(staged)
+            plan = _without_failed(plan, {**staged.failed, **staged.damaged})
+        import_id = uuid.uuid4().hex if staged is None else staged.row.id
+        done = commit(cluster, plan, self._request, import_id, staged=staged, telemetry=self._telemetry)
+        target.publish()
+        if not target.new:
+            target.release()
+            sweep_if_free(cluster.directory, cluster.store, VERB)
+        return structs.replace(
+            self._told(target, plan, report),
+            revision=done.revision,
+            undo=done.undo,
+            import_id=import_id,
+            staged_bytes=0 if staged is None else staged.staged_bytes,
+            resumed=staged is not None and staged.resumed,
+        )
+
+    def _given(self) -> IncomingState:
+        if self._state is None:
+            raise InternalError("the reader gives the state before the end")
+        return self._state
+
+    def _refuse_damage(self, staged: StagedImport) -> None:
+        if not staged.damaged or self._request.skip_damaged:
+            return
+        image, why = min(staged.damaged.items())
+        raise DigestMismatch(
+            f"image {image} (`{staged.title(image)}`) is damaged: {why}",
+            hint="`--skip-damaged` imports the others; `blixard cluster verify FILE` says which are intact",
+        )
+
+    def _told(self, target: ImportTarget, plan: ImportPlan, report: IntegrityReport) -> ImportReport:
+        head = self._given().head
+        return ImportReport(
+            dry_run=self._request.dry_run,
+            cluster=plan.target.name,
+            cluster_id=plan.target.id,
+            new_cluster=target.new,
+            becomes_current=target.choice.becomes_current,
+            data_dir=str(self._home.root),
+            place=self._request.source,
+            document=report.document,
+            exporter=head.metadata.exporter,
+            exported_at=head.exported_at,
+            plan=plan,
+            revision=plan.base_revision,
+            telemetry_elements=self._telemetry.count,
+            warnings=(*self._warnings, *plan.warnings),
+            seconds=time.monotonic() - self._started,
+            exit_code=exit_code_of(plan),
+        )
+
+
+def _without_failed(plan: ImportPlan, failed: Mapping[int, str]) -> ImportPlan:
+    wanted = plan.images()
+    return without_images(plan, {image: why for image, why in failed.items() if image in wanted})

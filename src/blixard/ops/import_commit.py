@@ -1,0 +1,123 @@
+"""The commit of an import: disks renamed into place, then one transaction, then the tidying.
+
+Before the transaction the old cluster stands, after it the new one; nothing in here makes a third.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from msgspec import Struct, structs, to_builtins
+
+from blixard.errors import BlixardError
+from blixard.ops.context import OpenCluster
+from blixard.ops.import_judge import exit_code_of
+from blixard.ops.import_request import VERB, ImportRequest
+from blixard.ops.import_stage import StagedImport, contents_of_images
+from blixard.ops.import_telemetry import TelemetrySpool
+from blixard.ops.retention import expired
+from blixard.plan.change import to_change
+from blixard.plan.values import ImportPlan, Kind
+from blixard.ports import StateChange, UndoEntry
+from blixard.telemetry.store import Origin, TelemetryStore
+
+
+class Committed(Struct, frozen=True):
+    """The new revision, and the undo entry that takes the import back."""
+
+    revision: int
+    undo: int | None
+
+
+def commit(
+    cluster: OpenCluster,
+    plan: ImportPlan,
+    request: ImportRequest,
+    import_id: str,
+    *,
+    staged: StagedImport | None,
+    telemetry: TelemetrySpool,
+) -> Committed:
+    """Make the plan the state.
+
+    Raises:
+        StorageError: the cluster is as it was; what was staged stays for the next import of the same document.
+        Conflict: the state moved although it was locked.
+    """
+    contents = {} if staged is None else staged.move_in(cluster)
+    change = to_change(
+        plan,
+        contents_of_images(plan, contents),
+        import_id=import_id,
+        now=cluster.clock.now(),
+        title=_title(plan),
+        history=_history(cluster, plan, request, import_id),
+    )
+    change = structs.replace(change, drop_undo=_expired(cluster, change.undo))
+    kept = _keep_telemetry(cluster, plan, telemetry)
+    try:
+        revision = cluster.store.apply(change, plan.base_revision)
+    except BaseException:
+        _drop_telemetry(cluster, kept)
+        raise
+    cluster.settle(VERB, exit_code_of(plan))
+    if staged is not None:
+        staged.committed()
+    return Committed(revision, _newest_undo(cluster, change))
+
+
+def _title(plan: ImportPlan) -> str:
+    counts = {kind: sum(change.kind is kind for change in plan.vms) for kind in (Kind.CREATE, Kind.UPDATE, Kind.DELETE)}
+    done = ", ".join(f"{count} VMs {kind}d" for kind, count in counts.items() if count) or "nothing of the VMs changed"
+    return f"{plan.mode} from `{plan.source.cluster_name}` of {plan.source.exported_at:%Y-%m-%d %H:%M}: {done}"
+
+
+def _history(cluster: OpenCluster, plan: ImportPlan, request: ImportRequest, import_id: str) -> dict[str, object]:
+    entry = cluster.entry(
+        VERB,
+        request.asked(),
+        exit_code_of(plan),
+        document=plan.source.document,
+        place=request.source,
+        images=bool(plan.images()),
+        vms=sum(change.kind is not Kind.DELETE for change in plan.vms),
+        import_id=import_id,
+    )
+    made: dict[str, object] = to_builtins(entry)
+    return made
+
+
+def _expired(cluster: OpenCluster, new: UndoEntry | None) -> tuple[int, ...]:
+    if new is None:
+        return ()
+    entries = (new, *cluster.store.undo_entries())
+    return tuple(each for each in expired(entries, cluster.policy.undo, cluster.clock.now()) if each != new.id)
+
+
+def _newest_undo(cluster: OpenCluster, change: StateChange) -> int | None:
+    if change.undo is None:
+        return None
+    return max((entry.id for entry in cluster.store.undo_entries()), default=None)
+
+
+def _keep_telemetry(cluster: OpenCluster, plan: ImportPlan, telemetry: TelemetrySpool) -> int | None:
+    if not telemetry.count or cluster.telemetry is None:
+        return None
+    origin = Origin(
+        cluster_name=plan.source.cluster_name,
+        cluster_id=plan.source.cluster_id,
+        exported_at=plan.source.exported_at,
+        document=plan.source.document,
+        imported_at=cluster.clock.now(),
+    )
+    with cluster.telemetry() as store:
+        return store.add_imported(origin, telemetry.elements())
+
+
+def _drop_telemetry(cluster: OpenCluster, kept: int | None) -> None:
+    if kept is None or cluster.telemetry is None:
+        return
+    with suppress(BlixardError):  # the import's own failure is the one to tell
+        store: TelemetryStore = cluster.telemetry()
+        with store:
+            store.drop_imported(kept)

@@ -1,0 +1,62 @@
+"""What can be known to fail before anything is written: space, and disks that somebody uses.
+
+A refusal here costs nothing; the same discovery after an hour of staging costs an hour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from blixard import files
+from blixard.errors import RefusedError, StorageError
+from blixard.home.in_use import users_of
+from blixard.ops.context import OpenCluster
+from blixard.ops.gather import content_path
+from blixard.ops.status import undo_bytes
+from blixard.plan.values import ContentAction, ImportPlan
+
+
+def check_space(plan: ImportPlan, cluster: OpenCluster, data_bytes: Mapping[int, int]) -> None:
+    """Refuse what cannot fit. Without an index the sizes of data are not known; then writing is watched instead.
+
+    Args:
+        plan: names the images that will be staged.
+        cluster: where they go.
+        data_bytes: by image, where it is known beforehand.
+
+    Raises:
+        StorageError: naming what undo entries hold and how to drop them.
+    """
+    needed = sum(data_bytes.get(image, 0) for image in plan.images())
+    free = files.free_bytes(cluster.directory.disks) - cluster.policy.limits.space_reserve_bytes
+    staged = files.allocated_bytes(cluster.directory.incoming)  # of this document, if it comes again
+    if needed <= free + staged:
+        return
+    held = undo_bytes(cluster)
+    hint = "make room, or take less with `--only`"
+    if held:
+        hint = f"undo entries hold {held} bytes: `blixard cluster undo list`, then `undo drop ID`; or {hint}"
+    raise StorageError(
+        f"not enough space in `{cluster.directory.disks}`: {needed} bytes of disks come in, {max(0, free)} may be used",
+        hint=hint,
+    )
+
+
+def check_in_use(plan: ImportPlan, cluster: OpenCluster) -> None:
+    """Refuse to replace or drop a disk that another process has open.
+
+    Raises:
+        RefusedError: naming disk, pid and program.
+    """
+    replaced = {
+        content_path(cluster.directory, change.before): change
+        for change in plan.contents
+        if change.before is not None and change.action in (ContentAction.STAGE, ContentAction.DROP)
+    }
+    for path, users in users_of(replaced).items():
+        change, user = replaced[path], users[0]
+        raise RefusedError(
+            f"disk `{change.vm}/{change.key.name}` would be replaced while pid {user.pid} (`{user.command}`) uses it: "
+            f"`{path}`",
+            hint="stop that first, or add `--force-in-use`",
+        )
