@@ -6,6 +6,7 @@ module comes when that command is called (measured: `import click` alone is 35 m
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 
@@ -16,7 +17,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the arguments without the program's name; the process's own when None.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    if argv is not None:
+        return _run(list(argv))
+    # imports leave no garbage and a process that ends needs none collected: 13 of 115 ms of `cluster status`
+    gc.set_threshold(100_000, 20, 50)
+    try:
+        return _run(sys.argv[1:])
+    finally:
+        gc.freeze()
+
+
+def _run(arguments: list[str]) -> int:
     if arguments == ["--version"]:
         return _print_version()
     from blixard.cli.run import run

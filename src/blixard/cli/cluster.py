@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from blixard.cli import human
 from blixard.cli.options import command
-from blixard.cli.session import Session
 from blixard.errors import ExitCode, RefusedError, UsageError
+
+if TYPE_CHECKING:
+    from blixard.cli.session import Session
 
 
 @command(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from blixard.cli.options import command
-from blixard.cli.session import Session
+
+if TYPE_CHECKING:
+    from blixard.cli.session import Session
 
 
 @command(

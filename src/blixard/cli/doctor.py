@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from blixard.cli import human, wiring
+from typing import TYPE_CHECKING
+
+from blixard.cli import human
 from blixard.cli.options import command
-from blixard.cli.session import Session
 from blixard.errors import ExitCode
+
+if TYPE_CHECKING:
+    from blixard.cli.session import Session
 
 
 @command(examples=["blixard doctor", "blixard doctor --json"])
@@ -14,6 +18,7 @@ def doctor(session: Session) -> ExitCode | None:
 
     Exits 30 when something has to be repaired first; warnings do not count.
     """
+    from blixard.cli import wiring
     from blixard.ops.context import SystemClock
     from blixard.ops.doctor import Verdict, examine
 

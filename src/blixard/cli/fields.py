@@ -11,8 +11,7 @@ from pathlib import Path
 
 from blixard.errors import InvalidField, UsageError
 from blixard.model.structs import DiskFormat, FileRole
-from blixard.ops.specs import DiskSpec, FileSpec, NetworkSpec
-from blixard.ops.vm_create import default_disk_name, default_file_name
+from blixard.ops.specs import DiskSpec, FileSpec, NetworkSpec, default_disk_name, default_file_name
 
 _YES = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
 

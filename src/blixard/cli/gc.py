@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from blixard.cli import human, wiring
+from blixard.cli import human
 from blixard.cli.options import command
-from blixard.cli.session import Session
 from blixard.errors import ExitCode
+
+if TYPE_CHECKING:
+    from blixard.cli.session import Session
 
 
 @command(
@@ -22,6 +26,7 @@ def gc(session: Session, *, dry_run: bool, staged: bool) -> None:
     Files that no VM, undo entry or import names; what imports have staged and not
     used for 7 days; undo entries past the settings `undo.*`. Never what a VM uses.
     """
+    from blixard.cli import wiring
     from blixard.ops.gc import GcOptions, collect
 
     with wiring.open_cluster(session) as opened:

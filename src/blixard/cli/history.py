@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blixard.cli import human, wiring
+from blixard.cli import human
 from blixard.cli.options import command
-from blixard.cli.session import Session
 from blixard.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from blixard.cli.session import Session
     from blixard.store.history import Recorded
 
 
@@ -33,6 +33,7 @@ def history(
     session: Session, file: Path | None, document: str | None, verb: str | None, *, failed: bool, limit: int
 ) -> ExitCode | None:
     """Show what was done to a cluster, by whom, with what result, newest first."""
+    from blixard.cli import wiring
     from blixard.ops import history as op
 
     if file and document:

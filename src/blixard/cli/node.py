@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from blixard.cli import human, wiring
+from blixard.cli import human
 from blixard.cli.options import command, pair
-from blixard.cli.session import Session
 from blixard.errors import ExitCode
+
+if TYPE_CHECKING:
+    from blixard.cli.session import Session
 
 
 @command(
@@ -39,6 +43,7 @@ def add(
     rack: str | None,
 ) -> None:
     """Add a node to the cluster's state."""
+    from blixard.cli import wiring
     from blixard.ops.nodes import NodeSpec, add_node
 
     spec = NodeSpec(
@@ -64,6 +69,7 @@ def add(
 @command(examples=["blixard node list", "blixard node list --json"], exits=[ExitCode.NOT_FOUND])
 def list_(session: Session) -> None:
     """List the nodes of a cluster."""
+    from blixard.cli import wiring
     from blixard.model.codec import to_object
 
     with wiring.open_cluster(session) as opened:
@@ -92,6 +98,7 @@ def list_(session: Session) -> None:
 @click.argument("node")
 def show(session: Session, node: str) -> None:
     """Show a node, by id or name."""
+    from blixard.cli import wiring
     from blixard.cli.details import node_rows
     from blixard.model.codec import to_object
     from blixard.ops.nodes import find_node
@@ -112,6 +119,7 @@ def show(session: Session, node: str) -> None:
 @click.argument("node")
 def remove(session: Session, node: str) -> None:
     """Remove a node, by id or name, on which no VM is placed."""
+    from blixard.cli import wiring
     from blixard.ops.nodes import remove_node
 
     with wiring.open_cluster(session) as opened:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -124,7 +123,9 @@ def _tell(
     out: Output, error_id: str, message: str, hint: str | None, code: ExitCode, *, trace: bool = False
 ) -> ExitCode:
     if trace:
-        traceback.print_exc()
+        from traceback import print_exc
+
+        print_exc()
     out.error(error_id, message, hint, code)
     return code
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blixard.cli import human
 from blixard.cli.options import command
 from blixard.cli.quantities import show_duration
-from blixard.cli.session import Session
+
+if TYPE_CHECKING:
+    from blixard.cli.session import Session
 
 
 @command(examples=["blixard config show", "BLIXARD_UNDO_KEEP=5 blixard config show --json"])

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blixard.cli import human, wiring
+from blixard.cli import human
 from blixard.cli.options import command, duration
-from blixard.cli.session import Session
 from blixard.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from blixard.cli.session import Session
     from blixard.ops.status import ExportStatus, Freshness, Status
 
 _PARTS = ("images", "telemetry")
@@ -33,6 +33,7 @@ def status(session: Session, max_age: timedelta | None, require: tuple[str, ...]
 
     A whole export is one of everything, complete and with nothing masked.
     """
+    from blixard.cli import wiring
     from blixard.ops.status import cluster_status, freshness
 
     required = _required(require)

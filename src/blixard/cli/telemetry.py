@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blixard.cli import human, wiring
+from blixard.cli import human
 from blixard.cli.options import command, duration
-from blixard.cli.session import Session
 from blixard.errors import ExitCode
 
 if TYPE_CHECKING:
+    from blixard.cli.session import Session
     from blixard.telemetry.store import Imported
 
 _LINES = 200
@@ -30,6 +30,8 @@ def show(session: Session, since: timedelta, *, metrics: bool, imported: bool) -
 
     With `--json` in OTLP/JSON: `resourceMetrics` and `resourceLogs`.
     """
+    from blixard.cli import wiring
+
     with wiring.open_cluster(session) as opened:
         if imported:
             with wiring.telemetry_store(session, opened.directory) as store:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from blixard.cli import human, wiring
+from blixard.cli import human
 from blixard.cli.options import command
-from blixard.cli.session import Session
 from blixard.errors import ExitCode
+
+if TYPE_CHECKING:
+    from blixard.cli.session import Session
 
 
 @command(examples=["blixard vm list", "blixard vm list -c my-cluster --json"], exits=[ExitCode.NOT_FOUND])
 def list_(session: Session) -> None:
     """List the VMs of a cluster."""
+    from blixard.cli import wiring
     from blixard.model.codec import to_object
     from blixard.ops.status import missing_content
 
@@ -54,6 +58,7 @@ def list_(session: Session) -> None:
 @click.argument("name")
 def show(session: Session, name: str) -> None:
     """Show a VM."""
+    from blixard.cli import wiring
     from blixard.cli.details import vm_rows
     from blixard.model.codec import to_object
     from blixard.ops.context import find_vm
@@ -78,6 +83,7 @@ def delete(session: Session, name: str) -> None:
 
     Disks that stay in place (`--image-in-place`) are not touched.
     """
+    from blixard.cli import wiring
     from blixard.model.codec import to_object
     from blixard.ops.context import find_vm
     from blixard.ops.vms import delete_vm
@@ -113,6 +119,7 @@ def attach_image(
     session: Session, vm: str, disk: str, path: Path, image_format: str | None, *, image_in_place: bool, replace: bool
 ) -> None:
     """Give a disk its content, as after an import of a file without images."""
+    from blixard.cli import wiring
     from blixard.cli.fields import disk_format
     from blixard.model.codec import to_object
     from blixard.ops import vm_attach
@@ -143,6 +150,7 @@ def release(session: Session, name: str) -> None:
 
     A VM from another cluster is held, because its original may still run.
     """
+    from blixard.cli import wiring
     from blixard.ops.vms import release_vm
 
     with wiring.open_cluster(session) as opened:
@@ -161,6 +169,7 @@ def trust(session: Session, name: str) -> None:
 
     `vm show` lists them; until they are trusted they have no effect.
     """
+    from blixard.cli import wiring
     from blixard.ops.vms import trust_vm
 
     with wiring.open_cluster(session) as opened:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from blixard.cli import human, wiring
-from blixard.cli.fields import disk_specs, file_specs, network_specs
-from blixard.cli.memory import megabytes
 from blixard.cli.options import command, pair
-from blixard.cli.session import Session
 from blixard.errors import ExitCode
-from blixard.model.structs import DesiredState
+
+if TYPE_CHECKING:
+    from blixard.cli.session import Session
 
 
 @command(
@@ -57,7 +57,7 @@ from blixard.model.structs import DesiredState
 @click.option("--node", "node", type=click.IntRange(min=0), metavar="N", help="Place it on this node  [this one]")
 @click.option(
     "--desired",
-    type=click.Choice([each.value for each in DesiredState]),
+    type=click.Choice(["running", "stopped"]),
     default="stopped",
     show_default=True,
     help="What is wanted of it",
@@ -86,7 +86,11 @@ def create(
     Disks are copied (sharing blocks where the file system can) and are durable
     before the VM exists. A comma in a path is written `,,`.
     """
+    from blixard.cli import human, wiring
+    from blixard.cli.fields import disk_specs, file_specs, network_specs
+    from blixard.cli.memory import megabytes
     from blixard.model.codec import to_object
+    from blixard.model.structs import DesiredState
     from blixard.ops.specs import VmSpec
     from blixard.ops.vm_create import create_vm
 

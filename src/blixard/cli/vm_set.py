@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import click
-from msgspec import UNSET
+from typing import TYPE_CHECKING
 
-from blixard.cli import wiring
-from blixard.cli.memory import megabytes
+import click
+
 from blixard.cli.options import command, pair
-from blixard.cli.session import Session
 from blixard.errors import ExitCode, UsageError
-from blixard.model.structs import DesiredState
+
+if TYPE_CHECKING:
+    from blixard.cli.session import Session
 
 
 @command(
@@ -29,7 +29,7 @@ from blixard.model.structs import DesiredState
 @click.option("--tenant", metavar="ID", help="Whose it is")
 @click.option("--priority", type=int, metavar="0-1000", help="Higher runs first")
 @click.option("--node", type=click.IntRange(min=0), metavar="N", help="Place it on this node")
-@click.option("--desired", type=click.Choice([each.value for each in DesiredState]), help="What is wanted of it")
+@click.option("--desired", type=click.Choice(["running", "stopped"]), help="What is wanted of it")
 def set_(
     session: Session,
     *,
@@ -48,7 +48,12 @@ def set_(
     desired: str | None,
 ) -> None:
     """Change fields of a VM; what is not given stays as it is."""
+    from msgspec import UNSET
+
+    from blixard.cli import wiring
+    from blixard.cli.memory import megabytes
     from blixard.model.codec import to_object
+    from blixard.model.structs import DesiredState
     from blixard.ops.vms import VmChanges, set_vm
 
     changes = VmChanges(

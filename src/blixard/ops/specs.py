@@ -168,3 +168,13 @@ def _check_names(names: list[str], at: str) -> None:
         check_name(name, f"{at}.name")
         if names.count(name) > 1:
             raise InvalidField(at, f"`{name}` is there twice", hint="give them names: `PATH,name=NAME`")
+
+
+def default_disk_name(position: int) -> str:
+    """What a disk is called when nobody says: `root`, then `disk2`, `disk3`."""
+    return "root" if position == 0 else f"disk{position + 1}"
+
+
+def default_file_name(path: Path) -> str:
+    """What a file is called when nobody says: as its path ends."""
+    return path.name

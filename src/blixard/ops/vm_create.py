@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import uuid
 from contextlib import suppress
-from pathlib import Path
 
 import pybase64
 from msgspec import Struct, field, structs
@@ -169,13 +168,3 @@ def _told(spec: VmSpec) -> JsonObject:
     if spec.image_in_place:
         told["image_in_place"] = True
     return told
-
-
-def default_disk_name(position: int) -> str:
-    """What a disk is called when nobody says: `root`, then `disk2`, `disk3`."""
-    return "root" if position == 0 else f"disk{position + 1}"
-
-
-def default_file_name(path: Path) -> str:
-    """What a file is called when nobody says: as its path ends."""
-    return path.name
