@@ -6,12 +6,10 @@ What a stream yields is cut off one byte after a cluster, so a bomb costs what h
 
 from __future__ import annotations
 
-import io
 import threading
 import zlib
 from collections import OrderedDict
 
-import numpy as np
 import zstandard
 
 from blixard.disks.qcow2.entries import compressed_range
@@ -37,6 +35,7 @@ class CompressedClusters:
         self._kept = max(1, _CACHE_BYTES // header.cluster_bytes // 8)
         self._cache: OrderedDict[int, bytes] = OrderedDict()
         self._lock = threading.Lock()
+        self._per_thread = threading.local()
 
     def cluster(self, descriptor: int) -> bytes:
         """Return the whole cluster that `descriptor` stands for.
@@ -58,16 +57,16 @@ class CompressedClusters:
         return data
 
     def _load(self, descriptor: int) -> bytes:
-        offsets, lengths = compressed_range(np.array([descriptor]), self._header.cluster_bits)
-        stored = bytearray(int(lengths[0]))
-        self._source.read_padded(int(offsets[0]), memoryview(stored))
+        offset, length = compressed_range(descriptor, self._header.cluster_bits)
+        stored = bytearray(length)
+        self._source.read_padded(offset, memoryview(stored))
         where, most = str(self._source.path), self._header.cluster_bytes
-        problem = f"has a compressed cluster at {int(offsets[0])}"
+        problem = f"has a compressed cluster at {offset}"
         try:
             if self._header.compression is Compression.ZLIB:
-                data = zlib.decompressobj(_ZLIB_WINDOW_BITS).decompress(stored, most + 1)
+                data = _inflate(stored, most)
             else:
-                data = _open_zstd(bytes(stored), most, self._window_bytes)
+                data = _open_zstd(self._decompressor(), stored, most, self._window_bytes)
         except (zlib.error, zstandard.ZstdError) as error:
             raise malformed(where, f"{problem} that does not decompress ({error})") from error
         if len(data) != most:
@@ -75,15 +74,29 @@ class CompressedClusters:
             raise malformed(where, f"{problem} that decompresses to {how_many} bytes, a cluster has {most}")
         return data
 
+    def _decompressor(self) -> zstandard.ZstdDecompressor:
+        """One for each thread: they must not be shared, and making one costs as much as a cluster."""
+        kept: zstandard.ZstdDecompressor | None = getattr(self._per_thread, "decompressor", None)
+        if kept is None:
+            kept = self._per_thread.decompressor = zstandard.ZstdDecompressor(max_window_size=self._window_bytes)
+        return kept
 
-def _open_zstd(stored: bytes, most: int, window_bytes: int) -> bytes:
-    """Decompress the one frame at the beginning of `stored` to at most `most` + 1 bytes."""
+
+def _inflate(stored: bytearray, most: int) -> bytes:
+    """Decompress the raw deflate stream at the beginning of `stored` to at most `most` + 1 bytes."""
+    return zlib.decompressobj(_ZLIB_WINDOW_BITS).decompress(stored, most + 1)
+
+
+def _open_zstd(decompressor: zstandard.ZstdDecompressor, stored: bytearray, most: int, window_bytes: int) -> bytes:
+    """Decompress the one frame at the beginning of `stored` to at most `most` bytes; more is an error."""
     if not stored.startswith(_ZSTD_MAGIC):  # a skippable frame would be accepted otherwise
         raise zstandard.ZstdError("is not a zstd frame")
     frame = zstandard.get_frame_parameters(stored)
     if frame.dict_id:
         raise zstandard.ZstdError("needs a dictionary")
+    if frame.window_size > window_bytes:
+        raise zstandard.ZstdError(f"wants a window of {frame.window_size} bytes")
+    # the bound below is ignored when the frame declares a size, so that must be the bound
     if frame.content_size not in {zstandard.CONTENTSIZE_UNKNOWN, most}:
         raise zstandard.ZstdError(f"declares {frame.content_size} bytes")
-    reader = zstandard.ZstdDecompressor(max_window_size=window_bytes).stream_reader(io.BytesIO(stored))
-    return reader.read(most + 1)  # one call: it ends with the frame, a second would go on with the neighbour's
+    return decompressor.decompress(stored, max_output_size=most)

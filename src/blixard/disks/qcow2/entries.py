@@ -7,7 +7,7 @@ entries.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from msgspec import Struct
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Words = NDArray[np.uint64]
     Offsets = NDArray[np.int64]
 
+Number = TypeVar("Number", int, "Offsets")
 SUBCLUSTERS = 32
 _COMPRESSED_BIT = np.uint64(62)
 _DESCRIPTOR_MASK = (1 << 62) - 1
@@ -55,8 +56,8 @@ class Decoded(Struct, frozen=True, kw_only=True):
     compressed_lengths: Offsets
 
 
-def compressed_range(descriptor: Offsets, cluster_bits: int) -> tuple[Offsets, Offsets]:
-    """Host offsets and lengths of compressed clusters (the spec, "Compressed Clusters Descriptor").
+def compressed_range(descriptor: Number, cluster_bits: int) -> tuple[Number, Number]:
+    """Host offset and length of a compressed cluster, or of many (the spec, "Compressed Clusters Descriptor").
 
     The length counts whole sectors to the end of the last one: the stream ends somewhere inside it.
     """
