@@ -49,7 +49,9 @@ def skippable(body: bytes, magic: int = 0x184D2A50) -> bytes:
 
 
 def trained() -> zstandard.ZstdCompressionDict:
-    samples = [b"sample %d of a guest's file, line %d\n" % (n, n * 7) * 20 for n in range(200)]
+    samples: list[bytes | bytearray | memoryview] = [
+        b"sample %d of a guest's file, line %d\n" % (n, n * 7) * 20 for n in range(200)
+    ]
     return zstandard.train_dictionary(4096, samples)
 
 

@@ -136,6 +136,14 @@ class DedupTable:
         """Release memory and file; harmless twice."""
         self._table.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
 
 class _Memory:
     """Bytes in memory, zero at first."""

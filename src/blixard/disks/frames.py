@@ -43,6 +43,9 @@ def open_frame(frame: bytes, length: int, *, record_bytes: int = DEFAULT.record_
 
     Source: RFC 8878 section 3.1.1.
     """
+    if length < 1:
+        # besides, the library gives b"" for a stated size of 0 without looking at what follows the header
+        raise MalformedExport(f"a record of `{length}` bytes holds nothing")
     if length > record_bytes:
         raise LimitExceeded(f"a record of `{length}` bytes is over the limit `record_bytes` (`{record_bytes}`)")
     _judge_header(frame, length, record_bytes)

@@ -7,7 +7,7 @@ from blixard.disks.frames import make_frame, open_frame
 from blixard.errors import DigestMismatch, LimitExceeded, MalformedExport
 
 
-@pytest.mark.parametrize("data", [b"", b"x", b"abc" * 50_000, bytes(1 << 20)])
+@pytest.mark.parametrize("data", [b"x", b"abc" * 50_000, bytes(1 << 20)])
 def test_a_frame_gives_back_what_went_in(data: bytes) -> None:
     assert open_frame(make_frame(data), len(data)) == data
 
@@ -27,6 +27,12 @@ def test_a_frame_states_its_size_and_carries_neither_checksum_nor_dictionary() -
 def test_a_length_over_the_limit_is_refused_before_the_frame_is_looked_at() -> None:
     with pytest.raises(LimitExceeded, match="record_bytes"):
         open_frame(b"", 101, record_bytes=100)
+
+
+@pytest.mark.parametrize("length", [0, -1])
+def test_a_record_of_no_bytes_is_malformed(length: int) -> None:
+    with pytest.raises(MalformedExport, match="holds nothing"):
+        open_frame(make_frame(b""), length)
 
 
 def test_a_frame_of_another_length_than_its_record_is_malformed() -> None:
