@@ -64,11 +64,7 @@ def plan_contents(
     made: Vm, ours: Vm | None, incoming: PreparedVm, rules: ContentRules
 ) -> tuple[Vm, list[ContentChange]]:
     """The contents of a VM that is created or updated, and the VM with the facts of what stays."""
-    images = {
-        (_kind(part), part.name): part.image
-        for part in parts_of(incoming.vm)
-        if part.image is not UNSET
-    }
+    images = {(_kind(part), part.name): part.image for part in parts_of(incoming.vm) if part.image is not UNSET}
     parts: list[Disk | File] = [*made.disks]
     parts += [file for file in made.files if not file.inline]
     changes = [_decide(made, part, images.get((_kind(part), part.name)), ours, rules) for part in parts]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from msgspec import Struct, structs
 
 from blixard.model.codec import decode_vm, to_object
+from blixard.model.pointer import Tokens
 from blixard.model.structs import Hold, JsonObject, Network, Origin, Vm
 from blixard.plan.contents import without_image_links
 from blixard.plan.document import PreparedVm
@@ -17,7 +18,6 @@ from blixard.plan.matching import FoundBy, Origins, Pair
 from blixard.plan.merge import merge_changes_nothing, merge_vm, replace_vm, with_ours_at, without_places
 from blixard.plan.options import ImportOptions, Mode
 from blixard.plan.placement import Places, place
-from blixard.plan.pointer import Tokens
 from blixard.plan.trust import inert_fields
 
 _REQUIRED: tuple[Tokens, ...] = (("name",), ("config_path",), ("vcpus",), ("memory",))

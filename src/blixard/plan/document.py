@@ -15,11 +15,11 @@ from msgspec import Struct, structs
 from blixard.errors import UsageError
 from blixard.model.codec import check_name, decode_node, decode_vm
 from blixard.model.incoming import IncomingNode, IncomingState
-from blixard.model.structs import JsonObject, Network, Vm
+from blixard.model.pointer import Tokens, is_inside, parse
+from blixard.model.structs import ExportMetadata, JsonObject, Network, Vm
 from blixard.plan.edits import Edits
 from blixard.plan.merge import without_places
 from blixard.plan.options import ImportOptions
-from blixard.plan.pointer import Tokens, is_inside, parse
 from blixard.plan.rules import Rules
 from blixard.plan.scope import Scope, scope_of_file
 from blixard.plan.templates import assignments, variables_of
@@ -106,12 +106,20 @@ def _source_edits(incoming: IncomingState, options: ImportOptions) -> tuple[Edit
         if tokens[0] in ("vms", "nodes"):  # an import takes nothing from elsewhere
             edits.put(pointer, value)
             _hide(hidden, tokens)
-    variables = variables_of(head.metadata.template)
+    variables = variables_of(_template(head.metadata))
     for each in assignments(variables, options.values, options.rules.variables):
         edits.put(each.pointer, each.value, existing=True)
         if each.secret:
             _hide(hidden, parse(each.pointer))
     return edits, hidden
+
+
+def _template(metadata: ExportMetadata) -> JsonObject | None:
+    """The template without what was masked in it: a masked default is none."""
+    places = tuple(tokens[2:] for tokens in map(parse, metadata.redacted) if tokens[:2] == ("metadata", "template"))
+    if metadata.template is None or not places:
+        return metadata.template
+    return without_places(metadata.template, places)
 
 
 def _has_edits(incoming: IncomingState, options: ImportOptions) -> bool:

@@ -14,8 +14,8 @@ from msgspec import UnsetType
 
 from blixard.errors import UsageError
 from blixard.model.codec import decode_node
+from blixard.model.pointer import Tokens, find, parse, put
 from blixard.model.structs import JsonObject, Node
-from blixard.plan.pointer import Tokens, find, parse, put
 
 _DECIDED = {
     "name": "use `--rename vm:OLD=NEW`",

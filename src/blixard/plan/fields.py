@@ -11,8 +11,8 @@ from typing import Any
 
 from msgspec import UNSET
 
+from blixard.model.pointer import Tokens, is_inside, join, parse
 from blixard.model.structs import JsonObject
-from blixard.plan.pointer import Tokens, is_inside, join, parse
 from blixard.plan.values import FieldChange
 
 HIDDEN = "(secret)"

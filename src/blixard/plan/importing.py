@@ -14,6 +14,7 @@ from msgspec import UNSET, Struct
 
 from blixard.model.codec import to_object
 from blixard.model.incoming import IncomingState
+from blixard.model.pointer import join
 from blixard.model.structs import ClusterSnapshot, Hold, NodeState, Vm
 from blixard.plan.collisions import find_collisions
 from blixard.plan.contents import ContentRules, absent_contents, check_images, dropped_contents, parts_of, plan_contents
@@ -24,7 +25,6 @@ from blixard.plan.matching import Clash, Matching, Origins, Pair, match_vms
 from blixard.plan.nodes import plan_nodes, without_unused
 from blixard.plan.options import ImportOptions, Mode
 from blixard.plan.placement import Places, check_mapped, move_of
-from blixard.plan.pointer import join
 from blixard.plan.values import (
     Collision,
     ContentAction,

@@ -12,8 +12,8 @@ from typing import Any
 from msgspec import UNSET, structs
 
 from blixard.model.codec import decode_vm, to_object
+from blixard.model.pointer import Tokens, find, remove
 from blixard.model.structs import JsonObject, Vm
-from blixard.plan.pointer import Tokens, find, remove
 
 NAMED = ("disks", "files", "networks")
 """Lists that merge by name; nothing is taken away from them."""

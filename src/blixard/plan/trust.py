@@ -9,9 +9,9 @@ from operator import attrgetter
 
 from msgspec import structs
 
+from blixard.model.pointer import is_inside, parse
 from blixard.model.structs import Vm
 from blixard.plan.document import PreparedVm
-from blixard.plan.pointer import is_inside, parse
 
 FIELDS = ("config_path", "health_check_config", "boot")
 """Fields of a VM that name a host path or a command; beside them, each network's `bridge`."""
