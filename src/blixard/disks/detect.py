@@ -16,8 +16,10 @@ from blixard.disks.qcow2.refusal import malformed, printable
 from blixard.disks.qcow2.writer import Qcow2Writer
 from blixard.disks.raw import RawReader, RawWriter
 from blixard.disks.source import Source
+from blixard.errors import LimitExceeded
 from blixard.limits import DEFAULT, Limits
 from blixard.model.structs import DiskFormat
+from blixard.ports import DiskReader
 
 
 def open_reader(
@@ -38,18 +40,23 @@ def open_reader(
     Raises:
         StorageError: it cannot be opened or read.
         MalformedExport: a qcow2 image that is refused; detected, not named, as qcow2 while it has a backing file.
-        LimitExceeded: a virtual size is past `limits.disk_bytes`.
+        LimitExceeded: a size is past `limits.disk_bytes`.
     """
     source = Source.open(path)
     try:
         if format is DiskFormat.RAW or (format is None and not _has_magic(source)):
-            return RawReader(source)
+            return _raw(source, limits)
         if format is None:
             _check_alone(source, limits)
     except BaseException:
         source.close()
         raise
     return open_chain(source, backing, limits)
+
+
+def snapshot_names(reader: DiskReader) -> tuple[str, ...]:
+    """Names of the internal snapshots that an export of this disk does not hold."""
+    return tuple(each.name or each.id for each in reader.snapshots) if isinstance(reader, Qcow2Reader) else ()
 
 
 def open_writer(
@@ -76,6 +83,14 @@ def open_writer(
     if size_bytes is None:
         raise malformed(str(path), "needs its size before its content")
     return Qcow2Writer(path, size_bytes, resume=resume)
+
+
+def _raw(source: Source, limits: Limits) -> RawReader:
+    if source.size_bytes > limits.disk_bytes:
+        raise LimitExceeded(
+            f"disk `{source.path}` has {source.size_bytes} bytes, `limits.disk_bytes` is {limits.disk_bytes}"
+        )
+    return RawReader(source)
 
 
 def _has_magic(source: Source) -> bool:

@@ -67,9 +67,12 @@ def test_a_refused_disk_leaves_no_descriptor_open(tmp_path: Path) -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-def test_the_limits_given_are_the_limits_used(tmp_path: Path) -> None:
+@pytest.mark.parametrize("format_", [DiskFormat.RAW, DiskFormat.QCOW2, None])
+def test_the_limits_given_are_the_limits_used(format_: DiskFormat | None, tmp_path: Path) -> None:
+    image = ImageBuilder().save(tmp_path / "disk")
+
     with pytest.raises(LimitExceeded, match=r"limits\.disk_bytes"):
-        open_reader(ImageBuilder().save(tmp_path / "disk"), limits=Limits(disk_bytes=GUEST_SIZE - 1))
+        open_reader(image, format_, limits=Limits(disk_bytes=CLUSTER))
 
 
 def test_a_size_between_sectors_is_cut_as_qemu_does(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ class Regions:
         order = np.argsort(starts, kind="stable")
         self._starts: Offsets = starts[order]
         self._ends: Offsets = (starts + np.repeat(np.asarray(lengths, np.int64), counts))[order]
+        self._next_starts: Offsets = np.append(self._starts, np.iinfo(np.int64).max)
         self._check_disjoint(regions, np.repeat(np.arange(len(regions)), counts)[order])
 
     def _check_disjoint(self, regions: list[Region], owners: NDArray[np.int64]) -> None:
@@ -67,10 +68,8 @@ class Regions:
         """
         if not offsets.size:
             return
-        after = np.searchsorted(self._starts, offsets, side="right")
-        before = after - 1  # the header is at 0, so there is always one
-        next_start = np.append(self._starts, np.iinfo(np.int64).max)[after]
-        bad = np.flatnonzero((self._ends[before] > offsets) | (next_start < offsets + lengths))
+        after = np.searchsorted(self._starts, offsets, side="right")  # the header is at 0, so there is one before
+        bad = np.flatnonzero((self._ends[after - 1] > offsets) | (self._next_starts[after] < offsets + lengths))
         if bad.size:
             raise malformed(self._where, f"has a data cluster at {int(offsets[bad[0]])}, inside its metadata")
 
