@@ -207,6 +207,13 @@ class WriterConformance:
 
         assert self.finished(tmp_path, writer) == whole(pieces={70_000: b"again"})
 
+    def test_marking_what_was_written_changes_nothing(self, writer: DiskWriter, tmp_path: Path) -> None:
+        writer.write(70_000, b"found and hashed")
+        writer.mark(70_000, 16)
+        writer.mark(SIZE, 0)
+
+        assert self.finished(tmp_path, writer) == whole(pieces={70_000: b"found and hashed"})
+
     def test_many_threads_may_write_disjoint_ranges(self, writer: DiskWriter, tmp_path: Path) -> None:
         data = random.Random(4).randbytes(SIZE)
         step = 10_000

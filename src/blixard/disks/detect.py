@@ -19,7 +19,6 @@ from blixard.disks.source import Source
 from blixard.errors import LimitExceeded
 from blixard.limits import DEFAULT, Limits
 from blixard.model.structs import DiskFormat
-from blixard.ports import DiskReader
 
 
 def open_reader(
@@ -52,11 +51,6 @@ def open_reader(
         source.close()
         raise
     return open_chain(source, backing, limits)
-
-
-def snapshot_names(reader: DiskReader) -> tuple[str, ...]:
-    """Names of the internal snapshots that an export of this disk does not hold."""
-    return tuple(each.name or each.id for each in reader.snapshots) if isinstance(reader, Qcow2Reader) else ()
 
 
 def open_writer(
