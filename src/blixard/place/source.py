@@ -25,13 +25,8 @@ class Input:
 
     def __init__(self, fd: int, name: str) -> None:
         self.name = name
-        mode = os.fstat(fd).st_mode
-        self.seekable = stat.S_ISREG(mode) or stat.S_ISBLK(mode)
-        self.size: int | None = None
-        if self.seekable:
-            # a redirected stdin may stand anywhere; what counts is the whole file, as with a name
-            self.size = os.lseek(fd, 0, os.SEEK_END)
-            os.lseek(fd, 0, os.SEEK_SET)
+        self.size = _size_of(fd)
+        self.seekable = self.size is not None
         self.stream: BinaryIO = files.buffered_source(files.SourceStream(fd, name, seekable=self.seekable))
 
     def close(self) -> None:
@@ -43,6 +38,20 @@ class Input:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def _size_of(fd: int) -> int | None:
+    """The size of what can seek, with the position moved to its start; None for a pipe."""
+    mode = os.fstat(fd).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISBLK(mode):
+        return None
+    try:
+        size = os.lseek(fd, 0, os.SEEK_END)
+        # a redirected stdin may stand anywhere; what counts is the whole file, as with a name
+        os.lseek(fd, 0, os.SEEK_SET)
+    except OSError:
+        return None  # some files of /proc
+    return size
 
 
 def open_input(source: str) -> Input:
