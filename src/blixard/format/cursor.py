@@ -101,6 +101,11 @@ class Cursor:
         while len(self.buffer) - self.pos < size and self.more():
             pass
 
+    def rest(self, size: int) -> bytes:
+        """What follows, up to `size` bytes; less only at the proven end."""
+        self.hold(size)
+        return self.buffer[self.pos : self.pos + size]
+
     def over(self, limit: str) -> LimitExceeded:
         """The error for a bound of `Limits` that was passed here."""
         return LimitExceeded(

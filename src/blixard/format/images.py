@@ -27,7 +27,7 @@ class ImagesReader:
     """Reads the section and keeps, of each image, its digest.
 
     Args:
-        skeleton: the records were cut out (index.py): what they say in sum is taken from the file, unproven.
+        skeleton: the records were cut out (skeleton.py): what they say in sum is taken from the file, unproven.
 
     Attributes:
         digests: computed, by image number.

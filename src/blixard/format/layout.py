@@ -7,6 +7,7 @@ look like, and takes nothing from them.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import msgspec
@@ -21,6 +22,7 @@ Size = Annotated[int, Meta(ge=0, le=(1 << 63) - 1, description="bytes")]
 RecordCount = Annotated[int, Meta(ge=0, le=1 << 28)]
 
 _RUN = re.compile(rb"(?:[1-9][0-9]{0,9}" + SPACE + rb"," + SPACE + rb")*+")
+_LONGEST = (1 << 32) - 1
 _LENGTH = re.compile(rb"[1-9][0-9]{0,9}")
 
 
@@ -49,7 +51,7 @@ class Index(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     own: Annotated[str, Meta(pattern=r"^[0-9]{20}$(?!\n)")] = field(name="self")
 
 
-def read_index(cursor: Cursor) -> Index:
+def read_index_section(cursor: Cursor) -> Index:
     """Pass the `index` section.
 
     Raises:
@@ -62,21 +64,31 @@ def read_index(cursor: Cursor) -> Index:
         raise cursor.malformed(f"`index`: {problem}") from problem
 
 
-def pass_tables(cursor: Cursor) -> None:
-    """Pass the `record_tables` section; only its syntax and its length are looked at."""
+def read_tables(cursor: Cursor) -> Iterator[tuple[int, list[int]]]:
+    """Pass the `record_tables` section: batches of stored lengths in order, each with the number of its image.
+
+    Raises:
+        MalformedExport: something else than arrays of lengths.
+        LimitExceeded: more lengths than there may be records.
+    """
     # a length is 10 digits and a comma at most, and white space as generous as `jq .` makes it
     cursor.allow(32 * min(cursor.limits.records, 1 << 28) + KIB, "records")
     count = 0
-    for _ in cursor.items():
+    for image in cursor.items():
         for _ in cursor.items():
             cursor.hold(KIB)
             run = _RUN.match(cursor.buffer, cursor.pos)
-            if run:
-                count += run[0].count(b",")
+            batch = []
+            if run and run[0]:
+                batch = list(map(int, run[0].rstrip(b", \t\r\n").split(b",")))
                 cursor.pos = run.end()
             text = cursor.text("element_bytes", strings=cursor.limits.string_bytes)
             if not _LENGTH.fullmatch(text):
                 raise cursor.malformed("`record_tables` must hold lengths")
-            count += 1
+            batch.append(int(text))
+            if max(batch) > _LONGEST:
+                raise cursor.malformed("`record_tables` holds a length over 4 GiB")
+            count += len(batch)
             if count > cursor.limits.records:
                 raise cursor.over("records")
+            yield image, batch

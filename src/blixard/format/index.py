@@ -1,0 +1,188 @@
+"""A seekable document opened along its index: state and images at once, any record or any image on demand.
+
+Serves inspect, extract and peers; import reads front to back. One caller at a time: it seeks in the file it was given.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterator
+from tempfile import SpooledTemporaryFile
+from types import TracebackType
+from typing import IO, BinaryIO, Self
+
+import msgspec
+
+from blixard.errors import DigestMismatch, MalformedExport
+from blixard.format.cursor import Cursor
+from blixard.format.events import ImageRead, IntegrityReport, RecordRead
+from blixard.format.images import ImagesReader
+from blixard.format.layout import Index, read_tables
+from blixard.format.records import read_record
+from blixard.format.segments import Joined, Span
+from blixard.format.skeleton import Skeleton, read_index, read_skeleton, span
+from blixard.limits import DEFAULT, KIB, Limits
+from blixard.model.incoming import IncomingState
+
+__all__ = ["FastView", "open_fast", "read_index"]
+
+_STRIDE = 1024
+
+
+def open_fast(file: BinaryIO, *, limits: Limits = DEFAULT) -> FastView | None:
+    """What a seekable document says, without reading records; None when it has no index that proves right."""
+    skeleton = read_skeleton(file, limits=limits)
+    return None if skeleton is None else FastView(file, skeleton, limits)
+
+
+class FastView:
+    """A document opened along its index. Not proven: what `report` leaves open, and each record until it is decoded.
+
+    Attributes:
+        state: everything but telemetry and images.
+        images: heads and tails, in order.
+        report: as at the end of a whole read, but the digests of images are taken as stated.
+        index: where everything stands.
+    """
+
+    def __init__(self, file: BinaryIO, skeleton: Skeleton, limits: Limits) -> None:
+        self.state: IncomingState = skeleton.state
+        self.images: tuple[ImageRead, ...] = skeleton.images
+        self.report: IntegrityReport = skeleton.report
+        self.index: Index = skeleton.index
+        self._file = file
+        self._limits = limits
+        self._compressed = self.index.layout == "gzip"
+        self._lengths: _Lengths | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give temporary files back; harmless twice. The file stays open: it is the caller's."""
+        if self._lengths is not None:
+            self._lengths.close()
+            self._lengths = None
+
+    def records(self, image: int) -> Iterator[RecordRead]:
+        """All records of one image, in order.
+
+        Raises:
+            MalformedExport, LimitExceeded: as in `read_export`.
+            DigestMismatch: behind the last one, when they are not what the image's digest says.
+        """
+        known = self.images[image]
+        head = json.dumps(msgspec.to_builtins(known.head))[:-1].encode()
+        tail = {key: value for key, value in msgspec.to_builtins(known.tail).items() if value is not None}
+        parts: list[bytes | Span] = [
+            b"[" + head + b', "records": [',
+            span(self.index.images[image]),
+            b"], " + json.dumps(tail)[1:].encode() + b"]",
+        ]
+        reader = ImagesReader(Cursor(Joined(self._file, parts, compressed=self._compressed), self._limits))
+        for event in reader.read():
+            if isinstance(event, RecordRead):
+                yield RecordRead(image, event.position, event.record, event.text)
+        if reader.damaged:
+            raise DigestMismatch(f"image {image} (`{known.head.vm}`/`{known.head.disk}`) is not what its digest says")
+
+    def record(self, image: int, position: int) -> RecordRead:
+        """One record of an image.
+
+        Raises:
+            MalformedExport: `record_tables` lies, or the record breaks a rule.
+        """
+        begin, end = self.place(image, position)
+        if end - begin > self._limits.record_text_bytes + KIB:
+            raise MalformedExport(f"image {image}: record {position} is stored in {end - begin} bytes")
+        cursor = Cursor(Joined(self._file, [b"[", (begin, end)], compressed=self._compressed), self._limits)
+        cursor.expect(b"[", "an array")
+        record, text, _ = read_record(cursor)
+        if cursor.rest(8) not in (b",\n", b"\n"):
+            raise MalformedExport(f"image {image}: record {position} is not where `record_tables` says")
+        return RecordRead(image, position, record, text)
+
+    def place(self, image: int, position: int) -> Span:
+        """Where a record is stored: its line, or the gzip member of its line.
+
+        Raises:
+            MalformedExport: `record_tables` is not what the index says.
+        """
+        row = self.index.images[image]
+        if not 0 <= position < row.records:
+            raise IndexError(f"image {image} has {row.records} records")
+        if self._lengths is None:
+            self._lengths = self._read_lengths()
+        begin, stored = self._lengths.place(image, position)
+        return row.at + begin, row.at + begin + stored
+
+    def _read_lengths(self) -> _Lengths:
+        section = (self.index.record_tables, int(self.index.own))
+        # what follows the section is `,` and the next key: one more makes it an object
+        parts: list[bytes | Span] = [b"{", section, b'"":0}']
+        cursor = Cursor(Joined(self._file, parts, compressed=self._compressed), self._limits)
+        lengths = _Lengths(self._limits.spill_bytes)
+        try:
+            self._fill(lengths, cursor)
+        except BaseException:
+            lengths.close()
+            raise
+        return lengths
+
+    def _fill(self, lengths: _Lengths, cursor: Cursor) -> None:
+        for key in cursor.members():
+            if not key:
+                cursor.text("element_bytes", strings=1)
+                continue
+            for image, batch in read_tables(cursor):
+                lengths.add(image, batch)
+        for image, row in enumerate(self.index.images):
+            if lengths.total(image) != (row.records, row.stored_bytes):
+                raise MalformedExport(f"image {image}: `record_tables` is not what `index` says")
+
+
+class _Lengths:
+    """Stored lengths of all records, packed and spilled; and where each image's begin."""
+
+    def __init__(self, spill_bytes: int) -> None:
+        self._file: IO[bytes] = SpooledTemporaryFile(max_size=spill_bytes)  # noqa: SIM115 - closed by `close`
+        # for each image: number of its first length in the file, count, sum, and sums before each stride
+        self._first: list[int] = []
+        self._count: list[int] = []
+        self._sum: list[int] = []
+        self._before: list[array[int]] = []
+
+    def add(self, image: int, batch: list[int]) -> None:
+        """The next lengths of an image; images come in order, and may be empty."""
+        while len(self._first) <= image:
+            self._first.append(self._first[-1] + self._count[-1] if self._first else 0)
+            self._count.append(0)
+            self._sum.append(0)
+            self._before.append(array("Q"))
+        for length in batch:
+            if self._count[image] % _STRIDE == 0:
+                self._before[image].append(self._sum[image])
+            self._count[image] += 1
+            self._sum[image] += length
+        self._file.write(array("I", batch).tobytes())
+
+    def total(self, image: int) -> tuple[int, int]:
+        """How many records an image has, and how many bytes they take."""
+        return (self._count[image], self._sum[image]) if image < len(self._first) else (0, 0)
+
+    def place(self, image: int, position: int) -> tuple[int, int]:
+        """Bytes before a record, and its own."""
+        stride = position // _STRIDE
+        self._file.seek(4 * (self._first[image] + stride * _STRIDE))
+        lengths = array("I", self._file.read(4 * (position - stride * _STRIDE + 1)))
+        return self._before[image][stride] + sum(lengths[:-1]), lengths[-1]
+
+    def close(self) -> None:
+        """Give the temporary file back."""
+        self._file.close()

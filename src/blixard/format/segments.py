@@ -1,0 +1,76 @@
+"""Pieces of a seekable file, and literal text, joined to one text that the ordinary reader reads.
+
+So what an index leads to is parsed by the same code as everything else, and an offset that lies gives text that makes
+no sense.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import BinaryIO
+
+from blixard.format.envelope import GzipText, PlainText, TextSource
+
+Span = tuple[int, int]
+"""First byte, and first byte behind."""
+
+
+class Segment(io.RawIOBase):
+    """Bytes of `file` inside a span, as a stream of its own; seeks before each read, so segments can alternate."""
+
+    def __init__(self, file: BinaryIO, span: Span) -> None:
+        super().__init__()
+        self._file = file
+        self._at, self._end = span
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes; none at the end of the span."""
+        left = self._end - self._at
+        self._file.seek(self._at)
+        data = self._file.read(left if size < 0 else min(size, left))
+        self._at += len(data)
+        return data
+
+
+class Joined:
+    """The text of spans and of literal pieces, one behind the other; spans of a gzip file are whole members.
+
+    Args:
+        file: seekable.
+        compressed: its spans are gzip members.
+        parts: in order.
+    """
+
+    def __init__(self, file: BinaryIO, parts: Iterable[bytes | Span], *, compressed: bool) -> None:
+        self.compressed = compressed
+        self._file = file
+        self._parts = iter(parts)
+        self._current: TextSource | None = None
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes; none at the end of the last part.
+
+        Raises:
+            MalformedExport: a span is not made of whole gzip members.
+        """
+        while True:
+            if self._current is None:
+                part = next(self._parts, None)
+                if part is None:
+                    return b""
+                self._current = self._open(part)
+            text = self._current.read(size)
+            if text:
+                return text
+            self._current = None
+
+    def _open(self, part: bytes | Span) -> TextSource:
+        if isinstance(part, bytes):
+            return PlainText(io.BytesIO(part))
+        stream: BinaryIO = Segment(self._file, part)  # type: ignore[assignment]  # what is called on it is there
+        return GzipText(stream) if self.compressed else PlainText(stream)

@@ -1,0 +1,161 @@
+"""Finds the index of a seekable file, and proves what it says, without reading records.
+
+Cuts the records and the telemetry out along the index, and reads what remains as a document, with the ordinary reader:
+the smallest trust in offsets that is possible. Whatever does not prove right means that there is no index, and the one
+who asked reads front to back.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import BinaryIO
+
+from msgspec import UNSET, Struct
+
+from blixard.errors import ExportFileError
+from blixard.format.cursor import Cursor
+from blixard.format.envelope import MAGIC, index_offset
+from blixard.format.events import End, ImageRead, IntegrityReport, StateRead
+from blixard.format.layout import ImageRow, Index, read_index_section
+from blixard.format.reader import DocumentReader
+from blixard.format.segments import Joined, Span
+from blixard.limits import DEFAULT, Limits
+from blixard.model.incoming import IncomingState
+from blixard.model.structs import ImageHead, ImageTail, JsonObject
+
+_PLAIN_END = re.compile(rb'"self": "([0-9]{20})"\}\}\n\Z')
+_TAIL_BYTES = 100
+
+
+class Skeleton(Struct, frozen=True, kw_only=True):
+    """A document without its records and telemetry, as a proven index shows it.
+
+    `report` compares all sections that were read; `telemetry` and what images say in sum are as stated.
+    """
+
+    index: Index
+    state: IncomingState
+    images: tuple[ImageRead, ...]
+    report: IntegrityReport
+    late: JsonObject
+
+
+def read_index(file: BinaryIO, *, limits: Limits = DEFAULT) -> Index | None:
+    """The index of a file, when one stands where the file's last bytes say; its offsets are not proven by this."""
+    size = file.seek(0, os.SEEK_END)
+    compressed, at = _find(file, size)
+    if at is None or at >= size:
+        return None
+    cursor = Cursor(Joined(file, [b"{", (at, size)], compressed=compressed), limits)
+    try:
+        for key in cursor.members():
+            if key != "index":
+                return None
+            index = read_index_section(cursor)
+        cursor.finish()
+    except ExportFileError:
+        return None
+    own = int(index.own) == at and index.layout == ("gzip" if compressed else "plain")
+    return index if own and _ordered(index, size) else None
+
+
+def read_skeleton(file: BinaryIO, *, limits: Limits = DEFAULT) -> Skeleton | None:
+    """The document without its records; None when there is no index or it does not prove right."""
+    index = read_index(file, limits=limits)
+    if index is None:
+        return None
+    size = file.seek(0, os.SEEK_END)
+    try:
+        if not all(_stands_at(file, index, key, at) for key, at in _places(index)):
+            return None
+        return _read(file, index, size, limits)
+    except ExportFileError:
+        return None
+
+
+def span(row: ImageRow) -> Span:
+    """Where an image's records stand."""
+    return row.at, row.at + row.stored_bytes
+
+
+def _find(file: BinaryIO, size: int) -> tuple[bool, int | None]:
+    file.seek(0)
+    compressed = file.read(len(MAGIC)) == MAGIC
+    file.seek(max(0, size - _TAIL_BYTES))
+    tail = file.read(_TAIL_BYTES)
+    if compressed:
+        return True, index_offset(tail)
+    match = _PLAIN_END.search(tail)
+    return False, int(match[1]) if match else None
+
+
+def _ordered(index: Index, size: int) -> bool:
+    """All offsets ascend, nothing overlaps, all lie inside the file."""
+    places = [0]
+    if index.telemetry is not UNSET:
+        places.append(index.telemetry)
+    places.append(index.images_at)
+    for row in index.images:
+        places += (*span(row), row.tail)
+    if index.integrity is not UNSET:
+        places.append(index.integrity)
+    places += (index.record_tables, int(index.own), size)
+    return all(before <= behind for before, behind in pairwise(places))
+
+
+def _places(index: Index) -> Iterator[tuple[str, int]]:
+    yield "images", index.images_at
+    yield "record_tables", index.record_tables
+    if index.telemetry is not UNSET:
+        yield "telemetry", index.telemetry
+    if index.integrity is not UNSET:
+        yield "integrity", index.integrity
+    for row in index.images:
+        yield "data_bytes", row.tail
+
+
+def _stands_at(file: BinaryIO, index: Index, key: str, at: int) -> bool:
+    wanted = f'"{key}":'.encode()
+    source = Joined(file, [(at, int(index.own))], compressed=index.layout == "gzip")
+    text = b""
+    while len(text) < len(wanted) and (piece := source.read(len(wanted) - len(text))):
+        text += piece
+    return text == wanted
+
+
+def _read(file: BinaryIO, index: Index, size: int, limits: Limits) -> Skeleton | None:
+    source = Joined(file, _without_records(index, size), compressed=index.layout == "gzip")
+    state: IncomingState | None = None
+    images: list[ImageRead] = []
+    end: End | None = None
+    for event in DocumentReader(source, limits, skeleton=True).events():
+        if isinstance(event, StateRead):
+            state = event.state
+        elif isinstance(event, ImageRead):
+            images.append(event)
+        elif isinstance(event, End):
+            end = event
+    if state is None or end is None or len(images) != len(index.images):
+        return None
+    if not all(_agree(row, image.head, image.tail) for row, image in zip(index.images, images, strict=True)):
+        return None
+    return Skeleton(index=index, state=state, images=tuple(images), report=end.report, late=end.late)
+
+
+def _without_records(index: Index, size: int) -> Iterator[Span]:
+    begin = 0
+    if index.telemetry is not UNSET:
+        yield 0, index.telemetry
+        begin = index.images_at
+    for row in index.images:
+        yield begin, row.at
+        begin = row.at + row.stored_bytes
+    yield begin, index.record_tables
+    yield int(index.own), size
+
+
+def _agree(row: ImageRow, head: ImageHead, tail: ImageTail) -> bool:
+    return (row.vm, row.disk, row.size_bytes, row.data_bytes) == (head.vm, head.disk, head.size_bytes, tail.data_bytes)
