@@ -37,7 +37,8 @@ EXPORTED = datetime(2026, 7, 27, 12, 0, tzinfo=UTC)
 
 def vm(name: str = "web-1", number: int = 1, **fields: Any) -> Vm:
     """A VM with the id of its number, on node 1."""
-    return documents.vm(name, **{"id": documents.uuid(number), "node_id": 1, **fields})
+    given = {"id": documents.uuid(number), "node_id": 1, "config_path": "/etc/vm.nix", **fields}
+    return documents.vm(name, **given)
 
 
 def cluster(*vms: Vm, nodes: Iterable[Node] = (), **fields: Any) -> ClusterSnapshot:
@@ -49,7 +50,7 @@ def cluster(*vms: Vm, nodes: Iterable[Node] = (), **fields: Any) -> ClusterSnaps
 
 def content(file: str = "d-1", **fields: Any) -> Content:
     """Content of a disk in a file of the cluster."""
-    return Content(**{"file": file, "size_bytes": 1 << 20, **fields})
+    return Content(**{"file": file, "size_bytes": 4 << 20, **fields})
 
 
 def disk_key(each: Vm, name: str = "root") -> ContentKey:

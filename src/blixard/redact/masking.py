@@ -1,7 +1,7 @@
 """Masking secrets in JSON objects, by a published list, and putting them back.
 
-The list is data and printed in the docs as it stands: an operator must be able to tell what `--redact` will miss. A value
-that was masked for nothing costs a look into the secrets file; one that was missed is public for ever.
+The list is data and printed in the docs as it stands: an operator must be able to tell what `--redact` will miss. What
+was masked for nothing costs a look into the secrets file; what was missed is public for ever.
 """
 
 from __future__ import annotations
