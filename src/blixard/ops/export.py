@@ -7,6 +7,7 @@ any other failure leaves no file, and the one that was there.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,7 +28,7 @@ from blixard.model.structs import (
 from blixard.ops.context import OpenCluster
 from blixard.ops.export_images import Encoding, ImageReport, check_consistency, write_images
 from blixard.ops.gather import Gathered, Omitted, gather, used_bytes
-from blixard.ops.masking import Masked, mask, unmasked
+from blixard.ops.masking import Element, Masked, masked
 from blixard.ops.verify import verify_descriptor
 from blixard.place import Output, open_output
 from blixard.plan.scope import WHOLE, Scope
@@ -143,12 +144,12 @@ class _Export:
         options, cluster = self._options, self._cluster
         snapshot = cluster.snapshot()
         gathered = gather(snapshot, cluster.directory, options.scope, images=options.images, open_disk=open_reader)
-        masked = self._masked(snapshot, gathered)
+        written = self._document(snapshot, gathered)
         with open_output(options.output, journal=cluster.home.journal) as output:
             self._check_space(output, gathered)
-            document, size = self._write(output.file, gathered, masked)
+            document, size = self._write(output.file, gathered, written)
             if options.secrets_out is not None:
-                files.atomic_write(options.secrets_out, masked.secrets_file())
+                files.atomic_write(options.secrets_out, written.secrets_file())
             output.commit(verify_descriptor if options.verify else None)
         report = ExportReport(
             cluster=snapshot.name,
@@ -159,26 +160,35 @@ class _Export:
             compressed=options.compress,
             size_bytes=size,
             seconds=time.monotonic() - self._started,
-            nodes=len(masked.head.nodes),
+            nodes=len(written.head.nodes),
             vms=len(gathered.vms),
             images=tuple(self._images),
             omitted=gathered.omitted,
-            redacted=masked.head.metadata.redacted,
+            redacted=written.head.metadata.redacted,
             verified=options.verify,
             exit_code=_exit_code(self._images),
         )
         self._record(report)
         return report
 
-    def _masked(self, snapshot: ClusterSnapshot, gathered: Gathered) -> Masked:
-        """Head and VMs as they will stand in the file."""
+    def _document(self, snapshot: ClusterSnapshot, gathered: Gathered) -> Masked:
+        """Everything but the images, as it will stand in the file."""
         head, vms = self._head(snapshot, gathered), gathered.vms
         if self._options.template:
             head, vms = template_of(head, vms)
             head = structs.replace(head, exported_at=self._options.exported_at or head.exported_at)
         if self._options.redact:
-            return mask(head, vms, self._options.redact_paths)
-        return unmasked(head, vms)
+            return masked(head, vms, self._elements(), self._options.redact_paths)
+        return Masked(head, vms, self._elements())
+
+    def _elements(self) -> Iterator[Element]:
+        """Telemetry, when it was asked for."""
+        if self._telemetry is None or not self._options.telemetry:
+            return
+        until = self._cluster.clock.now()
+        since = self._options.telemetry_since or until - SINCE_DEFAULT
+        yield from (("resourceMetrics", each) for each in self._telemetry.resource_metrics(since, until))
+        yield from (("resourceLogs", each) for each in self._telemetry.resource_logs(since, until))
 
     def _head(self, snapshot: ClusterSnapshot, gathered: Gathered) -> ExportHead:
         options = self._options
@@ -215,7 +225,7 @@ class _Export:
                 hint="write to another file system, or stream with `-o -`",
             )
 
-    def _write(self, sink: BinaryIO, gathered: Gathered, masked: Masked) -> tuple[str, int]:
+    def _write(self, sink: BinaryIO, gathered: Gathered, document: Masked) -> tuple[str, int]:
         """Write all of it; return the document's digest and its size as stored."""
         options = self._options
         marks = not options.template
@@ -227,26 +237,18 @@ class _Export:
             integrity=marks,
             limits=self._cluster.policy.limits,
         ) as writer:
-            writer.write_state(masked.head, masked.vms)
+            writer.write_state(document.head, document.vms)
             if options.telemetry:
-                self._write_telemetry(writer, masked)
+                writer.begin_telemetry()
+                for key, element in document.telemetry:
+                    writer.telemetry(key, element)
             if options.images:
                 writer.begin_images()
+                self._progress.expect(sum(image.head.size_bytes for image in gathered.images))
                 encoding = Encoding(compress=options.compress, level=options.level, threads=options.threads)
                 for report in write_images(writer, gathered.images, encoding, self._progress):
                     self._note(report)
             return writer.finish().document, writer.stored_bytes
-
-    def _write_telemetry(self, writer: ExportWriter, masked: Masked) -> None:
-        until = self._cluster.clock.now()
-        since = self._options.telemetry_since or until - SINCE_DEFAULT
-        writer.begin_telemetry()
-        if self._telemetry is None:
-            return
-        for element in self._telemetry.resource_metrics(since, until):
-            writer.telemetry("resourceMetrics", element)
-        for element in self._telemetry.resource_logs(since, until):
-            writer.telemetry("resourceLogs", masked.log_element(element))
 
     def _note(self, report: ImageReport) -> None:
         check_consistency(report, self._options.require_consistency)

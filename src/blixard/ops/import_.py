@@ -203,7 +203,7 @@ class _Import:
         try:
             check_space(plan, cluster, self.hint.data_bytes)
             if not self._request.force_in_use:
-                check_in_use(plan, cluster)
+                check_in_use(plan.contents, cluster, option="--force-in-use")
         except (RefusedError, StorageError) as error:
             if not self._request.dry_run:
                 raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 from blixard.model.structs import EMPTY
 from blixard.place import Input
@@ -29,15 +29,14 @@ def hint_of(source: Input) -> Hint:
     """What is known beforehand; the stream stands at its beginning again."""
     if not source.seekable:
         return NOTHING
-    from blixard.format.index import open_fast
+    from blixard.format.index import read_skeleton
 
-    view = open_fast(source.stream)
+    found = read_skeleton(source.stream)
     source.stream.seek(0)
-    if view is None or view.integrity is None:
+    if found is None or found.report.claimed is None:
         return NOTHING
-    images = view.integrity.images
     return Hint(
-        document=view.integrity.document,
-        image_digests={} if images is UNSET else dict(enumerate(images)),
-        data_bytes={number: row.data_bytes for number, row in enumerate(view.index.images)},
+        document=found.report.claimed,
+        image_digests={image.image: image.tail.digest for image in found.images},
+        data_bytes={image.image: image.tail.data_bytes for image in found.images},
     )

@@ -5,7 +5,7 @@ A refusal here costs nothing; the same discovery after an hour of staging costs 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from blixard import files
 from blixard.errors import RefusedError, StorageError
@@ -13,7 +13,9 @@ from blixard.home.in_use import users_of
 from blixard.ops.context import OpenCluster
 from blixard.ops.gather import content_path
 from blixard.ops.status import undo_bytes
-from blixard.plan.values import ContentAction, ImportPlan
+from blixard.plan.values import ContentAction, ContentChange, ImportPlan
+
+_REPLACING = (ContentAction.STAGE, ContentAction.DROP, ContentAction.RESTORE)
 
 
 def check_space(plan: ImportPlan, cluster: OpenCluster, data_bytes: Mapping[int, int]) -> None:
@@ -42,21 +44,26 @@ def check_space(plan: ImportPlan, cluster: OpenCluster, data_bytes: Mapping[int,
     )
 
 
-def check_in_use(plan: ImportPlan, cluster: OpenCluster) -> None:
+def check_in_use(contents: Iterable[ContentChange], cluster: OpenCluster, *, option: str) -> None:
     """Refuse to replace or drop a disk that another process has open.
+
+    Args:
+        contents: what a plan does to disks.
+        cluster: whose disks they are.
+        option: what goes on all the same, for the hint.
 
     Raises:
         RefusedError: naming disk, pid and program.
     """
     replaced = {
         content_path(cluster.directory, change.before): change
-        for change in plan.contents
-        if change.before is not None and change.action in (ContentAction.STAGE, ContentAction.DROP)
+        for change in contents
+        if change.before is not None and change.action in _REPLACING
     }
     for path, users in users_of(replaced).items():
         change, user = replaced[path], users[0]
         raise RefusedError(
             f"disk `{change.vm}/{change.key.name}` would be replaced while pid {user.pid} (`{user.command}`) uses it: "
             f"`{path}`",
-            hint="stop that first, or add `--force-in-use`",
+            hint=f"stop that first, or add `{option}`",
         )

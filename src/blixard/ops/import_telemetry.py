@@ -38,9 +38,10 @@ class TelemetrySpool:
             StorageError: no space.
         """
         line = msgspec.json.encode([event.key, event.element]) + b"\n"
+        folder = None if self._folder is None else str(self._folder)
         try:
             if self._file is None:
-                self._file = tempfile.SpooledTemporaryFile(8 * MIB, dir=self._folder)  # noqa: SIM115 - closed by `close`
+                self._file = tempfile.SpooledTemporaryFile(8 * MIB, dir=folder)  # noqa: SIM115 - closed by `close`
             self._file.write(line)
         except OSError as error:
             raise StorageError(

@@ -1,0 +1,280 @@
+"""`cluster import`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from blixard.cli import human
+from blixard.cli.export import selection
+from blixard.cli.options import P2P, command, pair
+from blixard.errors import ExitCode, StorageError, UsageError
+
+if TYPE_CHECKING:
+    from blixard.cli.session import Session
+    from blixard.ops.import_request import ImportReport, ImportRequest
+    from blixard.ops.import_target import ImportTarget
+    from blixard.plan.options import ImportOptions, Values
+    from blixard.plan.rules import Rules
+    from blixard.plan.values import ImportPlan
+
+_SMALL_FILE = 16 << 20
+_VARIABLE = "BLIXARD_VAR_"
+
+
+@command(
+    examples=[
+        "blixard cluster import -i cluster-backup.json.gz",
+        "blixard cluster import -i cluster-backup.json.gz --merge",
+        "blixard cluster import -i cluster-backup.json.gz -c staging --dry-run",
+    ],
+    exits=[
+        ExitCode.PARTIAL,
+        ExitCode.REFUSED,
+        ExitCode.CHANGES_PENDING,
+        ExitCode.MALFORMED,
+        ExitCode.DIGEST_MISMATCH,
+        ExitCode.UNSUPPORTED_VERSION,
+        ExitCode.LIMIT,
+        ExitCode.LOCKED,
+        ExitCode.CONFLICT,
+    ],
+)
+@click.argument("file", required=False)
+@click.option("-i", "--input", "source", metavar="FILE", help="What to import; `-` is standard input")
+@click.option("-m", "--merge", is_flag=True, help="Add and update, delete nothing  [replace]")
+@click.option("--dry-run", is_flag=True, help="Show the plan, touch nothing")
+@click.option("--exit-code", is_flag=True, help="With `--dry-run`: 5 when something would change")
+@click.option("--plan-out", metavar="FILE", help="With `--dry-run`: keep the plan")
+@click.option("--plan", "plan_file", metavar="FILE", help="Apply exactly this plan, or refuse")
+@selection
+@click.option("--rename", multiple=True, metavar="vm:OLD=NEW", help="Give a VM another name")
+@click.option("--prefix", metavar="P", help="Put P before the name of every other VM")
+@click.option("--map-node", multiple=True, metavar="OLD=NEW", help="Place VMs of node OLD on node NEW")
+@click.option("--map-network", multiple=True, metavar="OLD=NEW", help="Join network or bridge NEW instead of OLD")
+@click.option("--set", "sets", multiple=True, metavar="/POINTER=JSON", help="Set a value by place, with new names")
+@click.option("--rules", "rules_file", metavar="FILE", help="TOML that holds all of these")
+@click.option("--rules-out", metavar="FILE", help="With `--dry-run`: write a rules file to fill in")
+@click.option("--var", "variables", multiple=True, type=pair, metavar="NAME=V", help="A template's variable")
+@click.option("--var-file", metavar="FILE", help="TOML with variables  [BLIXARD_VAR_NAME]")
+@click.option("--secrets-file", metavar="FILE", help="What `export --secrets-out` kept")
+@click.option(
+    "--on-conflict", type=click.Choice(["fail", "update", "keep", "rename"]), help="Merge: same name, other VM"
+)
+@click.option("--match", type=click.Choice(["id", "name"]), default="id", help="How VMs are found  [id]")
+@click.option("--replace-disks", is_flag=True, help="Merge: replace disk content that is here")
+@click.option("--new-identity", is_flag=True, help="Own ids and MACs for the copies")
+@click.option("--with-nodes", is_flag=True, help="Bring the nodes of another cluster as records")
+@click.option("--adopt-node", type=int, metavar="OLD", help="Take labels and topology of the file's node OLD")
+@click.option("--start", is_flag=False, flag_value="*", multiple=True, metavar="[GLOB]", help="Do not hold these VMs")
+@click.option("--trust-host-paths", is_flag=True, help="Accept host paths, bridges and commands of another cluster")
+@click.option("--strict", is_flag=True, help="Refuse an edited file, and one without digests")
+@click.option("--accept-edited", is_flag=True, help="Take a gzip file whose digests do not match")
+@click.option("--skip-damaged", is_flag=True, help="Leave damaged disks out instead of importing nothing")
+@click.option("--force-in-use", is_flag=True, help="Replace disks that a process has open")
+@click.option("--threads", type=click.IntRange(1, 64), metavar="N", help="Workers  [one for each core]")
+@P2P
+def import_(session: Session, file: str | None, source: str | None, **given: Any) -> ExitCode | None:
+    """Bring a cluster back from a file.
+
+    Replaces by default: inside the file's scope the cluster becomes what the file
+    says; `--merge` only adds and updates. All of it happens or nothing does, and
+    `blixard cluster undo` takes it back. VMs of another cluster are held, so that a
+    copy does not start beside the living original.
+    """
+    from blixard.cli import wiring
+    from blixard.ops.context import SystemClock
+    from blixard.ops.import_ import import_document
+
+    _check(given)
+    home = wiring.open_home(session)
+    request = _request(session, _one_name(file, source), given)
+
+    def consent(plan: ImportPlan, target: ImportTarget) -> None:
+        _ask(session, plan, target)
+
+    with wiring.progress(session) as progress:
+        report = import_document(
+            home,
+            wiring.reopening(session, home),
+            request,
+            clock=SystemClock(),
+            progress=progress,
+            consent=consent,
+        )
+    return _tell(session, report, request, given)
+
+
+def _check(given: dict[str, Any]) -> None:
+    for option in ("exit_code", "plan_out", "rules_out"):
+        if given[option] and not given["dry_run"]:
+            raise UsageError(f"`--{option.replace('_', '-')}` goes with `--dry-run`")
+    if given["on_conflict"] and not given["merge"]:
+        raise UsageError("`--on-conflict` goes with `--merge`", hint="a replace makes the cluster what the file says")
+
+
+def _one_name(file: str | None, source: str | None) -> str:
+    if file and source and file != source:
+        raise UsageError(f"two files: `{file}` and `-i {source}`", hint="give one of them")
+    name = source or file
+    if not name:
+        raise UsageError("no file was named", hint="`-i FILE`; `-i -` is standard input")
+    return name
+
+
+def _request(session: Session, source: str, given: dict[str, Any]) -> ImportRequest:
+    from blixard.ops.import_request import ImportRequest
+    from blixard.plan.saved import decode_plan
+
+    saved = None if given["plan_file"] is None else decode_plan(_read(given["plan_file"]))
+    return ImportRequest(
+        source=source,
+        options=_options(session, given),
+        cluster=session.options.cluster,
+        environment_cluster=os.environ.get("BLIXARD_CLUSTER") or None,
+        dry_run=given["dry_run"],
+        consent=session.options.yes,
+        strict=given["strict"],
+        accept_edited=given["accept_edited"],
+        skip_damaged=given["skip_damaged"],
+        force_in_use=given["force_in_use"],
+        saved=saved,
+        threads=given["threads"] or session.config.optional("export.threads", int) or os.cpu_count() or 1,
+    )
+
+
+def _options(session: Session, given: dict[str, Any]) -> ImportOptions:
+    from blixard.plan.options import ImportOptions, MatchBy, Mode, OnConflict
+
+    return ImportOptions(
+        mode=Mode.MERGE if given["merge"] else Mode.REPLACE,
+        rules=_rules(given),
+        values=_values(given),
+        secrets=_secrets(given["secrets_file"]),
+        on_conflict=OnConflict(given["on_conflict"] or "fail"),
+        match=MatchBy(given["match"]),
+        replace_disks=given["replace_disks"],
+        new_identity=given["new_identity"],
+        with_nodes=given["with_nodes"],
+        adopt_node=given["adopt_node"],
+        node_id=session.options.node_id,
+        start=tuple(given["start"]),
+        trust_host_paths=given["trust_host_paths"],
+        networks_here=_networks_here(),
+    )
+
+
+def _rules(given: dict[str, Any]) -> Rules:
+    from blixard.plan import rules
+    from blixard.plan.scope import parse_scope
+
+    made = rules.Rules(
+        scope=parse_scope(given["only"], given["excluded"]),
+        rename=dict(map(rules.parse_rename, given["rename"])),
+        prefix=given["prefix"] or "",
+        map_node=dict(map(rules.parse_node_map, given["map_node"])),
+        map_network=dict(map(rules.parse_network_map, given["map_network"])),
+        sets=tuple(map(rules.parse_set, given["sets"])),
+    )
+    if given["rules_file"] is None:
+        return made
+    return rules.combine(rules.parse_rules(_text(given["rules_file"]), given["rules_file"]), made)
+
+
+def _values(given: dict[str, Any]) -> Values:
+    from blixard.plan.options import Values
+    from blixard.plan.templates import parse_variables_file
+
+    file = given["var_file"]
+    return Values(
+        given=dict(given["variables"]),
+        file={} if file is None else parse_variables_file(_text(file), file),
+        environment={
+            name.removeprefix(_VARIABLE): value for name, value in os.environ.items() if name.startswith(_VARIABLE)
+        },
+    )
+
+
+def _secrets(file: str | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    from blixard.ops.masking import read_secrets
+
+    return read_secrets(_read(file), file)
+
+
+def _networks_here() -> tuple[str, ...]:
+    try:
+        return tuple(sorted(os.listdir("/sys/class/net")))  # noqa: PTH208 - names, not paths
+    except OSError:
+        return ()
+
+
+def _read(file: str) -> bytes:
+    from blixard.files import read_bytes
+
+    try:
+        return read_bytes(Path(file), _SMALL_FILE)
+    except StorageError as error:
+        raise UsageError(error.message, hint=error.hint) from error
+
+
+def _text(file: str) -> str:
+    try:
+        return _read(file).decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"`{file}` is not UTF-8") from error
+
+
+def _ask(session: Session, plan: ImportPlan, target: ImportTarget) -> None:
+    """Say where it goes; on a terminal, ask before a replace takes something away."""
+    from blixard.cli.plan_text import plan_lines, takes_away
+
+    name = f"cluster `{plan.target.name}` ({plan.target.id}) in `{session.config.data_dir}`"
+    session.out.note(f"importing into {'the new ' if target.new else ''}{name}")
+    if session.may_ask() and takes_away(plan):
+        for line in plan_lines(plan):
+            session.out.note(line)
+        session.consent(plan.target.name, f"{name} will become what the file says")
+
+
+def _tell(session: Session, report: ImportReport, request: ImportRequest, given: dict[str, Any]) -> ExitCode:
+    from blixard.cli.plan_text import findings, plan_lines, summary
+
+    out, plan = session.out, report.plan
+    if report.dry_run:
+        _write_plans(report, request, given)
+    for warning in report.warnings:
+        out.warn(warning)
+    for finding in findings(plan):
+        out.warn(finding)
+    if out.json:
+        out.document(report)
+    elif report.dry_run:
+        for line in plan_lines(plan):
+            out.line(line)
+    else:
+        out.note(f"{summary(plan)}; revision {report.revision}, {human.size(report.staged_bytes)} of disks staged")
+        if report.undo is not None:
+            undo = f"`blixard cluster undo -c {report.cluster}` takes it back"
+            out.note(undo + (" (undo " + str(report.undo) + ")"))
+    if report.dry_run and given["exit_code"] and not plan.is_empty:
+        return ExitCode.CHANGES_PENDING
+    return report.exit_code
+
+
+def _write_plans(report: ImportReport, request: ImportRequest, given: dict[str, Any]) -> None:
+    from blixard.files import atomic_write
+    from blixard.plan.saved import encode_plan
+    from blixard.plan.skeleton import rules_skeleton
+
+    if given["plan_out"]:
+        import msgspec
+
+        options = msgspec.structs.replace(request.options, new_cluster=report.new_cluster)
+        atomic_write(Path(given["plan_out"]), encode_plan(report.plan, options, report.document))
+    if given["rules_out"]:
+        atomic_write(Path(given["rules_out"]), rules_skeleton(report.plan).encode())
