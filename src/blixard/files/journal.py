@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -73,7 +72,7 @@ class Journal:
         """
         make_dir(self._folder)
         temporary = folder.resolve() / temporary_name()
-        path = self._folder / f"{secrets.token_hex(8)}.json"
+        path = self._folder / f"{os.urandom(8).hex()}.json"
         fd = hold(path, fcntl.LOCK_EX, _SWEEP_SECONDS)
         if fd is None:
             raise StorageError(f"cannot lock `{path}`: another process holds it")
@@ -117,7 +116,7 @@ class Journal:
 
 def temporary_name() -> str:
     """A new name as only blixard makes them, independent of the target's, which may be as long as the system allows."""
-    return f".blixard-{secrets.token_hex(8)}.tmp"
+    return f".blixard-{os.urandom(8).hex()}.tmp"
 
 
 def _leftover(entry: Path) -> Path | None:

@@ -7,7 +7,6 @@ first. What the next writing command finds under a hidden name is rubbish, becau
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -169,7 +168,7 @@ class Home:
         Raises:
             StorageError: it cannot be made.
         """
-        folder = self.root / _SCRATCH / secrets.token_hex(8)
+        folder = self.root / _SCRATCH / os.urandom(8).hex()
         with self._locked(verb):
             files.make_dir(self.root / _SCRATCH)
             files.make_dir(folder)
@@ -227,7 +226,7 @@ class Home:
         """
         cluster = self.cluster(name)
         with cluster.ending("cluster delete", wait_seconds), self._locked("cluster delete"):
-            trash = self.clusters_dir / f"{_TRASH}{secrets.token_hex(8)}"
+            trash = self.clusters_dir / f"{_TRASH}{os.urandom(8).hex()}"
             files.rename(cluster.path, trash)
             files.fsync_dir(self.clusters_dir)
             if name in self._read_current():
@@ -260,9 +259,9 @@ class Home:
 
     def _build(self, target: ClusterDir, build: Callable[[ClusterDir], None] | None) -> None:
         """Make a cluster's directory under a hidden name and rename it to `target`."""
-        made = ClusterDir(self.clusters_dir / f"{_BUILDING}{secrets.token_hex(8)}", target.name)
+        made = ClusterDir(self.clusters_dir / f"{_BUILDING}{os.urandom(8).hex()}", target.name)
         try:
-            made.make(key=secrets.token_hex(16))
+            made.make(key=os.urandom(16).hex())
             if build is not None:
                 build(made)
             files.fsync_dir(made.path)
@@ -300,7 +299,7 @@ class Home:
         """A half-built cluster becomes trash, which may be removed without the lock."""
         if path.name.startswith(_TRASH):
             return path
-        trash = path.with_name(f"{_TRASH}{secrets.token_hex(8)}")
+        trash = path.with_name(f"{_TRASH}{os.urandom(8).hex()}")
         files.rename(path, trash)
         return trash
 

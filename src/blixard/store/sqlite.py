@@ -7,7 +7,7 @@ rows to one array and decodes them at once, which is several times faster than o
 from __future__ import annotations
 
 import gc
-import secrets
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -267,7 +267,7 @@ class SqliteStore:
                 hint="import again",
             )
         if change.history is not None:
-            write("INSERT INTO outbox (key, json) VALUES (?, ?)", (secrets.token_hex(16), _encode(change.history)))
+            write("INSERT INTO outbox (key, json) VALUES (?, ?)", (os.urandom(16).hex(), _encode(change.history)))
 
     def _apply_cluster(self, change: StateChange, revision: int) -> None:
         write = self._database.write
