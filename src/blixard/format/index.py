@@ -24,6 +24,7 @@ from blixard.format.segments import Joined, Span
 from blixard.format.skeleton import Skeleton, read_index, read_skeleton, span
 from blixard.limits import DEFAULT, KIB, Limits
 from blixard.model.incoming import IncomingState
+from blixard.model.structs import JsonObject
 
 __all__ = ["FastView", "open_fast", "read_index"]
 
@@ -44,6 +45,7 @@ class FastView:
         images: heads and tails, in order.
         report: as at the end of a whole read, but the digests of images are taken as stated.
         index: where everything stands.
+        late: unknown top-level keys that stand behind `images`.
     """
 
     def __init__(self, file: BinaryIO, skeleton: Skeleton, limits: Limits) -> None:
@@ -51,6 +53,7 @@ class FastView:
         self.images: tuple[ImageRead, ...] = skeleton.images
         self.report: IntegrityReport = skeleton.report
         self.index: Index = skeleton.index
+        self.late: JsonObject = skeleton.late
         self._file = file
         self._limits = limits
         self._compressed = self.index.layout == "gzip"
