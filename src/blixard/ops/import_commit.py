@@ -6,6 +6,7 @@ Before the transaction the old cluster stands, after it the new one; nothing in 
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 from msgspec import Struct, structs, to_builtins
 
@@ -44,6 +45,8 @@ def commit(
         StorageError: the cluster is as it was; what was staged stays for the next import of the same document.
         Conflict: the state moved although it was locked.
     """
+    if plan.is_empty:
+        return _nothing_to_do(cluster, plan, request, import_id, staged=staged, telemetry=telemetry)
     contents = {} if staged is None else staged.move_in(cluster)
     change = to_change(
         plan,
@@ -51,9 +54,15 @@ def commit(
         import_id=import_id,
         now=cluster.clock.now(),
         title=_title(plan),
-        history=_history(cluster, plan, request, import_id),
+        history=to_builtins(
+            cluster.entry(VERB, request.asked(), exit_code_of(plan), **_about(plan, request, import_id))
+        ),
     )
-    change = structs.replace(change, drop_undo=_expired(cluster, change.undo))
+    change = structs.replace(
+        change,
+        drop_undo=_expired(cluster, change.undo),
+        import_done=None if staged is None else import_id,
+    )
     kept = _keep_telemetry(cluster, plan, telemetry)
     try:
         revision = cluster.store.apply(change, plan.base_revision)
@@ -66,25 +75,42 @@ def commit(
     return Committed(revision, _newest_undo(cluster, change))
 
 
+def _nothing_to_do(
+    cluster: OpenCluster,
+    plan: ImportPlan,
+    request: ImportRequest,
+    import_id: str,
+    *,
+    staged: StagedImport | None,
+    telemetry: TelemetrySpool,
+) -> Committed:
+    """The cluster is what the file says: the revision does not move, and no undo entry pushes out another."""
+    _keep_telemetry(cluster, plan, telemetry)
+    cluster.note(VERB, request.asked(), exit_code_of(plan), **_about(plan, request, import_id))
+    if staged is not None:
+        staged.committed()
+    return Committed(plan.base_revision, None)
+
+
 def _title(plan: ImportPlan) -> str:
-    counts = {kind: sum(change.kind is kind for change in plan.vms) for kind in (Kind.CREATE, Kind.UPDATE, Kind.DELETE)}
-    done = ", ".join(f"{count} VMs {kind}d" for kind, count in counts.items() if count) or "nothing of the VMs changed"
+    parts = []
+    for kind in (Kind.CREATE, Kind.UPDATE, Kind.DELETE):
+        count = sum(change.kind is kind for change in plan.vms)
+        if count:
+            parts.append(f"{count} {'VM' if count == 1 else 'VMs'} {kind}d")
+    done = ", ".join(parts) or "no VM changed"
     return f"{plan.mode} from `{plan.source.cluster_name}` of {plan.source.exported_at:%Y-%m-%d %H:%M}: {done}"
 
 
-def _history(cluster: OpenCluster, plan: ImportPlan, request: ImportRequest, import_id: str) -> dict[str, object]:
-    entry = cluster.entry(
-        VERB,
-        request.asked(),
-        exit_code_of(plan),
-        document=plan.source.document,
-        place=request.source,
-        images=bool(plan.images()),
-        vms=sum(change.kind is not Kind.DELETE for change in plan.vms),
-        import_id=import_id,
-    )
-    made: dict[str, object] = to_builtins(entry)
-    return made
+def _about(plan: ImportPlan, request: ImportRequest, import_id: str) -> dict[str, Any]:
+    """What the history says of an import beyond what was asked for."""
+    return {
+        "document": plan.source.document,
+        "place": request.source,
+        "images": bool(plan.images()),
+        "vms": sum(change.kind is not Kind.DELETE for change in plan.vms),
+        "import_id": import_id,
+    }
 
 
 def _expired(cluster: OpenCluster, new: UndoEntry | None) -> tuple[int, ...]:
