@@ -96,7 +96,7 @@ def delete(session: Session, name: str) -> None:
             )
         gone = delete_vm(opened, name)
     if session.out.json:
-        session.out.document({"cluster": gone.cluster, "vm": to_object(gone.vm), "undo": gone.undo_id or None})
+        session.out.document({"cluster": gone.cluster, "vm": to_object(gone.vm), "undo": gone.undo_id})
     back = (
         f"`blixard cluster undo {gone.undo_id}` brings it back" if gone.undo_id else "undo keeps nothing (`undo.keep`)"
     )

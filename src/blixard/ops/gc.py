@@ -7,7 +7,6 @@ or a kept undo entry names is ever touched, and nothing at all while somebody is
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from msgspec import Struct
 
@@ -15,9 +14,10 @@ from blixard import files
 from blixard.errors import ExitCode
 from blixard.model.structs import JsonObject
 from blixard.ops.context import OpenCluster
+from blixard.ops.holdings import with_held_bytes
 from blixard.ops.leftovers import sweep_held, unnamed_files
 from blixard.ops.retention import expired
-from blixard.ports import StateChange, UndoEntry
+from blixard.ports import StateChange
 
 VERB = "cluster gc"
 STAGED_FOR = timedelta(days=7)
@@ -103,24 +103,13 @@ def _staged(opened: OpenCluster, now: datetime) -> list[tuple[Freed, timedelta]]
 
 
 def _expired(opened: OpenCluster, now: datetime) -> list[Freed]:
-    entries = opened.store.undo_entries()
+    entries = with_held_bytes(opened.store.undo_entries(), opened.snapshot(), opened.directory)
     dropped = set(expired(entries, opened.policy.undo, now))
-    disks = opened.directory.disks
     return [
-        Freed(kind="undo", name=str(entry.id), size_bytes=_only_held_by(disks, entry, entries, opened), why=entry.title)
+        Freed(kind="undo", name=str(entry.id), size_bytes=entry.held_bytes, why=entry.title)
         for entry in entries
         if entry.id in dropped
     ]
-
-
-def _only_held_by(disks: Path, entry: UndoEntry, entries: tuple[UndoEntry, ...], opened: OpenCluster) -> int:
-    others = [content for _, content in opened.snapshot().contents.items()]
-    for other in entries:
-        if other.id != entry.id:
-            others += [content for side in (other.before, other.after) for _, content in side.contents]
-    named = {content.file for content in others}
-    held = {content.file for side in (entry.before, entry.after) for _, content in side.contents if content.file}
-    return sum(files.allocated_bytes(disks / name) for name in held - named)
 
 
 def _drop_undo(opened: OpenCluster, asked: JsonObject, report: GcReport) -> None:

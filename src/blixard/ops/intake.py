@@ -7,8 +7,8 @@ a file that the next sweep finds because nobody knows it (`leftovers`).
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -56,10 +56,11 @@ def take_disk(
         target = _new_path(cluster, name, reader.format.value)
         progress.begin(name, reader.size_bytes)
         users = in_use(path)
-        if isinstance(reader, Qcow2Reader) and reader.backing is not None:
-            _flatten(reader, target, progress.advance)
-        else:
-            files.reflink_or_copy(path, target, advance=progress.advance)
+        with _gone_on_failure(target):
+            if isinstance(reader, Qcow2Reader) and reader.backing is not None:
+                _flatten(reader, target, progress.advance)
+            else:
+                files.reflink_or_copy(path, target, advance=progress.advance)
         progress.end()
         warnings = tuple(f"`{path}` is open in pid {user.pid} (`{user.command}`) while it is copied" for user in users)
         if reader.changed():
@@ -90,7 +91,8 @@ def take_file(path: Path, cluster: ClusterDir, name: str) -> Content:
         StorageError: it cannot be read, or the copy not written; nothing is left behind.
     """
     target = _new_path(cluster, name, "file")
-    files.reflink_or_copy(path, target)
+    with _gone_on_failure(target):
+        files.reflink_or_copy(path, target)
     return Content(file=target.name, size_bytes=target.stat().st_size)
 
 
@@ -102,6 +104,16 @@ def give_back(cluster: ClusterDir, contents: list[Content]) -> None:
                 files.unlink(cluster.disks / content.file, missing_ok=True)
 
 
+@contextmanager
+def _gone_on_failure(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with suppress(StorageError):
+            files.unlink(target, missing_ok=True)
+        raise
+
+
 def _new_path(cluster: ClusterDir, name: str, ending: str) -> Path:
     return cluster.disks / f"{name}-{secrets.token_hex(6)}.{ending}"
 
@@ -111,12 +123,8 @@ def _flatten(reader: Qcow2Reader | RawReader, target: Path, advance: Callable[[i
     try:
         _copy_extents(reader, writer, advance)
         writer.finish()
-    except BaseException:
+    finally:
         writer.close()
-        with suppress(StorageError):
-            files.unlink(target, missing_ok=True)
-        raise
-    writer.close()
     files.fsync_dir(target.parent)
 
 

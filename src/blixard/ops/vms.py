@@ -15,6 +15,7 @@ from blixard.model.codec import decode_vm, to_object
 from blixard.model.structs import ClusterSnapshot, Content, ContentKey, DesiredState, JsonObject, Vm
 from blixard.ops.claims import release_claims
 from blixard.ops.context import OpenCluster, find_vm
+from blixard.ops.holdings import with_held_bytes
 from blixard.ops.leftovers import sweep
 from blixard.ops.retention import expired
 from blixard.ops.specs import check_ip
@@ -41,7 +42,8 @@ class VmDeleted(Struct, frozen=True, kw_only=True):
 
     vm: Vm
     cluster: str
-    undo_id: int
+    undo_id: int | None
+    """None when the settings keep nothing."""
     kept_in_place: tuple[str, ...]
     """Paths of disks that were never ours to delete."""
     dropped_undo: tuple[int, ...]
@@ -99,16 +101,18 @@ def delete_vm(opened: OpenCluster, name: str) -> VmDeleted:
         vm = find_vm(snapshot, name, opened.directory)
         contents = contents_of(snapshot, vm)
         before = UndoSide(vms=(vm,), contents=tuple(contents.items()))
-        entry = UndoEntry(
-            made_at=now, verb=verb, title=f"VM `{name}` deleted", before=before, after=UndoSide(), held_bytes=0
+        entry = UndoEntry(made_at=now, verb=verb, title=f"VM `{name}` deleted", before=before, after=UndoSide())
+        without = structs.replace(
+            snapshot, contents={key: each for key, each in snapshot.contents.items() if key not in contents}
         )
-        dropped = expired((entry, *opened.store.undo_entries()), opened.policy.undo, now)
+        entries = with_held_bytes((entry, *opened.store.undo_entries()), without, opened.directory)
+        dropped = expired(entries, opened.policy.undo, now)
         gone[:] = [(vm, contents, dropped)]
         return StateChange(
             delete_vms=(id_of(vm),),
             delete_contents=tuple(contents),
-            undo=entry,
-            drop_undo=tuple(i for i in dropped if i),
+            undo=None if entry.id in dropped else entry,
+            drop_undo=tuple(each for each in dropped if each != entry.id),
         )
 
     opened.edit(verb, options, plan)
@@ -120,9 +124,9 @@ def delete_vm(opened: OpenCluster, name: str) -> VmDeleted:
     return VmDeleted(
         vm=vm,
         cluster=opened.name,
-        undo_id=max((each.id for each in opened.store.undo_entries()), default=0),
+        undo_id=None if 0 in dropped else max(each.id for each in opened.store.undo_entries()),
         kept_in_place=tuple(each.path for each in contents.values() if each.path is not None),
-        dropped_undo=tuple(i for i in dropped if i),
+        dropped_undo=tuple(each for each in dropped if each),
     )
 
 

@@ -1,0 +1,40 @@
+"""What undo entries cost: bytes of the files that only they still name.
+
+A file that two entries name is freed by neither alone; it counts for the older one, the last to let go of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from msgspec import structs
+
+from blixard import files
+from blixard.home import ClusterDir
+from blixard.model.structs import ClusterSnapshot
+from blixard.ports import UndoEntry
+
+
+def files_of(entry: UndoEntry) -> set[str]:
+    """Names of the files of both sides."""
+    return {content.file for side in (entry.before, entry.after) for _, content in side.contents if content.file}
+
+
+def with_held_bytes(
+    entries: Iterable[UndoEntry], snapshot: ClusterSnapshot, cluster: ClusterDir
+) -> tuple[UndoEntry, ...]:
+    """The entries (newest first) with `held_bytes` filled in, given the state that is live."""
+    named = {content.file for content in snapshot.contents.values() if content.file}
+    filled = []
+    for entry in reversed(tuple(entries)):
+        held = files_of(entry) - named
+        named |= held
+        filled.append(structs.replace(entry, held_bytes=sum(_allocated(cluster, name) for name in held)))
+    return tuple(reversed(filled))
+
+
+def _allocated(cluster: ClusterDir, name: str) -> int:
+    """A file that undo keeps lies in `disks/` still, or under `undo/`."""
+    found: Path = cluster.disks / name
+    return files.allocated_bytes(found) or files.allocated_bytes(cluster.undo / name)
