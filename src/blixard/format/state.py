@@ -33,7 +33,7 @@ _VERSION_1 = re.compile(r"1\.\d{1,9}", re.ASCII)
 _TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII
 )
-_NODE_KEYS = ("id", "data_dir", "bind_addr", "use_tailscale", "vm_backend")
+NODE_KEYS = ("id", "data_dir", "bind_addr", "use_tailscale", "vm_backend")
 # escapes make a text six times as long at worst
 _FILE_TEXT = 6 * MIB + 64
 
@@ -134,7 +134,7 @@ class StateReader:
                 raise cursor.over("nodes")
             value, canonical = element(cursor)
             digest.add(canonical)
-            node = decode_node(_require(value, _NODE_KEYS, f"nodes[{position}]"), f"nodes[{position}]")
+            node = decode_node(_require(value, NODE_KEYS, f"nodes[{position}]"), f"nodes[{position}]")
             if node.id in ids:
                 raise cursor.malformed(f"node {node.id} is there twice")
             ids.add(node.id)
