@@ -237,8 +237,12 @@ class StagedImage:
         if not self.path.is_file():
             bitmap.close()
             return False
+        try:
+            self._writer = open_writer(self.path, self.format, self._size(), resume=True)
+        except BaseException:
+            bitmap.close()
+            raise
         self._bitmap = bitmap
-        self._writer = open_writer(self.path, self.format, self._size(), resume=True)
         return True
 
     def _start_new(self) -> None:

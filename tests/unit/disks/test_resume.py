@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -215,3 +218,43 @@ def test_a_reference_that_is_there_already_is_not_written_again(tmp_path: Path) 
         resume(tmp_path, images)
 
     assert writes == []
+
+
+_DIES = """
+import os, signal, sys
+from pathlib import Path
+from support.disks import mixed_disk
+from support.staging import document, feed
+from blixard import files
+from blixard.disks.staging import Staging
+from blixard.model.structs import DiskFormat
+
+images = document([mixed_disk(seed, 80) for seed in (1, 2)], [DiskFormat.QCOW2, DiskFormat.RAW])
+left = int(sys.argv[2])
+
+def count(operation, path):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+with files.observe(count), Staging(Path(sys.argv[1]), threads=2, checkpoint_bytes=1 << 20) as staging:
+    feed(staging, images)
+    staging.finish()
+"""
+
+
+@pytest.mark.parametrize("operation", [1, 9, 25, 40])
+def test_a_process_that_was_killed_left_what_the_next_one_completes(tmp_path: Path, operation: int) -> None:
+    disks = [mixed_disk(seed, 80) for seed in (1, 2)]
+    images = document(disks, [DiskFormat.QCOW2, DiskFormat.RAW])
+    here = Path(__file__).parents[2]
+
+    died = subprocess.run(
+        [sys.executable, "-c", _DIES, tmp_path / "key", str(operation)],
+        env={**os.environ, "PYTHONPATH": str(here)},
+        check=False,
+    )
+
+    assert died.returncode == -signal.SIGKILL
+    assert resume(tmp_path / "key", images)[0] == disks
