@@ -39,11 +39,6 @@ class RawReader:
         """Size of the file when it was opened."""
         return self._source.size_bytes
 
-    @property
-    def identity(self) -> tuple[int, int]:
-        """Device and inode."""
-        return self._source.identity
-
     def extents(self) -> Iterator[Extent]:
         """Yield what the file system stores; one extent for everything where it cannot tell.
 

@@ -118,8 +118,14 @@ def test_a_closed_source_is_an_error_and_closing_again_is_not(holey: Source) -> 
     holey.close()
     holey.close()
 
-    with pytest.raises(StorageError, match="Bad file descriptor"):
-        holey.read(0, 1)
+    for use in (
+        lambda: holey.read(0, 1),
+        lambda: list(holey.data_ranges(0, 1)),
+        holey.changed,
+        holey.current_size,
+    ):
+        with pytest.raises(StorageError, match="Bad file descriptor"):
+            use()
 
 
 def test_reading_is_no_change(holey: Source) -> None:

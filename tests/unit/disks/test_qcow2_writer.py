@@ -205,6 +205,16 @@ def test_a_failure_at_any_operation_can_be_resumed(tmp_path: Path) -> None:
     assert operations[-3:] == ["fdatasync", "write", "fsync"]
 
 
+def test_an_image_that_cannot_be_resumed_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    image = written(tmp_path / "disk")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+
+    with files.observe(failing_at(0)), pytest.raises(StorageError, match="punch a hole"):
+        Qcow2Writer(image, SIZE, resume=True)
+
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 def failing_at(number: int) -> files.seam.Observer:
     """An observer that fails operation `number` for want of space."""
     seen = iter(range(1 << 30))
