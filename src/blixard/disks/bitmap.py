@@ -82,7 +82,7 @@ class RecordBitmap:
         return at < len(self._bits) and bool(self._bits[at] >> (position & 7) & 1)
 
     def add(self, positions: Iterable[int]) -> None:
-        """Set bits and make them durable. The data must be durable already.
+        """Set bits. The data must be durable already; the bits may reach the disk later.
 
         Raises:
             StorageError: no space, or an I/O error.
@@ -91,7 +91,14 @@ class RecordBitmap:
         if touched:
             first, last = min(touched), max(touched)
             files.pwrite_all(self._fd, bytes(self._bits[first : last + 1]), _HEADER_BYTES + first, self._path)
-            files.fdatasync(self._fd, self._path)
+
+    def sync(self) -> None:
+        """What was added is durable when this returns.
+
+        Raises:
+            StorageError: an I/O error.
+        """
+        files.fdatasync(self._fd, self._path)
 
     def close(self) -> None:
         """Release the descriptor and the bits; harmless twice."""

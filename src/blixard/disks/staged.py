@@ -1,7 +1,7 @@
 """One image being staged: its file, its bitmap, and the moment when it becomes a whole disk.
 
 A finished image stays readable, because later images refer to it, but not open: a cluster has more disks than a process
-has descriptors. Source of the order of syncs: DESIGN.md section 6 (data before bitmap, folder before both).
+has descriptors. Source of the order of syncs: DESIGN.md section 6 (data before bitmap).
 """
 
 from __future__ import annotations
@@ -169,8 +169,11 @@ class StagedImage:
         if writer is None or not fresh:
             return
         writer.sync()
-        self._anchor()
         self._bitmap.add(fresh)
+        self._bitmap.sync()
+        if not self._anchored:
+            files.fsync_dir(self.place.folder)
+            self._anchored = True
 
     def complete(self, *, wanted: bool) -> None:
         """Make it a valid, durable image, in the format that the document names. The settling thread.
@@ -190,8 +193,9 @@ class StagedImage:
         writer.finish()
         with self._lock:
             fresh, self._fresh = self._fresh, []
-        self._anchor()
-        self._bitmap.add(fresh)
+        self._bitmap.add(
+            fresh
+        )  # not synced: a cluster of small disks is bound by its syncs, and lost bits only cost time
         with self._lock:
             self._close()
 
@@ -261,12 +265,6 @@ class StagedImage:
         """What a killed run, of another document perhaps, left where this one has a hole must not stay there."""
         if self.resumed and start < stop:
             self._live().discard(start, stop - start)
-
-    def _anchor(self) -> None:
-        """Names must be durable before a bit speaks for them."""
-        if not self._anchored:
-            files.fsync_dir(self.place.folder)
-            self._anchored = True
 
     def _convert(self, head: ImageHead) -> None:
         """Make the named format out of the raw file, of what is stored only. From here on a kill starts it anew."""

@@ -26,6 +26,8 @@ from blixard.limits import DEFAULT, MIB, Limits
 from blixard.model.structs import DiskFormat, ImageHead, Record
 
 CHECKPOINT_BYTES = 256 * MIB
+_UNSETTLED = 64
+"""Images that wait, open, for their last sync: small disks arrive faster than a file system syncs."""
 
 
 class Staged(Struct, frozen=True, kw_only=True):
@@ -79,7 +81,7 @@ class Staging:
         self._digests: dict[int, str | None] = {}
         self._fresh_bytes = 0
         self._fresh_lock = threading.Lock()
-        self._settler = Crew(1, weight=1, name="settle")
+        self._settler = Crew(1, weight=_UNSETTLED, name="settle")
         self._sink = DiskSink(
             self._images,
             space=SpaceCheck(lambda: files.free_bytes(folder), limits, str(folder)),
@@ -198,7 +200,7 @@ class Staging:
 
     def _complete(self, image: int) -> None:
         """Every record of an image is written. Runs in whatever thread was last."""
-        self._settler.submit(lambda: self._images[image].complete(wanted=self._want(image)), 0)
+        self._settler.submit(lambda: self._images[image].complete(wanted=self._want(image)), 1)
 
     def _written(self, image: int, amount: int) -> None:
         """So many bytes of an image were written. Runs in workers."""
