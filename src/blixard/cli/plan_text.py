@@ -16,6 +16,7 @@ from blixard.plan.values import ContentAction, ContentChange, FieldChange, Impor
 
 _SIGNS = {Kind.CREATE: "+", Kind.UPDATE: "~", Kind.DELETE: "-", Kind.CONFLICT: "!"}
 _SHOWN = 20
+_NAMED = 5
 _VALUE_CHARS = 60
 
 
@@ -59,26 +60,42 @@ def takes_away(plan: ImportPlan) -> bool:
 
 
 def findings(plan: ImportPlan) -> Iterator[str]:
-    """What an operator has to know about an import, a line each."""
+    """What an operator has to know about an import, one line a kind, however many VMs it is about."""
     if plan.held:
         yield f"held, as they come from another cluster: {_some(plan.held)}; `blixard vm release NAME` lets one start"
     absent = [f"{each.vm}/{each.key.name}" for each in plan.absent()]
     if absent:
         yield f"without content: {_some(absent)}; `blixard vm attach-image VM DISK PATH` gives it"
-    for inert in plan.untrusted[:_SHOWN]:
-        yield f"`{inert.vm}`: inert until `blixard vm trust {inert.vm}`: {', '.join(inert.pointers)}"
-    for move in plan.moves[:_SHOWN]:
-        yield f"`{move.vm}`: {move.text()}"
-    for clash in plan.collisions[:_SHOWN]:
-        users = _some(clash.users)
-        yield f"`{clash.vm}`: {clash.kind} {clash.value} is in use by {users}; `--new-identity` gives others"
+    if plan.untrusted:
+        pointers = sorted({_field(pointer) for inert in plan.untrusted for pointer in inert.pointers})
+        vms = _some([inert.vm for inert in plan.untrusted])
+        yield f"inert until `blixard vm trust NAME`: {', '.join(pointers)} of {vms}"
+    for text in sorted({move.text() for move in plan.moves}):
+        yield f"{text}: {_some([move.vm for move in plan.moves if move.text() == text])}"
+    yield from _collisions(plan)
     if plan.missing_networks:
         yield f"networks that are not here: {_some(plan.missing_networks)}; `--map-network OLD=NEW`"
     if plan.left_out_nodes:
         nodes = _some([str(node) for node in plan.left_out_nodes])
         yield f"nodes of another cluster left out: {nodes}; `--with-nodes` brings them as records"
-    for image, why in plan.failed_images.items():
-        yield f"image {image} was not taken: {why}"
+    if plan.failed_images:
+        taken = {each.note: f"{each.vm}/{each.key.name}" for each in plan.contents if each.note}
+        for why in plan.failed_images.values():
+            yield f"`{taken.get(why, '?')}` was not taken: {why}"
+
+
+def _collisions(plan: ImportPlan) -> Iterator[str]:
+    for kind in ("uuid", "mac", "ip"):
+        clashes = [clash for clash in plan.collisions if clash.kind == kind]
+        if clashes:
+            users = _some([user for clash in clashes for user in clash.users])
+            values = _some([f"{clash.value} ({clash.vm})" for clash in clashes])
+            yield f"{kind} in use already: {values} by {users}; `--new-identity` gives others"
+
+
+def _field(pointer: str) -> str:
+    """`networks/bridge` of `/networks/0/bridge`: which field, whatever its position."""
+    return "/".join(token for token in pointer.split("/") if token and not token.isdecimal())
 
 
 def _change_lines(what: str, change: NodeChange | VmChange) -> Iterator[str]:
@@ -123,5 +140,5 @@ def _content_line(change: ContentChange) -> str:
 
 def _some(names: Iterable[str]) -> str:
     listed = [f"`{name}`" for name in names]
-    more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
-    return ", ".join(listed[:_SHOWN]) + more
+    more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
+    return ", ".join(listed[:_NAMED]) + more
