@@ -68,7 +68,8 @@ def plan_import(
         document: the document's digest, where it is known.
         edited: sections of the document that do not match its integrity.
         image_digests: digests of the document's images by index, where they are known beforehand; a disk that has the
-            same content already is not staged again.
+            same content already is not staged again. The digests in `current.contents` are taken at their word: the
+            caller has dropped those whose file was written to since.
         others: other clusters of this machine, for addresses in use.
 
     Raises:

@@ -71,7 +71,7 @@ def plan_undo(entry: UndoEntry, current: ClusterSnapshot, *, force: bool = False
 
     Args:
         entry: the entry.
-        current: the state now.
+        current: the state now; a content whose file was written to since has lost its digest, which is how it shows.
         force: roll over what was changed since; the undo's own undo keeps it.
     """
     if entry.created_cluster:

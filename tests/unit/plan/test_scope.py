@@ -20,7 +20,7 @@ def only(*texts: str, **fields: object) -> ImportOptions:
 
 @pytest.mark.parametrize("text", ["", "vm", "vm=", "host=x", "node=one", "label=env"])
 def test_what_is_no_selector_is_a_usage_error(text: str) -> None:
-    with pytest.raises(UsageError, match="is not a selector|a node id|a label"):
+    with pytest.raises(UsageError, match=r"is not a selector|a node id|a label"):
         parse_selector(text)
 
 
@@ -96,9 +96,9 @@ def test_a_vm_that_no_source_name_leads_to_is_outside_a_scope_by_name() -> None:
 
 
 def test_a_name_that_is_taken_outside_the_scope_is_a_conflict_even_in_a_replace() -> None:
-    here = cluster(vm("db", 1))
+    incoming = document(vm("db", 2, labels={"env": "prod"}))
 
-    plan = plan_import(here, document(vm("web", 2)), only("vm=web", rename={"web": "db"}))
+    plan = plan_import(cluster(vm("db", 1)), incoming, only("label=env=prod"))
 
     assert kinds(plan) == {"db": "conflict"}
 
