@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct, field, to_builtins
 
 from blixard.model.canonical import digest
 from blixard.plan.rules import Rules
@@ -74,4 +74,4 @@ class ImportOptions(Struct, frozen=True, kw_only=True):
 
 def options_digest(options: ImportOptions) -> str:
     """One digest of everything that steers the plan, 64 hex digits."""
-    return digest(options)
+    return digest(to_builtins(options, str_keys=True))

@@ -40,7 +40,7 @@ def encode_plan(plan: ImportPlan, options: ImportOptions, document: str) -> byte
         rules=options_digest(options),
         revision=plan.base_revision,
         cluster_id=plan.target.id,
-        digest=digest(plan),
+        digest=_digest(plan),
         plan=plan,
     )
     return msgspec.json.encode(saved) + b"\n"
@@ -66,7 +66,7 @@ def decode_plan(data: bytes) -> SavedPlan:
         saved = msgspec.json.decode(data, type=SavedPlan)
     except msgspec.ValidationError as error:
         raise MalformedExport(f"not a plan file: {error}") from error
-    if digest(saved.plan) != saved.digest:
+    if _digest(saved.plan) != saved.digest:
         raise DigestMismatch("the plan was edited after it was made", hint="make the plan again, with other rules")
     return saved
 
@@ -91,3 +91,7 @@ def check_saved(
     if moved:
         raise Conflict(f"the plan does not hold any more: {', '.join(moved)}", hint="make the plan again")
     return saved.plan
+
+
+def _digest(plan: ImportPlan) -> str:
+    return digest(msgspec.to_builtins(plan, str_keys=True))
