@@ -1,0 +1,47 @@
+"""The export file that a command looks into: given positionally or with `-i`, once."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from blixard.errors import UsageError
+
+if TYPE_CHECKING:
+    from blixard.cli.session import Session
+    from blixard.files import Journal
+
+FILE = click.argument("file", required=False)
+INPUT = click.option("-i", "--input", "source", metavar="FILE", help="The same as FILE; `-` is standard input")
+THREADS = click.option(
+    "--threads", type=click.IntRange(1, 64), metavar="N", help="Workers  [export.threads, else one for each core]"
+)
+
+
+def one_source(file: str | None, source: str | None) -> str:
+    """The file that was named.
+
+    Raises:
+        UsageError: none, or two.
+    """
+    if file and source and file != source:
+        raise UsageError(f"two files: `{file}` and `-i {source}`", hint="give one of them")
+    name = source or file
+    if not name:
+        raise UsageError("no file was named", hint="give its path; `-` is standard input")
+    return name
+
+
+def thread_count(session: Session, given: int | None) -> int:
+    """`--threads`, else the setting, else one for each core."""
+    return given or session.config.optional("export.threads", int) or os.cpu_count() or 1
+
+
+def journal(session: Session) -> Journal | None:
+    """Where temporary names are noted; None without a data directory, which looking into a file must not make."""
+    from blixard.home import Home
+
+    home = Home(session.config.data_dir)
+    return home.journal if home.root.is_dir() else None
