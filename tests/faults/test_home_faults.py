@@ -107,3 +107,24 @@ def test_refused_at_every_operation(tmp_path: Path, template: Path, verb: str, c
 
         assert failed or after(Home(root)), number
         check(root, before, after)
+
+
+def found_and_publish(root: Path) -> None:
+    home = Home(root)
+    home.sweep()
+    home.publish(home.found("new", partial(make_store, cluster_id=uid(9))))
+
+
+def test_an_import_that_makes_a_cluster_is_killed_at_every_operation(tmp_path: Path, template: Path) -> None:
+    count = len(operations(partial(found_and_publish, copytree(template, tmp_path / "count"))))
+    for number in range(count):
+        root = copytree(template, tmp_path / str(number))
+        home = Home(root)
+
+        assert killed_at(number, partial(found_and_publish, root))
+        if "new" not in home.clusters():
+            found_and_publish(root)
+        home.sweep()
+        assert readable(home, "new"), number
+        assert home.clusters() == ("new", "old", "other")
+        assert names(home.clusters_dir) == ["new", "old", "other"], number

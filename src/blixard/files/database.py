@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from blixard.errors import StorageError, StoreUnavailable
-from blixard.files.paths import create, fsync_dir, make_dir
+from blixard.files.paths import create, fsync_dir, is_file, is_there, make_dir
 from blixard.files.seam import before, storage_error
 
 _BUSY_SECONDS = 20.0
@@ -40,9 +40,9 @@ class Database:
 
     def __init__(self, path: Path, *, make: bool = False) -> None:
         self.path = path
-        if make and not path.exists():
+        if make and not is_there(path):
             _make(path)
-        elif not path.is_file():
+        elif not is_file(path):
             raise StorageError(f"cannot open `{path}`: no such file", hint=_HINTS[sqlite3.SQLITE_CANTOPEN])
         with self._translated():
             self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, cached_statements=32)

@@ -18,6 +18,7 @@ from blixard.errors import LimitExceeded, StorageError
 from blixard.files.descriptors import fsync, read_bytes, write_all
 from blixard.files.locks import hold
 from blixard.files.paths import fsync_dir, make_dir, unlink
+from blixard.files.seam import translated
 
 _TEMPORARY = re.compile(r"\.blixard-[0-9a-f]{16}\.tmp")
 _ENTRY_LIMIT = 1 << 16
@@ -94,11 +95,17 @@ class Journal:
         directory that has become read-only must not stop an export to another one.
         """
         removed: list[Path] = []
-        with suppress(FileNotFoundError):
-            for path in sorted(self._folder.iterdir()):
-                with suppress(StorageError):
-                    removed += self._sweep_entry(path)
+        for path in self._entries():
+            with suppress(StorageError):
+                removed += self._sweep_entry(path)
         return tuple(removed)
+
+    def _entries(self) -> list[Path]:
+        with translated("list", self._folder):
+            try:
+                return sorted(self._folder.iterdir())
+            except FileNotFoundError:
+                return []
 
     def _sweep_entry(self, path: Path) -> list[Path]:
         fd = hold(path, fcntl.LOCK_EX, 0)

@@ -70,6 +70,47 @@ def open_beneath(root: AnyPath, relative: AnyPath) -> int:
     return fd
 
 
+def is_there(path: AnyPath) -> bool:
+    """True when something has that name, a dangling symlink too.
+
+    Raises:
+        StorageError: we may not look; `Path.exists` raises a bare PermissionError then, and a guess would be wrong.
+    """
+    return _mode(path, follow=False) is not None
+
+
+def is_dir(path: AnyPath) -> bool:
+    """True when `path` names a directory, through symlinks too.
+
+    Raises:
+        StorageError: we may not look.
+    """
+    mode = _mode(path, follow=True)
+    return mode is not None and stat.S_ISDIR(mode)
+
+
+def is_file(path: AnyPath) -> bool:
+    """True when `path` names a regular file, through symlinks too.
+
+    Raises:
+        StorageError: we may not look.
+    """
+    mode = _mode(path, follow=True)
+    return mode is not None and stat.S_ISREG(mode)
+
+
+def _mode(path: AnyPath, *, follow: bool) -> int | None:
+    with translated("look at", path):
+        try:
+            return Path(path).stat(follow_symlinks=follow).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                return None  # symlinks in a circle name nothing
+            raise
+
+
 def rename(source: AnyPath, target: AnyPath) -> None:
     """Give `source` the name `target`, replacing what had it, in one step. Durable after `fsync_dir` of both parents.
 
@@ -114,7 +155,7 @@ def make_dir(path: AnyPath, mode: int = 0o700) -> None:
     """
     missing: list[Path] = []
     at = Path(path)
-    while not at.is_dir():
+    while not is_dir(at):
         missing.append(at)
         if at.parent == at:
             break
@@ -124,7 +165,7 @@ def make_dir(path: AnyPath, mode: int = 0o700) -> None:
             try:
                 folder.mkdir(mode)
             except FileExistsError:
-                if not folder.is_dir():
+                if not is_dir(folder):
                     raise
                 continue  # another process was faster
             folder.chmod(mode)

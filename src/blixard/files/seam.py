@@ -95,6 +95,6 @@ def storage_error(operation: str, path: AnyPath, error: OSError) -> StorageError
     number = error.errno or 0
     text = os.strerror(number) if number else str(error)
     hint = _HINTS.get(number)
-    if number == errno.ENOENT and not Path(path).parent.is_dir():
+    if number == errno.ENOENT and not os.path.isdir(Path(path).parent):  # noqa: PTH112 - never raises
         hint = f"the directory `{Path(path).parent}` does not exist"
     return StorageError(f"cannot {operation} `{os.fspath(path)}`: {text[:1].lower()}{text[1:]}", hint=hint)

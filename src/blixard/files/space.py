@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from blixard.files.paths import is_there
 from blixard.files.seam import AnyPath, translated
 
 
@@ -18,7 +19,7 @@ def free_bytes(path: AnyPath) -> int:
         StorageError: it cannot be asked.
     """
     at = Path(path)
-    while not at.exists() and at.parent != at:
+    while not is_there(at) and at.parent != at:
         at = at.parent
     with translated("ask for free space at", at):
         about = os.statvfs(at)

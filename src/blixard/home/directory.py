@@ -62,7 +62,7 @@ class Home:
         """
         check_name(name, "cluster")
         path = self.clusters_dir / name
-        if path.is_dir():
+        if files.is_dir(path):
             return ClusterDir(path, name)
         there = self.clusters()
         known = ", ".join(f"`{each}`" for each in there[:8]) + (" ..." if len(there) > 8 else "")
@@ -75,7 +75,7 @@ class Home:
 
     def current(self) -> str | None:
         """Name of the current cluster, when one was chosen and is still there."""
-        return next((name for name in self._read_current() if (self.clusters_dir / name).is_dir()), None)
+        return next((name for name in self._read_current() if files.is_dir(self.clusters_dir / name)), None)
 
     def set_current(self, name: str) -> None:
         """Make `name` the current cluster.
@@ -123,7 +123,7 @@ class Home:
         hidden = ClusterDir(self.clusters_dir / f"{_FOUNDING}{name}", name)
         with self._locked("cluster import"):
             self._check_free(name)
-            if hidden.store_toml.exists() and hidden.state_db.exists():
+            if files.is_there(hidden.store_toml) and files.is_there(hidden.state_db):
                 return hidden
             self._build(hidden, build)
         return hidden
@@ -187,7 +187,7 @@ class Home:
         """Remove scratch folders that nobody holds; called under the lock, so none is just being made."""
         parent = self.root / _SCRATCH
         swept = []
-        for folder in sorted(parent.iterdir()) if parent.is_dir() else []:
+        for folder in sorted(parent.iterdir()) if files.is_dir(parent) else []:
             with suppress(Locked), self._scratch_lock(folder, "sweep").exclusive(0):
                 files.remove_tree(folder, beneath=self.root)
                 swept.append(folder)
@@ -240,7 +240,7 @@ class Home:
         Raises:
             StorageError: the data directory cannot be written.
         """
-        if not self.root.is_dir():
+        if not files.is_dir(self.root):
             return ()
         swept = list(self.journal.sweep())
         with self._locked("sweep"):
@@ -285,7 +285,7 @@ class Home:
         return lock.exclusive(_HOME_LOCK_SECONDS)
 
     def _check_free(self, name: str) -> None:
-        if os.path.lexists(self.clusters_dir / name):
+        if files.is_there(self.clusters_dir / name):
             raise Conflict(
                 f"there is a cluster `{name}` in `{self.root}` already",
                 hint="choose another name, or delete or rename that one",

@@ -95,7 +95,7 @@ class Registry:
         Raises:
             StorageError: the registry cannot be written.
         """
-        if not self._path.exists():
+        if not files.is_there(self._path):
             return
         with self._writing() as database:
             database.write(
@@ -109,7 +109,7 @@ class Registry:
         Raises:
             StorageError: the registry cannot be read.
         """
-        if not self._path.exists() or not path.exists():
+        if not files.is_there(self._path) or not files.is_there(path):
             return None
         with self._writing() as database:
             return self._live_owner(database, path.resolve(), None, _always)

@@ -64,9 +64,9 @@ def open_input(source: str) -> Input:
     if source == "-":
         return Input(standard_input(), "standard input")
     path = Path(source)
-    if path.is_dir():
+    if files.is_dir(path):
         raise UsageError(f"`{source}` is a directory", hint="name the export file in it")
-    if not path.exists():
+    if not files.is_there(path):
         raise StorageError(f"cannot read `{source}`: no such file", hint=_where(path))
     with files.translated("open", path):
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)

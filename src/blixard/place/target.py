@@ -106,9 +106,9 @@ def _mode_of(path: Path) -> int | None:
 
 
 def _check_parent(path: Path) -> None:
-    if path.parent.is_dir():
+    if files.is_dir(path.parent):
         return
-    if path.parent.exists():
+    if files.is_there(path.parent):
         raise StorageError(f"cannot write `{path}`: `{path.parent}` is not a directory")
     raise StorageError(
         f"cannot write `{path}`: the directory `{path.parent}` does not exist",

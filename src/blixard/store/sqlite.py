@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from blixard import files
 from blixard.errors import Conflict, InternalError, NotFound, StorageError
 from blixard.files.database import Database
 from blixard.model.structs import (
@@ -82,7 +83,7 @@ class SqliteStore:
         Raises:
             StorageError: the file exists, or cannot be made.
         """
-        if path.exists():
+        if files.is_there(path):
             raise StorageError(f"cannot create `{path}`: it exists")
         database = Database(path, make=True)
         try:

@@ -3,7 +3,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from blixard.home import in_use, users_of
+import pytest
+
+from blixard.home import DiskUser, in_use, users_of
 
 
 def test_another_process_that_has_the_file_open_is_named(tmp_path: Path) -> None:
@@ -22,7 +24,7 @@ def test_another_process_that_has_the_file_open_is_named(tmp_path: Path) -> None
         process.communicate()
 
     assert [user.pid for user in users] == [process.pid]
-    assert str(tmp_path / "hard") in users[0].command
+    assert users[0].command.startswith(sys.executable)
     assert all_users == {image: users}
     assert in_use(image) == []
 
@@ -32,3 +34,19 @@ def test_we_ourselves_do_not_count(tmp_path: Path) -> None:
     image.write_bytes(b"x")
     with image.open():
         assert in_use(image) == []
+
+
+@pytest.mark.root
+def test_a_loop_device_is_named(tmp_path: Path) -> None:
+    image = tmp_path / "disk.img"
+    image.write_bytes(bytes(1 << 20))
+    made = subprocess.run(["losetup", "-f", "--show", str(image)], check=False, capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip(f"cannot make a loop device: {made.stderr.strip()}")
+    device = made.stdout.strip()
+    try:
+        users = in_use(image)
+    finally:
+        subprocess.run(["losetup", "-d", device], check=True)
+
+    assert users == [DiskUser(0, device)]
