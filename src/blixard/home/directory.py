@@ -26,7 +26,7 @@ _TRASH = ".trash-"
 _SCRATCH = "scratch"
 _FOUNDING = ".importing-"
 """Not rubbish: an import that was killed goes on in there. `discard` ends it."""
-_HOME_LOCK_SECONDS = 10.0
+_HOME_LOCK_SECONDS = 30.0
 """Creating and deleting hold the lock for moments (a deletion moves aside first); nobody should see exit 21 for it."""
 
 
