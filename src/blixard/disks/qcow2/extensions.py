@@ -43,7 +43,9 @@ def parse_extensions(data: bytes, at: int, where: str) -> Extensions:
         MalformedExport: one runs over the end, appears twice, or means that the data is elsewhere or encrypted.
     """
     found: dict[int, bytes] = {}
-    while at + _HEAD.size <= len(data):
+    while at < len(data):
+        if at + _HEAD.size > len(data):
+            raise malformed(where, "has a header extension that begins within 8 bytes of its end")
         kind, length = _HEAD.unpack_from(data, at)
         if kind == _END:
             break

@@ -105,7 +105,7 @@ def parse_header(data: bytes, where: str, limits: Limits) -> Header:
     if extended_l2 and base.cluster_bits < 14:
         raise malformed(where, f"has extended L2 entries with clusters of {cluster_bytes} bytes, 16384 is the least")
     backing_name = _backing_name(data, base, features.header_bytes, where)
-    extensions_end = base.backing_offset if backing_name is not None else cluster_bytes
+    extensions_end = base.backing_offset or cluster_bytes
     header = Header(
         version=base.version,
         cluster_bits=base.cluster_bits,
@@ -195,14 +195,14 @@ def _features(data: bytes, base: _Base, where: str) -> _Features:
 
 def _backing_name(data: bytes, base: _Base, header_bytes: int, where: str) -> bytes | None:
     """Cut out the backing file's name, unchecked but for its place; None when there is none."""
-    if base.backing_offset == 0 or base.backing_bytes == 0:
+    if base.backing_offset == 0:
         return None
     end = base.backing_offset + base.backing_bytes
     if base.backing_bytes > _NAME_BYTES:
         raise malformed(where, f"has a backing file name of {base.backing_bytes} bytes, {_NAME_BYTES} is the most")
     if base.backing_offset < header_bytes or end > min(1 << base.cluster_bits, len(data)):
         raise malformed(where, f"has its backing file name at {base.backing_offset}, outside the header's cluster")
-    return data[base.backing_offset : end]
+    return data[base.backing_offset : end] or None
 
 
 def _check_tables(header: Header, where: str, limits: Limits) -> None:
@@ -221,9 +221,9 @@ def _check_tables(header: Header, where: str, limits: Limits) -> None:
     if header.snapshots > limits.qcow2_snapshots:
         raise malformed(where, f"has {header.snapshots} snapshots, {limits.qcow2_snapshots} is the most")
     for name, offset in (
-        ("L1 table", header.l1_offset if header.l1_entries else 0),
+        ("L1 table", header.l1_offset),
         ("refcount table", header.refcount_table_offset),
-        ("snapshot table", header.snapshots_offset if header.snapshots else 0),
+        ("snapshot table", header.snapshots_offset),
     ):
         if offset % header.cluster_bytes:
             raise malformed(where, f"has its {name} at {offset}, not at a cluster's beginning")
