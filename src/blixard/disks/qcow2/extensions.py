@@ -47,11 +47,11 @@ def parse_extensions(data: bytes, at: int, where: str) -> Extensions:
         if at + _HEAD.size > len(data):
             raise malformed(where, "has a header extension that begins within 8 bytes of its end")
         kind, length = _HEAD.unpack_from(data, at)
-        if kind == _END:
-            break
         at += _HEAD.size
         if length > len(data) - at:
             raise malformed(where, f"has a header extension {kind:#x} of {length} bytes that runs over its end")
+        if kind == _END:
+            break
         if kind in {_CRYPTO, _DATA_FILE}:
             what = "is encrypted" if kind == _CRYPTO else "names an external data file"
             raise malformed(where, what, hint="copy it with `qemu-img convert` first")
