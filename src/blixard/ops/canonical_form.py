@@ -138,22 +138,29 @@ def canonical_form(found: Examined, limits: Limits) -> CanonicalForm:
 def _heads(found: Examined) -> tuple[ImageHead, ...]:
     """The heads of the images, following a VM or disk that was given another name by hand."""
     whose = owners(found.state.vms)
+    labels = {f"{read.head.vm}/{read.head.disk}": image for image, read in found.images.items()}
     heads = []
     dangling = []
     for image in range(len(found.images)):
         head, owner = found.images[image].head, whose.get(image)
-        if owner is None or (owner.vm, owner.name) == (head.vm, head.disk):
+        if owner is None or owner.label == f"{head.vm}/{head.disk}":
             heads.append(head)
-        elif _exists(found, head):
-            dangling.append(f"`{owner.label}` names image {image}, which is `{head.vm}/{head.disk}`")
-        else:
+        elif owner.label not in labels and _was_renamed(found, head, owner):
             heads.append(structs.replace(head, vm=owner.vm, disk=owner.name))
+        else:
+            dangling.append(f"`{owner.label}` names image {image}, which is `{head.vm}/{head.disk}`")
     if dangling:
+        right = [f"`{each.label}` is image {labels[each.label]}" for each in whose.values() if each.label in labels]
         raise MalformedExport(
-            "; ".join(dangling) + _rightly(found, whose),
+            "; ".join(dangling) + (f" ({', '.join(right)})" if right else ""),
             hint="an image was taken out or moved: correct `image` of these disks, counted from 0",
         )
     return tuple(heads)
+
+
+def _was_renamed(found: Examined, head: ImageHead, owner: Owner) -> bool:
+    """The VM or the disk has another name now, and nothing else has the old one."""
+    return (head.vm == owner.vm or head.disk == owner.name) and not _exists(found, head)
 
 
 def _exists(found: Examined, head: ImageHead) -> bool:
@@ -163,10 +170,3 @@ def _exists(found: Examined, head: ImageHead) -> bool:
         return False
     parts: list[Disk | File] = [*incoming.vm.disks, *incoming.vm.files]
     return any(part.name == head.disk for part in parts)
-
-
-def _rightly(found: Examined, whose: dict[int, Owner]) -> str:
-    places = {f"{read.head.vm}/{read.head.disk}": image for image, read in found.images.items()}
-    labels = [owner.label for owner in whose.values()]
-    right = [f"`{label}` is image {places[label]}" for label in labels if label in places]
-    return f" ({', '.join(right)})" if right else ""
