@@ -35,6 +35,28 @@ def test_the_first_error_in_order_is_the_error_though_a_later_one_was_faster() -
             crew.drain()
 
 
+def test_the_first_error_in_order_stays_the_error_when_a_later_one_follows() -> None:
+    crew = Crew(2, weight=10, name="test")
+    both = threading.Barrier(2)
+
+    def first() -> None:
+        both.wait(30)
+        raise ValueError("first")
+
+    def second() -> None:
+        both.wait(30)
+        with crew._room:
+            assert crew._room.wait_for(lambda: crew._failure is not None, 30)
+        raise ValueError("second")
+
+    with crew:
+        crew.submit(first, 1)
+        crew.submit(second, 1)
+
+        with pytest.raises(ValueError, match="first"):
+            crew.drain()
+
+
 def test_after_an_error_nothing_that_waited_is_begun() -> None:
     begun: list[int] = []
     gate = threading.Event()
