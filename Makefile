@@ -8,7 +8,7 @@ setup:
 
 demo:
 	@scripts/setup run
-	@PATH="$$PWD/.venv/bin:$$PATH" scripts/demo
+	@.venv/bin/blixard demo
 
 lint: setup
 	.venv/bin/ruff check .

@@ -51,6 +51,7 @@ ROOT = {
     "telemetry": Entry("tree:telemetry", "Logs and metrics of this node"),
     "doctor": Entry("doctor:doctor", "Check that this machine can do the work"),
     "config": Entry("tree:config", "Settings and where they come from"),
+    "demo": Entry("demo:demo", "Run the main job on real disks and show every step"),
     "completion": Entry("completion:completion", "Print a shell's completion script"),
 }
 

@@ -18,6 +18,7 @@ from blixard.ops.import_stage import StagedImport, contents_of_images
 from blixard.ops.import_telemetry import TelemetrySpool
 from blixard.ops.retention import expired
 from blixard.plan.change import to_change
+from blixard.plan.templates import FIXED_TIME
 from blixard.plan.values import ImportPlan, Kind
 from blixard.ports import StateChange, UndoEntry
 from blixard.telemetry.store import Origin, TelemetryStore
@@ -99,7 +100,8 @@ def _title(plan: ImportPlan) -> str:
         if count:
             parts.append(f"{count} {'VM' if count == 1 else 'VMs'} {kind}d")
     done = ", ".join(parts) or "no VM changed"
-    return f"{plan.mode} from `{plan.source.cluster_name}` of {plan.source.exported_at:%Y-%m-%d %H:%M}: {done}"
+    when = "a template" if plan.source.exported_at == FIXED_TIME else f"{plan.source.exported_at:%Y-%m-%d %H:%M}"
+    return f"{plan.mode} from `{plan.source.cluster_name}` of {when}: {done}"
 
 
 def _about(plan: ImportPlan, request: ImportRequest, import_id: str) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def _placeless(vm: Vm) -> Vm:
         vm,
         node_id=None,
         hold=None,
-        disks=tuple(structs.replace(disk, image=UNSET, source=None) for disk in vm.disks),
+        disks=tuple(structs.replace(disk, image=UNSET, source=UNSET) for disk in vm.disks),
         files=tuple(structs.replace(file, image=UNSET) for file in vm.files),
     )
 
