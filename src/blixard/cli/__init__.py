@@ -37,10 +37,13 @@ def _run(arguments: list[str]) -> int:
 
 def _print_version() -> int:
     from blixard import __version__
-    from blixard.errors import ExitCode
 
     try:
         print(f"blixard {__version__}", flush=True)  # noqa: T201 - this is the program's answer
     except OSError:
+        from blixard.cli.output import forget
+        from blixard.errors import ExitCode
+
+        forget(sys.stdout)
         return ExitCode.STORAGE
-    return ExitCode.DONE
+    return 0

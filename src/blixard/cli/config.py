@@ -62,6 +62,8 @@ def _duration(given: Any) -> timedelta:
 def _path(given: Any) -> Path:
     if not isinstance(given, str) or not given:
         raise UsageError(f"{given!r} is not a path")
+    if not given.isprintable():
+        raise UsageError(f"{given!a} is not a path that can be shown", hint="use one of printable characters")
     return Path(given)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
@@ -89,4 +88,6 @@ def _row(cells: Sequence[str], widths: Sequence[int], right: Sequence[int]) -> s
 def _width(text: str) -> int:
     if text.isascii():
         return len(text)
+    import unicodedata  # a table of 1 MB, for the few who need it
+
     return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)

@@ -88,9 +88,22 @@ class Output:
     def _stderr(self, text: str) -> None:
         if sys.stderr is None:
             return
-        with suppress(OSError, ValueError):  # nobody listens any more, or the text is not of its encoding
+        try:
             sys.stderr.write(text + "\n")
             sys.stderr.flush()
+        except (OSError, ValueError):  # nobody listens any more, or it is full
+            forget(sys.stderr)
+
+
+def forget(stream: TextIO) -> None:
+    """Point a stream that cannot be written at nothing.
+
+    What is still in its buffer would fail again when the interpreter ends, and turn the exit code into 120.
+    """
+    with suppress(OSError, ValueError, AttributeError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, stream.fileno())
+        os.close(nothing)
 
 
 def wants_colour(environment: Mapping[str, str], stream: TextIO | None) -> bool:

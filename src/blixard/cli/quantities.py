@@ -11,8 +11,9 @@ from datetime import timedelta
 from blixard.errors import UsageError
 
 _DURATION_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+")
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
+# texts, compiled when they are first used: most commands are given no quantity
+_DURATION = r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+"
+_DURATION_PART = r"(\d+(?:\.\d+)?)(ms|[smhdw])"
 
 # K, M, G, T are binary as in qemu-img; kB, MB, GB, TB are decimal as on the disk's label
 _SIZE_UNITS = {"": 1, "B": 1}
@@ -20,7 +21,7 @@ for _power, _letter in enumerate("KMGTP", start=1):
     _SIZE_UNITS[_letter] = _SIZE_UNITS[f"{_letter}iB"] = 1024**_power
     _SIZE_UNITS[f"{_letter}B"] = 1000**_power
 _SIZE_UNITS["kB"] = _SIZE_UNITS["k"] = 1000
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
+_SIZE = r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)"
 
 
 def parse_duration(text: str) -> timedelta:
@@ -32,9 +33,9 @@ def parse_duration(text: str) -> timedelta:
     text = text.strip()
     if text == "0":
         return timedelta(0)
-    if not _DURATION.fullmatch(text):
+    if not re.fullmatch(_DURATION, text, re.ASCII):
         raise UsageError(f"`{text[:40]}` is not a duration", hint="write `90s`, `10m`, `26h`, `30d` or `1h30m`")
-    seconds = sum(float(number) * _DURATION_UNITS[unit] for number, unit in _DURATION_PART.findall(text))
+    seconds = sum(float(number) * _DURATION_UNITS[unit] for number, unit in re.findall(_DURATION_PART, text, re.ASCII))
     try:
         return timedelta(seconds=seconds)
     except OverflowError as error:
@@ -51,7 +52,7 @@ def parse_size(text: str, *, bare_unit: int = 1) -> int:
     Raises:
         UsageError: it is not a size, or not a whole number of bytes.
     """
-    match = _SIZE.fullmatch(text.strip())
+    match = re.fullmatch(_SIZE, text.strip(), re.ASCII)
     if not match or match[2] not in _SIZE_UNITS:
         raise UsageError(f"`{text[:40]}` is not a size", hint="write `512MiB`, `20GiB`, `1TB` or a number of bytes")
     unit = _SIZE_UNITS[match[2]] if match[2] else bare_unit

@@ -17,8 +17,8 @@ from typing import Any
 import click
 
 from blixard.cli.commands import failure_of
-from blixard.cli.output import Output
-from blixard.errors import BlixardError, ExitCode
+from blixard.cli.output import Output, forget
+from blixard.errors import BlixardError, ExitCode, StorageError, UsageError
 
 PROGRAM = "blixard"
 
@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return _tell(out, "interrupted", "interrupted", None, ExitCode.INTERRUPTED)
     except BrokenPipeError:
-        _forget_stdout()
+        forget(sys.stdout)
         return ExitCode.BROKEN_PIPE
     except click.ClickException as error:
         failure = failure_of(error)
@@ -56,6 +56,7 @@ def run(arguments: Sequence[str]) -> int:
 def _invoke(arguments: list[str]) -> int:
     from blixard.cli.tree import root
 
+    _check_text(arguments)
     if f"_{PROGRAM.upper()}_COMPLETE" in os.environ:
         root.main(arguments, prog_name=PROGRAM)  # click answers the shell and exits
     try:
@@ -65,6 +66,16 @@ def _invoke(arguments: list[str]) -> int:
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     return ExitCode.DONE if result is None else ExitCode(result)
+
+
+def _check_text(arguments: list[str]) -> None:
+    """Refuse bytes that are no text: everything that is given may end up in the state, which is JSON."""
+    for each in arguments:
+        try:
+            each.encode()
+        except UnicodeEncodeError as error:
+            hint = "a file can be reached under another name, by a rename or a symbolic link"
+            raise UsageError(f"`{ascii(each)[1:-1]}` is not UTF-8", hint=hint) from error
 
 
 @contextmanager
@@ -98,8 +109,6 @@ def _occupy_standard_descriptors() -> None:
 
 
 def _flush_stdout() -> None:
-    from blixard.errors import StorageError
-
     if sys.stdout is None:
         return
     try:
@@ -107,16 +116,8 @@ def _flush_stdout() -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        _forget_stdout()
+        forget(sys.stdout)
         raise StorageError(f"cannot write to stdout: {error.strerror}") from error
-
-
-def _forget_stdout() -> None:
-    """Point stdout at nothing, so that the interpreter's own flush on the way out stays silent."""
-    with suppress(OSError, ValueError, AttributeError):
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, sys.stdout.fileno())
-        os.close(nothing)
 
 
 def _tell(

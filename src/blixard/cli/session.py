@@ -11,7 +11,6 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from blixard.cli import prompts
 from blixard.cli.config import Config, load_config
 from blixard.cli.output import Output
 from blixard.errors import UsageError
@@ -67,12 +66,16 @@ class Session:
 
     def may_ask(self) -> bool:
         """True when a question would reach somebody and `-y` was not given."""
-        return not self.options.yes and not self.options.json and prompts.can_ask()
+        from blixard.cli.prompts import can_ask
+
+        return not self.options.yes and not self.options.json and can_ask()
 
     def consent(self, name: str, what: str) -> None:
         """Ask for `name` on a terminal before `what` is done; a script goes on unasked."""
+        from blixard.cli.prompts import confirm_name
+
         if self.may_ask():
-            prompts.confirm_name(name, what)
+            confirm_name(name, what)
 
     def refuse_both(self, argument: str | None, option: str) -> None:
         """A name given twice, in two ways that differ, is a mistake worth stopping for."""

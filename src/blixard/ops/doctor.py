@@ -9,7 +9,6 @@ import fcntl
 import os
 import platform
 import resource
-import secrets
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -100,7 +99,7 @@ def _data_dir(home: Home, clock: Clock) -> Iterator[Check]:
         yield from _space(there)
         return
     yield from _space(there)
-    probe = there / f".doctor-{secrets.token_hex(4)}"
+    probe = there / f".doctor-{os.urandom(4).hex()}"
     try:
         os.close(files.create(probe))
     except StorageError as error:

@@ -6,7 +6,7 @@ a file that the next sweep finds because nobody knows it (`leftovers`).
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -115,7 +115,7 @@ def _gone_on_failure(target: Path) -> Iterator[None]:
 
 
 def _new_path(cluster: ClusterDir, name: str, ending: str) -> Path:
-    return cluster.disks / f"{name}-{secrets.token_hex(6)}.{ending}"
+    return cluster.disks / f"{name}-{os.urandom(6).hex()}.{ending}"
 
 
 def _flatten(reader: Qcow2Reader | RawReader, target: Path, advance: Callable[[int], None]) -> None:

@@ -6,7 +6,7 @@ An agent that samples all the time would be another adapter of the same port; no
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from heapq import merge
 
 import msgspec
@@ -17,6 +17,9 @@ from blixard.ports import Clock
 from blixard.telemetry.otlp import log_elements, metric_elements, resource
 from blixard.telemetry.points import Attributes, Point
 from blixard.telemetry.store import TelemetryStore
+
+
+_JUST_NOW = timedelta(minutes=5)
 
 
 class NodeTelemetry:
@@ -36,7 +39,7 @@ class NodeTelemetry:
         self._limit = limits.telemetry_element_bytes
 
     def resource_metrics(self, since: datetime, until: datetime) -> Iterator[JsonObject]:
-        """Elements of `resourceMetrics`; now is sampled when it lies in the window."""
+        """Elements of `resourceMetrics`; a sample is taken when the window reaches until now, and told as of its end."""
         points = merge(self._store.samples(since, until), sorted(self._now(since, until), key=_order), key=_order)
         return metric_elements(self._resource, points, limit_bytes=self._limit)
 
@@ -45,12 +48,13 @@ class NodeTelemetry:
         return log_elements(self._resource, self._store.logs(since, until), limit_bytes=self._limit)
 
     def _now(self, since: datetime, until: datetime) -> list[Point]:
+        # who asks for "until now" says so a moment before we look
         now = self._clock.now()
-        if not since <= now <= until:
+        if now < since or now - until > _JUST_NOW:
             return []
         from blixard.telemetry.sample import take_sample  # psutil costs 25 ms, and a log needs none of it
 
-        return take_sample(now)
+        return take_sample(min(now, until))
 
 
 def _order(point: Point) -> tuple[str, str, str, bytes, datetime]:

@@ -53,6 +53,14 @@ def test_now_is_sampled_and_stands_behind_what_was_kept(store: TelemetryStore) -
     assert len(values) == 2
 
 
+def test_now_is_sampled_for_who_asked_a_moment_ago(store: TelemetryStore) -> None:
+    asked = NOW - timedelta(seconds=2)
+
+    (value,) = limits_of_memory(source_of(store), asked - HOUR, asked)
+
+    assert int(value) > 0
+
+
 def test_a_window_of_the_past_takes_no_sample(store: TelemetryStore) -> None:
     store.add_samples([kept(90)])
 
