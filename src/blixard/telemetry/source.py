@@ -18,7 +18,6 @@ from blixard.telemetry.otlp import log_elements, metric_elements, resource
 from blixard.telemetry.points import Attributes, Point
 from blixard.telemetry.store import TelemetryStore
 
-
 _JUST_NOW = timedelta(minutes=5)
 
 
@@ -39,7 +38,7 @@ class NodeTelemetry:
         self._limit = limits.telemetry_element_bytes
 
     def resource_metrics(self, since: datetime, until: datetime) -> Iterator[JsonObject]:
-        """Elements of `resourceMetrics`; a sample is taken when the window reaches until now, and told as of its end."""
+        """Elements of `resourceMetrics`; now is sampled when the window reaches until now, as of the window's end."""
         points = merge(self._store.samples(since, until), sorted(self._now(since, until), key=_order), key=_order)
         return metric_elements(self._resource, points, limit_bytes=self._limit)
 
