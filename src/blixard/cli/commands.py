@@ -48,7 +48,8 @@ class Leaf(click.Command):
         formatter.write_paragraph()
         self.format_usage(ctx, formatter)
         self.format_help_text(ctx, formatter)
-        shown = [(each, each.get_help_record(ctx)) for each in self.get_params(ctx)]
+        options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
+        shown = [(each, each.get_help_record(ctx)) for each in options]
         own = [record for each, record in shown if record and not isinstance(each, CommonOption)]
         common = [record for each, record in shown if record and isinstance(each, CommonOption)]
         for title, records in (("Options", own), ("Common options", common)):

@@ -55,6 +55,13 @@ def test_help_of_a_command_ends_with_its_exit_codes(path: str, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize("path", LEAVES)
+def test_nothing_but_options_is_listed_as_one(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    options = help_of(path, capsys).partition("\nOptions:\n")[2].partition("\n\n")[0]
+
+    assert all(line.startswith(("  -", "      ")) for line in options.splitlines())
+
+
+@pytest.mark.parametrize("path", LEAVES)
 def test_every_command_takes_the_common_options(path: str) -> None:
     names = {parameter.name for parameter in LEAVES[path].params}
 
