@@ -84,16 +84,22 @@ def _signals_as_exceptions() -> Iterator[None]:
         raise Terminated
 
     before = {}
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGUSR1 asks for a line of progress; where there is none to tell, it must not kill
+    handlers = {signal.SIGTERM: terminate, signal.SIGHUP: terminate, signal.SIGUSR1: _nothing_to_tell}
+    for number, handler in handlers.items():
         # `nohup` ignores SIGHUP before us and means it
         with suppress(ValueError):  # not the main thread: somebody else owns the signals
             if signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, terminate)
+                before[number] = signal.signal(number, handler)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def _nothing_to_tell(_number: int, _frame: FrameType | None) -> None:
+    pass
 
 
 def _occupy_standard_descriptors() -> None:

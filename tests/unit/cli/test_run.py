@@ -125,6 +125,12 @@ def test_a_polite_kill_unwinds_and_is_143(behave: Behave, number: signal.Signals
     assert signal.getsignal(number) == before
 
 
+def test_asking_for_progress_where_there_is_none_kills_nothing(behave: Behave) -> None:
+    behave(lambda _session: os.kill(os.getpid(), signal.SIGUSR1))
+
+    assert main(["try"]) == 0
+
+
 def test_a_broken_pipe_is_silent(behave: Behave, capsys: pytest.CaptureFixture[str]) -> None:
     behave(failing(BrokenPipeError()))
 
