@@ -11,7 +11,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from blixard.model.changes import StateChange, UndoEntry, UndoSide
+from blixard.model.changes import StateChange, UndoEntry, UndoSide, UndoSummary
 from blixard.model.structs import ClusterSnapshot, DiskFormat, JsonObject, RaftState
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "TelemetrySource",
     "UndoEntry",
     "UndoSide",
+    "UndoSummary",
 ]
 
 
@@ -133,7 +134,14 @@ class StateStore(Protocol):
     def raft_state(self) -> RaftState:
         """Facts about the agreement itself, for reference."""
 
-    def undo_entries(self) -> tuple[UndoEntry, ...]:
+    def undo_entry(self, entry_id: int) -> UndoEntry:
+        """One entry, whole.
+
+        Raises:
+            NotFound: there is no such entry.
+        """
+
+    def undo_entries(self) -> tuple[UndoSummary, ...]:
         """Kept undo entries, newest first."""
 
     def pin_undo(self, entry_id: int, *, pinned: bool) -> None:

@@ -19,7 +19,7 @@ from blixard.plan.options import ImportOptions, Mode
 from blixard.plan.saved import decode_plan, encode_plan
 from blixard.plan.undo import plan_undo, undo_change
 from blixard.plan.values import ImportPlan, Kind
-from support.clusters import incoming, options, snapshots
+from support.plan_strategies import incoming, options, snapshots
 from support.planning import NOW, apply_change, change_of
 
 TRIES = settings(max_examples=40, deadline=None)

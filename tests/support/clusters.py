@@ -1,142 +1,82 @@
-"""Random clusters and documents that have something to do with each other, for Hypothesis."""
+"""Real clusters in a temporary directory, with a clock that stands still and a progress that remembers."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from hypothesis import strategies as st
+from blixard.home import ClusterDir, Home
+from blixard.ops.cluster import init_cluster
+from blixard.ops.context import OpenCluster, Policy, Who
+from blixard.store.history import History
+from blixard.store.opening import open_store
+from blixard.telemetry.store import TelemetryStore
 
-from blixard.model.codec import to_object
-from blixard.model.structs import (
-    ClusterSnapshot,
-    DesiredState,
-    Disk,
-    Hold,
-    Network,
-    Node,
-    NodeState,
-    Origin,
-    Vm,
-)
-from blixard.plan.options import ImportOptions, MatchBy, Mode, OnConflict
-from blixard.plan.rules import Rules
-from blixard.plan.scope import Scope, parse_selector
-from support import documents
-from support.planning import HERE, THERE, cluster, content, disk_key, document, vm
-
-NAMES = ("a", "b", "c", "a-2", "web-1", "web-2")
-NETWORKS = ("lan", "wan", "br0")
-
-labels = st.dictionaries(st.sampled_from(("env", "tier")), st.sampled_from(("prod", "dev")), max_size=2)
-disk_names = st.lists(st.sampled_from(("root", "data", "log")), unique=True, max_size=3)
+NOW = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
 
 
-@st.composite
-def disks(draw: st.DrawFn) -> tuple[Disk, ...]:
-    sizes = st.sampled_from((4 << 20, 8 << 20))
-    return tuple(documents.disk(name, size_bytes=draw(sizes)) for name in draw(disk_names))
+class StillClock:
+    """`ports.Clock` that moves only when told."""
+
+    def __init__(self, now: datetime = NOW) -> None:
+        self.moment = now
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def pass_by(self, time: timedelta) -> None:
+        self.moment += time
 
 
-@st.composite
-def networks(draw: st.DrawFn) -> tuple[Network, ...]:
-    names = draw(st.lists(st.sampled_from(("eth0", "eth1")), unique=True, max_size=2))
-    some = st.none() | st.sampled_from(NETWORKS)
-    macs = st.sampled_from((None, "52:54:00:00:00:01", "52:54:00:00:00:02"))
-    return tuple(Network(name=name, network=draw(some), bridge=draw(some), mac=draw(macs)) for name in names)
+class Watched:
+    """`ports.Progress` that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.tasks: list[str] = []
+        self.warnings: list[str] = []
+        self.done = 0
+        self.expected = 0
+
+    def expect(self, total_bytes: int) -> None:
+        self.expected = total_bytes
+
+    def begin(self, task: str, total_bytes: int | None) -> None:  # noqa: ARG002 - the port's signature
+        self.tasks.append(task)
+
+    def advance(self, amount_bytes: int) -> None:
+        self.done += amount_bytes
+
+    def end(self) -> None:
+        pass
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
 
 
-@st.composite
-def vms(draw: st.DrawFn, *, ours: bool) -> list[Vm]:
-    names = draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=4))
-    numbers = draw(st.lists(st.integers(1, 7), unique=True, min_size=len(names), max_size=len(names)))
-    return [draw(one_vm(name, number, ours=ours)) for name, number in zip(names, numbers, strict=True)]
-
-
-@st.composite
-def one_vm(draw: st.DrawFn, name: str, number: int, *, ours: bool) -> Vm:
-    origins = st.none() | st.builds(
-        Origin, cluster_id=st.sampled_from((HERE, THERE)), vm_id=st.integers(1, 9).map(documents.uuid)
-    )
-    return vm(
-        name,
-        number,
-        vcpus=draw(st.integers(1, 3)),
-        node_id=draw(st.integers(1, 3)) if ours else draw(st.none() | st.integers(1, 3)),
-        labels=draw(labels),
-        metadata=draw(st.none() | st.dictionaries(st.sampled_from(("k", "password")), st.just("v"))),
-        disks=draw(disks()),
-        networks=draw(networks()),
-        boot=draw(st.none() | st.just({"kernel": "/k"})),
-        desired_state=draw(st.sampled_from(DesiredState)),
-        hold=draw(st.sampled_from((None, Hold.IMPORTED))),
-        origin=draw(origins) if ours else None,
+def reopen(
+    home: Home, directory: ClusterDir, clock: StillClock | None = None, policy: Policy | None = None
+) -> OpenCluster:
+    """Open a cluster as the command line does."""
+    return OpenCluster(
+        home,
+        directory,
+        open_store(directory),
+        History(directory.history_db),
+        clock=clock or StillClock(),
+        who=Who(user="tester", host="here", run="ab" * 16),
+        policy=policy or Policy(),
+        telemetry=lambda: TelemetryStore(directory.telemetry_db),
     )
 
 
-@st.composite
-def nodes(draw: st.DrawFn) -> list[Node]:
-    states = st.sampled_from(NodeState)
-    rest = [documents.node(number, state=draw(states), labels=draw(labels)) for number in (2, 3) if draw(st.booleans())]
-    return [documents.node(1, labels=draw(labels)), *rest]
-
-
-@st.composite
-def snapshots(draw: st.DrawFn) -> ClusterSnapshot:
-    """A cluster, some of whose disks have content."""
-    listed = draw(vms(ours=True))
-    contents = {
-        disk_key(each, disk.name): content(f"{each.id}-{disk.name}", size_bytes=disk.size_bytes)
-        for each in listed
-        for disk in each.disks
-        if draw(st.booleans())
-    }
-    return cluster(*listed, nodes=draw(nodes()), contents=contents)
-
-
-@st.composite
-def incoming(draw: st.DrawFn, *, images: bool = True) -> Any:
-    """A document of this or another cluster, some of whose keys are absent, some of whose disks are there."""
-    listed = [to_object(each) for each in draw(vms(ours=False))]
-    image = iter(range(100))
-    for each in listed:
-        for disk in each["disks"]:
-            if images and draw(st.booleans()):
-                disk["image"] = next(image)
-        for key in ("labels", "metadata", "boot", "disks", "networks", "node_id", "hold"):
-            if draw(st.integers(0, 4)) == 0:
-                del each[key]
-    scope = draw(
-        st.sampled_from((None, None, {"only": ["vm=web-*"], "except": []}, {"only": [], "except": ["node=2"]}))
-    )
-    cluster_id = draw(st.sampled_from((HERE, THERE)))
-    return document(*listed, nodes=draw(nodes()), cluster_id=cluster_id, scope=scope)
-
-
-@st.composite
-def rules(draw: st.DrawFn) -> Rules:
-    selectors = st.sampled_from(("vm=web-*", "vm=a", "node=1", "label=env=prod")).map(parse_selector)
-    scope = Scope(
-        only=tuple(draw(st.lists(selectors, max_size=2))), excluded=tuple(draw(st.lists(selectors, max_size=1)))
-    )
-    return Rules(
-        scope=scope,
-        prefix=draw(st.sampled_from(("", "", "p-"))),
-        map_node=draw(st.dictionaries(st.integers(1, 3), st.just(1), max_size=2)),
-        map_network=draw(st.dictionaries(st.sampled_from(NETWORKS), st.sampled_from(NETWORKS), max_size=2)),
-    )
-
-
-@st.composite
-def options(draw: st.DrawFn, mode: Mode | None = None) -> ImportOptions:
-    """Options under which no import ends in a conflict because of a merge."""
-    return ImportOptions(
-        mode=mode or draw(st.sampled_from(Mode)),
-        rules=draw(rules()),
-        on_conflict=draw(st.sampled_from((OnConflict.KEEP, OnConflict.RENAME, OnConflict.UPDATE))),
-        match=draw(st.sampled_from(MatchBy)),
-        replace_disks=draw(st.booleans()),
-        new_identity=draw(st.booleans()),
-        with_nodes=draw(st.booleans()),
-        trust_host_paths=draw(st.booleans()),
-        start=draw(st.sampled_from(((), ("*",), ("web-*",)))),
-    )
+@contextmanager
+def a_cluster(
+    root: Path, name: str = "lab", *, clock: StillClock | None = None, policy: Policy | None = None
+) -> Iterator[OpenCluster]:
+    """A new cluster in the data directory `root`, open."""
+    home = Home(root)
+    init_cluster(home, name, reopen=lambda made: reopen(home, made, clock))
+    with reopen(home, home.cluster(name), clock, policy) as opened:
+        yield opened

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from blixard.errors import Conflict, NotFound
 from blixard.model.structs import ClusterSnapshot, JsonObject, RaftState, Vm
-from blixard.ports import ImportRow, StateChange, UndoEntry
+from blixard.ports import ImportRow, StateChange, UndoEntry, UndoSummary
 
 
 class MemoryCluster:
@@ -53,8 +53,13 @@ class MemoryStore:
         now = self._cluster.snapshot
         return RaftState(leader_id=now.self_node, members=(now.self_node,), engine="memory", index=now.revision)
 
-    def undo_entries(self) -> tuple[UndoEntry, ...]:
-        return tuple(self._cluster.undo[number] for number in sorted(self._cluster.undo, reverse=True))
+    def undo_entry(self, entry_id: int) -> UndoEntry:
+        if entry_id not in self._cluster.undo:
+            raise NotFound(f"no undo entry {entry_id}")
+        return self._cluster.undo[entry_id]
+
+    def undo_entries(self) -> tuple[UndoSummary, ...]:
+        return tuple(self._cluster.undo[number].summary() for number in sorted(self._cluster.undo, reverse=True))
 
     def pin_undo(self, entry_id: int, *, pinned: bool) -> None:
         if entry_id not in self._cluster.undo:
@@ -110,7 +115,7 @@ def changed(now: ClusterSnapshot, change: StateChange) -> ClusterSnapshot:
         nodes=MappingProxyType(dict(sorted(nodes.items()))),
         vms=MappingProxyType(_changed_vms(now, change)),
         contents=MappingProxyType(dict(sorted(contents.items()))),
-        provenance=change.provenance or now.provenance,
+        provenance=None if change.clear_provenance else change.provenance or now.provenance,
         self_node=now.self_node if change.self_node is None else change.self_node,
     )
 

@@ -246,7 +246,9 @@ class StoreConformance:
         entries = store.undo_entries()
 
         assert [entry.title for entry in entries] == ["second", "first"]
-        assert replace(entries[1], id=0) == first
+        assert replace(store.undo_entry(entries[1].id), id=0) == first
+        assert entries[1] == replace(first.summary(), id=entries[1].id)
+        assert entries[1].files == (make_content()[1].file,)
         assert entries[0].pinned
         assert entries[0].id > entries[1].id > 0
 
@@ -271,6 +273,10 @@ class StoreConformance:
         assert pinned
         assert not store.undo_entries()[0].pinned
         assert store.snapshot().revision == 1
+
+    def test_an_entry_that_is_not_there_is_not_found(self, store: StateStore) -> None:
+        with pytest.raises(NotFound):
+            store.undo_entry(7)
 
     def test_what_is_not_there_cannot_be_pinned(self, store: StateStore) -> None:
         with pytest.raises(NotFound, match="17"):

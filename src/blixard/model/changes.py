@@ -40,8 +40,35 @@ class UndoEntry(Struct, frozen=True, kw_only=True):
     pinned: bool = False
     before: UndoSide
     after: UndoSide
+
+    def summary(self) -> UndoSummary:
+        """What lists show; the sides may hold 100,000 VMs, and nobody should decode them to count entries."""
+        contents = (content for side in (self.before, self.after) for _, content in side.contents)
+        return UndoSummary(
+            id=self.id,
+            made_at=self.made_at,
+            verb=self.verb,
+            title=self.title,
+            created_cluster=self.created_cluster,
+            pinned=self.pinned,
+            files=tuple(sorted({content.file for content in contents if content.file is not None})),
+        )
+
+
+class UndoSummary(Struct, frozen=True, kw_only=True):
+    """An undo entry without its sides. `files`: names under `disks/` that it keeps.
+
+    `held_bytes`: allocated bytes of the files that only this entry keeps; filled in by the one who lists.
+    """
+
+    id: int
+    made_at: datetime
+    verb: str
+    title: str
+    created_cluster: bool = False
+    pinned: bool = False
+    files: tuple[str, ...] = ()
     held_bytes: int = 0
-    """Allocated bytes of the files that only this entry keeps; filled in by the one who lists."""
 
 
 class StateChange(Struct, frozen=True, kw_only=True):

@@ -9,12 +9,13 @@ from enum import StrEnum
 
 from msgspec import Struct, structs
 
-from blixard.errors import ExitCode, NotFound, UsageError
+from blixard.errors import ExitCode, UsageError
 from blixard.limits import DEFAULT, Limits
 from blixard.model.structs import ClusterSnapshot
 from blixard.ops.context import OpenCluster
 from blixard.ops.glance import glance_at
 from blixard.ops.owners import owners
+from blixard.ops.undo import find_entry
 from blixard.place import open_input
 from blixard.plan.diff import State, StateDiff, diff_states, state_of_cluster, state_of_document
 from blixard.plan.undo import UndoPlan, plan_undo
@@ -123,12 +124,7 @@ def _undo_side(given: str, open_cluster: Open) -> tuple[Side, State]:
         )
     with open_cluster(match["cluster"]) as opened:
         snapshot = opened.snapshot()
-        entry = next((each for each in opened.store.undo_entries() if each.id == int(match["id"])), None)
-        if entry is None:
-            raise NotFound(
-                f"no undo entry {match['id']} in cluster `{opened.name}` of `{opened.home.root}`",
-                hint="`blixard cluster undo list` shows them",
-            )
+        entry = find_entry(opened, int(match["id"]))
     return _cluster_side(given, SideKind.UNDO, _undone(snapshot, plan_undo(entry, snapshot, force=True)))
 
 

@@ -142,15 +142,14 @@ class _Export:
 
     def run(self) -> ExportReport:
         options, cluster = self._options, self._cluster
+        cluster.home.journal.sweep()
         snapshot = cluster.snapshot()
         gathered = gather(snapshot, cluster.directory, options.scope, images=options.images, open_disk=open_reader)
         written = self._document(snapshot, gathered)
         with open_output(options.output, journal=cluster.home.journal) as output:
             self._check_space(output, gathered)
             document, size = self._write(output.file, gathered, written)
-            if options.secrets_out is not None:
-                files.atomic_write(options.secrets_out, written.secrets_file())
-            output.commit(verify_descriptor if options.verify else None)
+            self._publish(output, written)
         report = ExportReport(
             cluster=snapshot.name,
             cluster_id=snapshot.id,
@@ -170,6 +169,19 @@ class _Export:
         )
         self._record(report)
         return report
+
+    def _publish(self, output: Output, written: Masked) -> None:
+        """Give the document its name, and the secrets that it masks theirs: neither without room for both."""
+        verify = verify_descriptor if self._options.verify else None
+        path = self._options.secrets_out
+        if path is None:
+            output.commit(verify)
+            return
+        with files.AtomicFile(path, journal=self._cluster.home.journal) as secrets:
+            secrets.file.write(written.secrets_file())
+            secrets.file.flush()
+            output.commit(verify)
+            secrets.commit()
 
     def _document(self, snapshot: ClusterSnapshot, gathered: Gathered) -> Masked:
         """Everything but the images, as it will stand in the file."""

@@ -1,7 +1,7 @@
 """`cluster gc`: show and free what nothing needs any more.
 
-Three kinds: files that nobody names, what imports have staged, undo entries past their time. Nothing that a live state
-or a kept undo entry names is ever touched, and nothing at all while somebody is at work.
+Files that nobody names, what imports have staged, clusters that they had begun to make, undo entries past their time.
+Nothing that a live state or a kept undo entry names is ever touched, and nothing at all while somebody is at work.
 """
 
 from __future__ import annotations
@@ -14,15 +14,13 @@ from blixard import files
 from blixard.errors import ExitCode
 from blixard.model.structs import JsonObject
 from blixard.ops.context import OpenCluster
+from blixard.ops.founding import STAGED_FOR, given_up, sweep_founded
 from blixard.ops.holdings import with_held_bytes
-from blixard.ops.leftovers import sweep_held, unnamed_files
+from blixard.ops.leftovers import abandoned_imports, sweep_held, unnamed_files
 from blixard.ops.retention import expired
 from blixard.ports import StateChange
 
 VERB = "cluster gc"
-STAGED_FOR = timedelta(days=7)
-"""How long what an import has staged waits for the same document to come again."""
-
 
 class GcOptions(Struct, frozen=True, kw_only=True):
     """How much is freed. `staged`: what imports have staged, whatever its age."""
@@ -32,7 +30,7 @@ class GcOptions(Struct, frozen=True, kw_only=True):
 
 
 class Freed(Struct, frozen=True, kw_only=True):
-    """One thing that is not needed, and the bytes it takes. `kind`: `file`, `staged` or `undo`."""
+    """One thing that is not needed, and the bytes it takes. `kind`: `file`, `staged`, `founded` or `undo`."""
 
     kind: str
     name: str
@@ -71,6 +69,7 @@ def collect(opened: OpenCluster, options: GcOptions) -> GcReport:
             _drop_undo(opened, asked, report)
             _drop_staged(opened, [each.name for each in report.freed if each.kind == "staged"])
             sweep_held(opened.directory, opened.store)
+            sweep_founded(opened.home, VERB, opened.clock.now(), everything=options.staged)
         opened.note(VERB, asked, ExitCode.DONE)
     return report
 
@@ -78,15 +77,16 @@ def collect(opened: OpenCluster, options: GcOptions) -> GcReport:
 def _look(opened: OpenCluster, options: GcOptions) -> GcReport:
     now = opened.clock.now()
     staged = _staged(opened, now)
-    given_up = [each for each, age in staged if options.staged or age > STAGED_FOR]
+    over = {row.key for row in abandoned_imports(opened.store)}
+    gone = [each for each, age in staged if options.staged or age > STAGED_FOR or each.name in over]
     freed = [
         Freed(kind="file", name=path.name, size_bytes=files.allocated_bytes(path), why="nobody names it")
         for path in unnamed_files(opened.directory, opened.store)
     ]
     return GcReport(
         dry_run=options.dry_run,
-        freed=(*freed, *given_up, *_expired(opened, now)),
-        kept=tuple(each for each, _ in staged if each not in given_up),
+        freed=(*freed, *gone, *_founded(opened, now, options), *_expired(opened, now)),
+        kept=tuple(each for each, _ in staged if each not in gone),
     )
 
 
@@ -100,6 +100,14 @@ def _staged(opened: OpenCluster, now: datetime) -> list[tuple[Freed, timedelta]]
         why = f"staged by import {row.id}" if row else "staged by an import that is forgotten"
         found.append((Freed(kind="staged", name=path.name, size_bytes=files.allocated_bytes(path), why=why), age))
     return found
+
+
+def _founded(opened: OpenCluster, now: datetime, options: GcOptions) -> list[Freed]:
+    why = "an import had begun to make this cluster"
+    return [
+        Freed(kind="founded", name=each.name, size_bytes=files.allocated_bytes(each.path), why=why)
+        for each in given_up(opened.home, now, everything=options.staged)
+    ]
 
 
 def _expired(opened: OpenCluster, now: datetime) -> list[Freed]:

@@ -13,22 +13,17 @@ from msgspec import structs
 from blixard import files
 from blixard.home import ClusterDir
 from blixard.model.structs import ClusterSnapshot
-from blixard.ports import UndoEntry
-
-
-def files_of(entry: UndoEntry) -> set[str]:
-    """Names of the files of both sides."""
-    return {content.file for side in (entry.before, entry.after) for _, content in side.contents if content.file}
+from blixard.ports import UndoSummary
 
 
 def with_held_bytes(
-    entries: Iterable[UndoEntry], snapshot: ClusterSnapshot, cluster: ClusterDir
-) -> tuple[UndoEntry, ...]:
+    entries: Iterable[UndoSummary], snapshot: ClusterSnapshot, cluster: ClusterDir
+) -> tuple[UndoSummary, ...]:
     """The entries (newest first) with `held_bytes` filled in, given the state that is live."""
     named = {content.file for content in snapshot.contents.values() if content.file}
     filled = []
     for entry in reversed(tuple(entries)):
-        held = files_of(entry) - named
+        held = set(entry.files) - named
         named |= held
         filled.append(structs.replace(entry, held_bytes=sum(_allocated(cluster, name) for name in held)))
     return tuple(reversed(filled))

@@ -14,7 +14,7 @@ from typing import assert_never
 
 from msgspec import Struct, structs
 
-from blixard.errors import Conflict, DigestMismatch, InternalError, RefusedError, StorageError
+from blixard.errors import Conflict, DigestMismatch, ExportFileError, InternalError, RefusedError, StorageError
 from blixard.format.events import (
     End,
     Event,
@@ -29,6 +29,7 @@ from blixard.format.reader import read_export
 from blixard.home import Home
 from blixard.model.incoming import IncomingState
 from blixard.ops.context import OpenCluster
+from blixard.ops.founding import sweep_founded
 from blixard.ops.import_commit import commit
 from blixard.ops.import_hint import NOTHING, Hint, hint_of
 from blixard.ops.import_judge import exit_code_of, judge
@@ -73,6 +74,7 @@ def import_document(
     """
     if not request.dry_run:
         home.sweep()
+        sweep_founded(home, VERB, clock.now())
     with ExitStack() as stack:
         run = _Import(home, opening, request, stack, clock=clock, progress=progress, consent=consent)
         source = stack.enter_context(open_input(request.source))
@@ -128,6 +130,15 @@ class _Import:
 
     def read(self, events: Iterable[Event]) -> ImportReport:
         """Take every event; the last one brings the report."""
+        try:
+            return self._read(events)
+        except ExportFileError as error:
+            # one bad record may come better with the next copy of the file, or be left out; anything else stays as bad
+            if self._staged is not None and not isinstance(error.__cause__, ExportFileError):
+                self._staged.give_up()
+            raise
+
+    def _read(self, events: Iterable[Event]) -> ImportReport:
         for event in events:
             match event:
                 case StateRead(state):
@@ -160,6 +171,8 @@ class _Import:
         name = document_name(state, request.options)
         target = find_target(self._home, self._opening, request, state.head, name)
         self._stack.callback(target.close)
+        if self._staged is not None:
+            self._stack.callback(self._staged.close)  # before its cluster is closed
         options = structs.replace(request.options, new_cluster=target.new)
         plan = self._planned(target, options, document, edited)
         prepared = self._prepared = _Prepared(target, plan)

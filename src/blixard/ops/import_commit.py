@@ -118,7 +118,7 @@ def _about(plan: ImportPlan, request: ImportRequest, import_id: str) -> dict[str
 def _expired(cluster: OpenCluster, new: UndoEntry | None) -> tuple[int, ...]:
     if new is None:
         return ()
-    entries = (new, *cluster.store.undo_entries())
+    entries = (new.summary(), *cluster.store.undo_entries())
     return tuple(each for each in expired(entries, cluster.policy.undo, cluster.clock.now()) if each != new.id)
 
 

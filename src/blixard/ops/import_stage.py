@@ -57,7 +57,6 @@ class StagedImport:
         self._titles: dict[int, str] = {}
         self._at = 0
         self._shown = False
-        self._carried = 0
         self._done = False
 
     def take(self, event: ImageBegun | RecordRead | ImageRead) -> None:
@@ -88,7 +87,7 @@ class StagedImport:
     @property
     def resumed(self) -> bool:
         """True when an earlier import had staged some of it; known after `finish`."""
-        return self._staging.decoded < self._carried
+        return self._staging.reused > 0
 
     @property
     def staged_bytes(self) -> int:
@@ -103,8 +102,9 @@ class StagedImport:
         """Give every disk its name under `disks/`; the row names them first, so that no sweep takes one.
 
         Raises:
-            StorageError: some may have their names; the next import of the document takes them back.
+            StorageError: some may have their names; `close` takes them back.
         """
+        self._cluster = cluster
         directory = cluster.directory.disks
         names = {image: f"{self.row.id}-{image}.{disk.format.value}" for image, disk in self.disks.items()}
         self.row = structs.replace(self.row, files=tuple(names.values()))
@@ -128,11 +128,32 @@ class StagedImport:
         self._done = True
         self._forget()
 
-    def close(self) -> None:
-        """End the threads; what nobody could go on with goes. Harmless twice."""
+    def give_up(self) -> None:
+        """The document cannot be imported, now or later: what was staged of it goes."""
         self._staging.close()
-        if not self._done and self.row.key == self.row.id:
-            self._done = True
+        self._done = True
+        self._forget()
+
+    def close(self) -> None:
+        """End the threads; what nobody could go on with goes, the rest is kept for the next import. Harmless twice."""
+        self._staging.close()
+        if self._done:
+            return
+        self._done = True
+        with suppress(StorageError):  # the failure before is the one to tell; the next import takes back what is left
+            self._leave()
+
+    def _leave(self) -> None:
+        """Whatever ended the import, its transaction may have been done: only the store knows."""
+        cluster = self._cluster
+        if cluster is not None and any(row.done for row in cluster.store.imports() if row.id == self.row.id):
+            self._forget()
+            return
+        if cluster is not None and self.row.files:
+            _take_back(cluster, self.row, self._folder)
+            self.row = structs.replace(self.row, files=())
+            cluster.store.begin_import(self.row)
+        if self.row.key == self.row.id:
             self._forget()
 
     def _begin(self, event: ImageBegun) -> None:
@@ -145,7 +166,6 @@ class StagedImport:
     def _record(self, event: RecordRead) -> None:
         load = None if event.text is None else partial(frame, event.text)
         text_bytes = 0 if event.text is None else len(event.text)
-        self._carried += event.text is not None and event.record.offset is not None
         self._staging.put(event.image, event.position, event.record, load, text_bytes=text_bytes)
         if self._shown and event.record.offset is not None:
             end = event.record.offset + event.record.length
@@ -237,8 +257,9 @@ def _take_back(cluster: OpenCluster, row: ImportRow, folder: Path) -> None:
         path = cluster.directory.disks / name
         if not path.exists():
             continue
-        if not number.isdigit() or not folder.is_dir():
+        if not number.isdigit():
             raise InternalError(f"import `{row.id}` names a file that is not its own: `{name}`")
+        files.make_dir(folder)
         files.rename(path, folder / f"{int(number):07d}.{ending}")
         moved = True
     if moved:

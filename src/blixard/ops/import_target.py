@@ -9,16 +9,20 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from datetime import datetime
 
+from blixard import files
 from blixard.errors import BlixardError
 from blixard.home import ClusterDir, Home
 from blixard.model.structs import ClusterSnapshot, ExportHead, Node
 from blixard.ops.cluster import this_node
 from blixard.ops.context import OpenCluster
+from blixard.ops.founding import can_go_on
 from blixard.ops.import_request import VERB, ImportRequest
 from blixard.plan.target import Choice, Existing, choose_target
 from blixard.store.opening import make_store, open_store
 
+_SWEEP_SECONDS = 1.0
 Opening = Callable[[ClusterDir], OpenCluster]
 
 
@@ -56,7 +60,8 @@ class ImportTarget:
         if self.cluster is None or not self.new:
             return
         directory = self.cluster.directory
-        self.close()
+        self.cluster.close()
+        self._stack.close()
         self._home.publish(directory)
         if self.choice.becomes_current or self._home.current() is None:
             self._home.set_current(self.choice.name)
@@ -75,10 +80,17 @@ class ImportTarget:
         self._stack.close()
 
     def close(self) -> None:
-        """Close the cluster and end its locks; harmless twice."""
+        """Close the cluster and end its locks; a new one that no import can go on with goes. Harmless twice."""
         if self.cluster is not None:
             self.cluster.close()
+            if self.new:
+                self._discard_unless_kept(self.cluster.directory, self.cluster.clock.now())
         self._stack.close()
+
+    def _discard_unless_kept(self, founded: ClusterDir, now: datetime) -> None:
+        with suppress(BlixardError):  # what ended the import is to be told; the next one sweeps
+            if files.is_dir(founded.path) and not can_go_on(founded, now):
+                self._home.discard(founded)
 
 
 def find_target(
@@ -150,7 +162,8 @@ def _new_target(home: Home, opening: Opening, request: ImportRequest, choice: Ch
     opened = opening(home.found(choice.name, build))
     stack = ExitStack()
     try:
-        stack.enter_context(opened.directory.alone(VERB, opened.policy.lock_wait))
+        # at least a moment: who sweeps holds it only to look
+        stack.enter_context(opened.directory.alone(VERB, max(opened.policy.lock_wait, _SWEEP_SECONDS)))
         snapshot = opened.snapshot()
         if snapshot.revision > 0 or snapshot.self_node != node_id:
             # killed between its commit and its name, or begun for another node: what it had staged is in the file still

@@ -1,7 +1,8 @@
 """Files of a cluster that nobody names: what a killed command left, or what an undo entry that is gone had kept.
 
 Found by looking, not by remembering: a file under `disks/` or `undo/` that no live state, undo entry or import row
-names, while no command is at work that could be about to name it.
+names, while no command is at work that could be about to name it. What a row of an import names goes with the row, once
+no import can go on with it.
 """
 
 from __future__ import annotations
@@ -14,17 +15,16 @@ from blixard import files
 from blixard.errors import Locked, StorageError
 from blixard.home import ClusterDir
 from blixard.model.structs import Content
-from blixard.ports import StateStore
+from blixard.ports import ImportRow, StateStore
 
 
 def named_files(store: StateStore) -> set[str]:
     """Names of all files that the live state, the undo entries and the imports that are not done name."""
     snapshot = store.snapshot()
     contents: list[Content] = list(snapshot.contents.values())
-    for entry in store.undo_entries():
-        for side in (entry.before, entry.after):
-            contents.extend(content for _, content in side.contents)
     named = {content.file for content in contents if content.file is not None}
+    for entry in store.undo_entries():
+        named.update(entry.files)
     for row in store.imports():
         if not row.done:
             named.update(row.files)
@@ -35,6 +35,11 @@ def unnamed_files(cluster: ClusterDir, store: StateStore) -> list[Path]:
     """Paths of files that nobody names, sorted. A command that is at work may still come to name one."""
     named = named_files(store)
     return sorted(path for path in _files_of(cluster) if path.name not in named)
+
+
+def abandoned_imports(store: StateStore) -> list[ImportRow]:
+    """Rows of imports that are over, and of those that nobody comes back to: their document had no name beforehand."""
+    return [row for row in store.imports() if row.done or row.key == row.id]
 
 
 def sweep(cluster: ClusterDir, store: StateStore, verb: str, wait_seconds: float = 0) -> list[Path]:
@@ -54,6 +59,8 @@ def sweep_held(cluster: ClusterDir, store: StateStore) -> list[Path]:
     Raises:
         StorageError: a file cannot be removed.
     """
+    for row in abandoned_imports(store):
+        forget_staged(cluster, store, row)
     removed = unnamed_files(cluster, store)
     for path in removed:
         files.unlink(path, missing_ok=True)
@@ -64,11 +71,22 @@ def sweep_held(cluster: ClusterDir, store: StateStore) -> list[Path]:
 
 def sweep_if_free(cluster: ClusterDir, store: StateStore, verb: str) -> list[Path]:
     """`sweep` when there is something to remove and nobody is at work; otherwise nothing, and nobody waits for us."""
-    if not unnamed_files(cluster, store):
+    if not unnamed_files(cluster, store) and not abandoned_imports(store):
         return []
     with suppress(Locked, StorageError):
         return sweep(cluster, store, verb)
     return []
+
+
+def forget_staged(cluster: ClusterDir, store: StateStore, row: ImportRow) -> None:
+    """Remove what the import of `row` has staged, then the row; disks that it had moved in are unnamed from then on.
+
+    Raises:
+        StorageError: something is left, and the row with it.
+    """
+    if not any(other.key == row.key and other.id != row.id for other in store.imports()):
+        files.remove_tree(cluster.incoming / row.key, beneath=cluster.incoming)
+    store.forget_import(row.id)
 
 
 def _files_of(cluster: ClusterDir) -> Iterable[Path]:

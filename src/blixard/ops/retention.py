@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from blixard.ports import UndoEntry
+from blixard.ports import UndoSummary
 
 
 class UndoPolicy(Struct, frozen=True, kw_only=True):
@@ -21,7 +21,7 @@ class UndoPolicy(Struct, frozen=True, kw_only=True):
     max_bytes: int | None = None
 
 
-def expired(entries: Iterable[UndoEntry], policy: UndoPolicy, now: datetime) -> tuple[int, ...]:
+def expired(entries: Iterable[UndoSummary], policy: UndoPolicy, now: datetime) -> tuple[int, ...]:
     """Ids of the entries that `policy` gives up, newest first.
 
     Args:

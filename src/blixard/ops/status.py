@@ -14,7 +14,7 @@ from msgspec import Struct
 from blixard import files
 from blixard.model.structs import ClusterSnapshot, Content, ContentKey, ContentKind, DesiredState, Provenance, Vm
 from blixard.ops.context import OpenCluster
-from blixard.ports import UndoEntry
+from blixard.ports import UndoSummary
 from blixard.store.history import HistoryEntry
 
 EXPORT, IMPORT = "cluster export", "cluster import"
@@ -213,7 +213,7 @@ def missing_content(snapshot: ClusterSnapshot, vm: Vm) -> list[str]:
     return [name for kind, name in kept if ContentKey(vm.id or "", kind, name) not in snapshot.contents]
 
 
-def _disks(opened: OpenCluster, snapshot: ClusterSnapshot, undo: tuple[UndoEntry, ...]) -> DiskStatus:
+def _disks(opened: OpenCluster, snapshot: ClusterSnapshot, undo: tuple[UndoSummary, ...]) -> DiskStatus:
     directory = opened.directory
     live = snapshot.contents.values()
     disks = [content for key, content in snapshot.contents.items() if key.kind is ContentKind.DISK]
@@ -245,13 +245,12 @@ def _inside(folder: Path) -> int:
     return sum(files.allocated_bytes(path) for path in folder.iterdir()) if folder.is_dir() else 0
 
 
-def _held_in_disks(disks: Path, undo: tuple[UndoEntry, ...], live: set[str]) -> int:
-    sides = [side for entry in undo for side in (entry.before, entry.after)]
-    held = {content.file for side in sides for _, content in side.contents if content.file} - live
+def _held_in_disks(disks: Path, undo: tuple[UndoSummary, ...], live: set[str]) -> int:
+    held = {name for entry in undo for name in entry.files} - live
     return sum(files.allocated_bytes(disks / name) for name in held)
 
 
-def _undo(entries: tuple[UndoEntry, ...]) -> UndoStatus:
+def _undo(entries: tuple[UndoSummary, ...]) -> UndoStatus:
     if not entries:
         return UndoStatus(entries=0, newest=None, title=None, made_at=None)
     newest = entries[0]

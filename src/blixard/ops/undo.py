@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from msgspec import Struct, structs, to_builtins
 
-from blixard import files
 from blixard.errors import NotFound
 from blixard.model.structs import JsonObject
 from blixard.ops.context import OpenCluster
+from blixard.ops.holdings import with_held_bytes
 from blixard.ops.import_preflight import check_in_use
 from blixard.ops.leftovers import sweep_if_free
 from blixard.plan.undo import UndoPlan, plan_undo, undo_change
-from blixard.ports import StateChange, UndoEntry
+from blixard.ports import StateChange, UndoEntry, UndoSummary
 
 VERB = "cluster undo"
 
@@ -60,10 +60,9 @@ def undo(cluster: OpenCluster, entry_id: int | None, *, dry_run: bool, force: bo
     return structs.replace(report, undo=newest if change.undo is not None else None)
 
 
-def entries(cluster: OpenCluster) -> tuple[UndoEntry, ...]:
+def entries(cluster: OpenCluster) -> tuple[UndoSummary, ...]:
     """Kept entries, newest first, with the bytes that only undo keeps."""
-    live = {content.file for content in cluster.snapshot().contents.values()}
-    return tuple(structs.replace(each, held_bytes=_held(cluster, each, live)) for each in cluster.store.undo_entries())
+    return with_held_bytes(cluster.store.undo_entries(), cluster.snapshot(), cluster.directory)
 
 
 def pin(cluster: OpenCluster, entry_id: int, *, pinned: bool) -> None:
@@ -96,25 +95,19 @@ def find_entry(cluster: OpenCluster, entry_id: int | None) -> UndoEntry:
     Raises:
         NotFound: there is none.
     """
-    kept = cluster.store.undo_entries()
+    kept = [entry.id for entry in cluster.store.undo_entries()]
     if not kept:
         raise NotFound(f"cluster `{cluster.name}` in `{cluster.home.root}` has nothing to undo")
-    if entry_id is None:
-        return kept[0]
-    for entry in kept:
-        if entry.id == entry_id:
-            return entry
-    known = ", ".join(str(entry.id) for entry in kept)
-    raise NotFound(f"cluster `{cluster.name}` has no undo entry {entry_id}", hint=f"there is {known}")
+    wanted = kept[0] if entry_id is None else entry_id
+    if wanted not in kept:
+        known = ", ".join(str(each) for each in kept)
+        raise NotFound(
+            f"cluster `{cluster.name}` in `{cluster.home.root}` has no undo entry {wanted}", hint=f"there is {known}"
+        )
+    return cluster.store.undo_entry(wanted)
 
 
 def _report(cluster: OpenCluster, entry: UndoEntry, plan: UndoPlan, revision: int, *, dry_run: bool) -> UndoReport:
     return UndoReport(
         dry_run=dry_run, cluster=cluster.name, entry=entry.id, title=entry.title, plan=plan, revision=revision
     )
-
-
-def _held(cluster: OpenCluster, entry: UndoEntry, live: set[str | None]) -> int:
-    contents = (content for side in (entry.before, entry.after) for _, content in side.contents)
-    names = {content.file for content in contents if content.file is not None} - live
-    return sum(files.allocated_bytes(cluster.directory.disks / name) for name in names)

@@ -105,7 +105,7 @@ def delete_vm(opened: OpenCluster, name: str) -> VmDeleted:
         without = structs.replace(
             snapshot, contents={key: each for key, each in snapshot.contents.items() if key not in contents}
         )
-        entries = with_held_bytes((entry, *opened.store.undo_entries()), without, opened.directory)
+        entries = with_held_bytes((entry.summary(), *opened.store.undo_entries()), without, opened.directory)
         dropped = expired(entries, opened.policy.undo, now)
         gone[:] = [(vm, contents, dropped)]
         return StateChange(

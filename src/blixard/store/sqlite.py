@@ -30,7 +30,7 @@ from blixard.model.structs import (
     RaftState,
     Vm,
 )
-from blixard.ports import ImportRow, StateChange, UndoEntry
+from blixard.ports import ImportRow, StateChange, UndoEntry, UndoSummary
 from blixard.store.schema import STATE_STEPS, Step, migrate
 
 T = TypeVar("T")
@@ -156,10 +156,18 @@ class SqliteStore:
             term=0, leader_id=node, members=(node,), engine="sqlite", index=int(revision), cluster_id=cluster_id
         )
 
-    def undo_entries(self) -> tuple[UndoEntry, ...]:
+    def undo_entry(self, entry_id: int) -> UndoEntry:
+        """See `StateStore.undo_entry`."""
+        rows = self._database.read("SELECT pinned, json FROM undo WHERE id = ?", (entry_id,))
+        if not rows:
+            raise self._no_undo(entry_id)
+        (entry,) = self._decode([row[1:] for row in rows], UndoEntry)
+        return msgspec.structs.replace(entry, id=entry_id, pinned=bool(rows[0][0]))
+
+    def undo_entries(self) -> tuple[UndoSummary, ...]:
         """See `StateStore.undo_entries`."""
-        rows = self._database.read("SELECT id, pinned, json FROM undo ORDER BY id DESC")
-        entries = self._decode([row[2:] for row in rows], UndoEntry)
+        rows = self._database.read("SELECT id, pinned, summary FROM undo ORDER BY id DESC")
+        entries = self._decode([row[2:] for row in rows], UndoSummary)
         return tuple(
             msgspec.structs.replace(entry, id=row[0], pinned=bool(row[1]))
             for row, entry in zip(rows, entries, strict=True)
@@ -168,7 +176,10 @@ class SqliteStore:
     def pin_undo(self, entry_id: int, *, pinned: bool) -> None:
         """See `StateStore.pin_undo`."""
         if not self._database.write("UPDATE undo SET pinned = ? WHERE id = ?", (pinned, entry_id)):
-            raise NotFound(f"no undo entry {entry_id} in `{self._database.path}`", hint="see `cluster undo list`")
+            raise self._no_undo(entry_id)
+
+    def _no_undo(self, entry_id: int) -> NotFound:
+        return NotFound(f"no undo entry {entry_id} in `{self._database.path}`", hint="see `cluster undo list`")
 
     def begin_import(self, row: ImportRow) -> None:
         """See `StateStore.begin_import`."""
@@ -259,7 +270,8 @@ class SqliteStore:
         if change.drop_undo:
             self._database.write_many("DELETE FROM undo WHERE id = ?", [(each,) for each in change.drop_undo])
         if change.undo is not None:
-            write("INSERT INTO undo (pinned, json) VALUES (?, ?)", (change.undo.pinned, _encode(change.undo)))
+            row = (change.undo.pinned, _encode(change.undo.summary()), _encode(change.undo))
+            write("INSERT INTO undo (pinned, summary, json) VALUES (?, ?, ?)", row)
         if change.import_done is not None and not write(
             "UPDATE imports SET done = 1 WHERE id = ?", (change.import_done,)
         ):
@@ -277,6 +289,8 @@ class SqliteStore:
             write("UPDATE cluster SET name = ?", (change.rename_cluster,))
         if change.provenance is not None:
             write("UPDATE cluster SET provenance = ?", (_encode(change.provenance),))
+        elif change.clear_provenance:
+            write("UPDATE cluster SET provenance = NULL")
         if change.self_node is not None:
             write("UPDATE cluster SET self_node = ?", (str(change.self_node),))
 

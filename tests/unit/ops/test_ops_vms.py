@@ -122,7 +122,8 @@ def test_a_deletion_keeps_state_and_files_for_undo(opened: OpenCluster, image: P
 
     gone = delete_vm(opened, "web-1")
 
-    (entry,) = opened.store.undo_entries()
+    (summary,) = opened.store.undo_entries()
+    entry = opened.store.undo_entry(summary.id)
     ((key, content),) = entry.before.contents
     assert opened.snapshot().vms == {}
     assert opened.snapshot().contents == {}
@@ -200,7 +201,8 @@ def test_content_that_is_there_is_replaced_only_on_demand_and_kept(opened: OpenC
         attach(opened, image)
     done = attach(opened, image, replace=True)
 
-    (entry,) = opened.store.undo_entries()
+    (summary,) = opened.store.undo_entries()
+    entry = opened.store.undo_entry(summary.id)
     assert done.replaced
     assert [content.file for _, content in entry.before.contents] != [
         content.file for _, content in entry.after.contents

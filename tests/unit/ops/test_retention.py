@@ -1,19 +1,17 @@
 from datetime import timedelta
 
 from blixard.ops.retention import UndoPolicy, expired
-from blixard.ports import UndoEntry, UndoSide
+from blixard.ports import UndoSummary
 from support.clusters import NOW
 
 
-def entry(number: int, *, days: int = 0, held: int = 0, pinned: bool = False) -> UndoEntry:
-    return UndoEntry(
+def entry(number: int, *, days: int = 0, held: int = 0, pinned: bool = False) -> UndoSummary:
+    return UndoSummary(
         id=number,
         made_at=NOW - timedelta(days=days),
         verb="import",
         title="",
         pinned=pinned,
-        before=UndoSide(),
-        after=UndoSide(),
         held_bytes=held,
     )
 
