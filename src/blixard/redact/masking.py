@@ -11,6 +11,7 @@ import fnmatch
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
+from functools import lru_cache
 from typing import Any
 
 import pybase64
@@ -129,13 +130,13 @@ def _whole_rule(value: Any, at: Tokens, paths: tuple[Tokens, ...]) -> str | None
     """The rule by which all of a value is a secret; nothing that is empty or masked is one."""
     if not at or value in (None, "", MASK, {}, []):
         return None
-    if any(_matches(at, path) for path in paths):
+    if paths and any(_matches(at, path) for path in paths):
         return "configured path"
     if at[-1] == "transport_config" and at[0] == "nodes":
         return "transport config"
     if isinstance(value, str) and at[-1] == "join_addr" and not re.fullmatch(r"[\w.\[\]:%-]{1,80}:\d{1,5}", value):
         return "join ticket"
-    if at[:3] == ("metadata", "template", "variables") and at[4:] == ("default",) and SECRET_KEY.search(at[3]):
+    if at[:3] == ("metadata", "template", "variables") and at[4:] == ("default",) and _names_secret(at[3]):
         return "secret variable"
     if isinstance(value, str | int) and not isinstance(value, bool) and _is_secret_key(at):
         return "secret key"
@@ -144,16 +145,23 @@ def _whole_rule(value: Any, at: Tokens, paths: tuple[Tokens, ...]) -> str | None
 
 def _is_secret_key(at: Tokens) -> bool:
     inside_metadata = len(at) > 1 and at[-2] in ("metadata", "labels") and at[0] in ("vms", "nodes")
-    pattern = METADATA_KEY if inside_metadata else SECRET_KEY
-    return at[-1] not in _PROTECTED and pattern.search(at[-1]) is not None
+    return _names_secret(at[-1], anything=inside_metadata)
+
+
+@lru_cache(maxsize=4096)
+def _names_secret(key: str, *, anything: bool = False) -> bool:
+    """The same few hundred keys come 100,000 times."""
+    return key not in _PROTECTED and (METADATA_KEY if anything else SECRET_KEY).search(key) is not None
 
 
 def _in_object(value: dict[str, Any], at: Tokens, paths: tuple[Tokens, ...]) -> Iterator[_Hit]:
     if value.get("secret") is True and value.get("default") not in (None, "", MASK) and "targets" in value:
         yield _Hit((*at, "default"), "secret variable", value["default"], None)
         value = {key: item for key, item in value.items() if key != "default"}
-    secret_pair = isinstance(value.get("key"), str) and SECRET_KEY.search(value["key"]) is not None
+    secret_pair = isinstance(value.get("key"), str) and _names_secret(value["key"])
     for key, item in value.items():
+        if item is None or item is True or item is False:
+            continue
         place = (*at, key)
         if key == "value" and secret_pair and isinstance(item, dict):
             # an attribute of OTLP: {"key": "password", "value": {"stringValue": "..."}}
@@ -175,7 +183,7 @@ def _in_headers(headers: list[Any], at: Tokens, paths: tuple[Tokens, ...]) -> It
     for position, header in enumerate(headers):
         place = (*at, str(position))
         is_pair = isinstance(header, list) and len(header) == 2 and all(isinstance(part, str) for part in header)
-        if is_pair and header[1] != MASK and SECRET_KEY.search(header[0]):
+        if is_pair and header[1] != MASK and _names_secret(header[0]):
             yield _Hit((*place, "1"), "secret header", header[1], MASK)
         else:
             yield from _hits(header, place, paths)
@@ -193,8 +201,10 @@ def _in_base64(encoded: str, at: Tokens) -> Iterator[_Hit]:
 
 def _in_text(text: str, at: Tokens) -> Iterator[_Hit]:
     """Secrets inside a text: what stands around them stays readable."""
-    masked, found = text, None
-    for rule, pattern in TEXT:
+    masked, found, lowered = text, None, text.lower()
+    for rule, words, pattern in TEXT:
+        if not any(word in lowered for word in words):
+            continue
         replaced = pattern.sub(_masked_group, masked)
         if replaced != masked:
             masked, found = replaced, found or rule

@@ -43,23 +43,34 @@ METADATA_KEY = re.compile(rf"(?:{_WORDS})|pass|pwd|auth|key|cred", re.IGNORECASE
 _ASSIGNED = r"(?:pass(?:word|wd|phrase|code)|secret|token|credentials?|(?:api|access|private|encryption)[_.-]?key)"
 _MORE = r"[\w.-]{0,40}[\"']?[ \t]{0,8}"
 
-TEXT: tuple[tuple[str, re.Pattern[str]], ...] = (
+_KEYS = ("passw", "passphrase", "passcode", "secret", "token", "credential", "key")
+
+TEXT: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = (
     (
         "private key",
-        re.compile(
-            r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?P<secret>[^-]{1,65536})"
-        ),
+        ("private key",),
+        re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?P<secret>[^-]{1,65536})"),
     ),
-    ("private key", re.compile(r"(?P<secret>AGE-SECRET-KEY-1[0-9A-Za-z]{20,80})")),
-    ("URL credentials", re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s/:@]{0,200}:(?P<secret>[^\s/@]{1,400})@")),
-    ("password hash", re.compile(r"(?P<secret>\$(?:1|2[abxy]?|5|6|7|y|gy|argon2i?d?|scrypt)\$[^\s:\"']{4,400})")),
+    ("private key", ("age-secret-key-1",), re.compile(r"(?P<secret>AGE-SECRET-KEY-1[0-9A-Za-z]{20,80})")),
+    (
+        "URL credentials",
+        ("://",),
+        re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s/:@]{0,200}:(?P<secret>[^\s/@]{1,400})@"),
+    ),
+    (
+        "password hash",
+        ("$",),
+        re.compile(r"(?P<secret>\$(?:1|2[abxy]?|5|6|7|y|gy|argon2i?d?|scrypt)\$[^\s:\"']{4,400})"),
+    ),
     (
         "cloud-init passwords",
+        ("chpasswd:",),
         re.compile(r"^chpasswd:[^\n]{0,200}\n(?P<secret>(?:[ \t][^\n]*(?:\n|\Z))+)", re.MULTILINE),
     ),
     (
         # a YAML block: everything deeper than its key
         "assigned secret",
+        _KEYS,
         re.compile(
             rf"{_ASSIGNED}{_MORE}:[ \t]{{0,8}}[|>][-+0-9]{{0,3}}[ \t]{{0,8}}\n"
             r"(?P<secret>(?:[ \t][^\n]*(?:\n|\Z))+)",
@@ -68,18 +79,25 @@ TEXT: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),
     (
         "assigned secret",
+        _KEYS,
         re.compile(
-            rf"{_ASSIGNED}{_MORE}[:=][ \t]{{0,8}}(?:\"(?P<quoted>)|'|)(?P<secret>[^\s\"'|>(][^\s\"']{{0,2000}})",
+            rf"{_ASSIGNED}{_MORE}[:=][ \t]{{0,8}}[\"']?(?P<secret>[^\s\"'|>(][^\s\"']{{0,2000}})",
             re.IGNORECASE,
         ),
     ),
-    ("known token", re.compile(r"\b(?:Bearer|Basic)\s{1,4}(?P<secret>[A-Za-z0-9._~+/=-]{8,4000})")),
     (
         "known token",
+        ("bearer", "basic"),
+        re.compile(r"\b(?:Bearer|Basic)\s{1,4}(?P<secret>[A-Za-z0-9._~+/=-]{8,4000})"),
+    ),
+    (
+        "known token",
+        ("eyj",),
         re.compile(r"(?P<secret>\beyJ[A-Za-z0-9_-]{8,2000}\.[A-Za-z0-9_-]{4,4000}\.[A-Za-z0-9_-]{0,2000})"),
     ),
-    ("known token", re.compile(r"(?P<secret>\b(?:AKIA|ASIA)[0-9A-Z]{16}\b)")),
-    ("known token", re.compile(r"(?P<secret>\b(?:gh[pousr]|github_pat)_[A-Za-z0-9_]{20,255})")),
-    ("known token", re.compile(r"(?P<secret>\b(?:glpat|xox[abposr])-[A-Za-z0-9-]{10,255})")),
+    ("known token", ("akia", "asia"), re.compile(r"(?P<secret>\b(?:AKIA|ASIA)[0-9A-Z]{16}\b)")),
+    ("known token", ("gh", "github_pat"), re.compile(r"(?P<secret>\b(?:gh[pousr]|github_pat)_[A-Za-z0-9_]{20,255})")),
+    ("known token", ("glpat-", "xox"), re.compile(r"(?P<secret>\b(?:glpat|xox[abposr])-[A-Za-z0-9-]{10,255})")),
 )
-"""Patterns over text, in order; the group `secret` is what is masked."""
+"""Rule, lower-case words without one of which the pattern cannot match (looking for them is 100 times faster), and the
+pattern, in order; its group `secret` is what is masked."""
