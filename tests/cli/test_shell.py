@@ -64,6 +64,29 @@ def test_colour_can_be_forced_and_refused(data: Path) -> None:
     assert refused.stderr.startswith("error: no VM `none`")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cluster gc",
+        "cluster history",
+        "cluster list",
+        "cluster status",
+        "config show",
+        "doctor",
+        "node list",
+        "telemetry show",
+        "vm list",
+        "vm show web-1",
+    ],
+)
+def test_what_only_looks_ends_with_0_and_without_a_word_of_python(data: Path, command: str) -> None:
+    done = blixard(data, *command.split())
+
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert "error" not in done.stderr
+
+
 def test_json_is_alone_on_stdout(data: Path) -> None:
     done = blixard(data, "cluster", "status", "--json")
 
