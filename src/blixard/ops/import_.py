@@ -236,6 +236,8 @@ class _Import:
         """The document was read to its end: judge it, then commit or, in a dry run, only tell."""
         self._warnings += judge(report, self._request, self._given().head)
         if self.hint.document is not None and self.hint.document != report.document:
+            if self._staged is not None:
+                self._staged.abandon()  # staged under a name that is another document's
             raise DigestMismatch("the document is not the one that its index names")
         prepared = self._prepared or self._prepare(report.document, report.edited)
         if self._request.saved is not None and self._request.saved.document != report.document:

@@ -29,7 +29,7 @@ def hint_of(source: Input) -> Hint:
     """What is known beforehand; the stream stands at its beginning again."""
     if not source.seekable:
         return NOTHING
-    from blixard.format.index import read_skeleton
+    from blixard.format.skeleton import read_skeleton
 
     found = read_skeleton(source.stream)
     source.stream.seek(0)

@@ -134,6 +134,16 @@ class StagedImport:
         self._done = True
         self._forget()
 
+    def abandon(self) -> None:
+        """Give up what was staged.
+
+        Raises:
+            StorageError: a file cannot be removed.
+        """
+        self._staging.abandon()
+        self._done = True
+        self._forget()
+
     def close(self) -> None:
         """End the threads; what nobody could go on with goes, the rest is kept for the next import. Harmless twice."""
         self._staging.close()
