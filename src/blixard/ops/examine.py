@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 from msgspec import Struct
 
 from blixard.disks.verify import Damage, Verifier
-from blixard.errors import ExportFileError, MalformedExport
+from blixard.errors import MalformedExport
 from blixard.format.envelope import MAGIC
 from blixard.format.events import (
     End,
@@ -28,10 +28,12 @@ from blixard.format.events import (
     TelemetryRead,
 )
 from blixard.format.records import frame
+from blixard.format.skeleton import read_index
 from blixard.limits import Limits
 from blixard.model.incoming import IncomingState
 from blixard.model.structs import ImageHead, ImageTail, JsonObject
 from blixard.ops.up_to_damage import read_up_to_damage
+from blixard.place import Input
 from blixard.ports import Progress
 
 _LISTED = 10_000
@@ -97,6 +99,16 @@ def examine(
         return examination.found()
 
 
+def expect_data(given: Input, limits: Limits, progress: Progress) -> None:
+    """Tell how much there is to decode, where the file's index says so; leaves the stream at its start."""
+    if not given.seekable:
+        return
+    index = read_index(given.stream, limits=limits)
+    given.stream.seek(0)
+    if index is not None:
+        progress.expect(sum(row.data_bytes for row in index.images))
+
+
 def starts_as_gzip(stream: BinaryIO) -> bool:
     """What the first bytes say, which stay unread; also when the rest of the file makes no sense."""
     return cast("BufferedReader", stream).peek(2)[:2] == MAGIC
@@ -117,6 +129,7 @@ class Examination:
         self._begun: int | None = None
         self._taken: Counter[int] = Counter()
         self._damage: list[Damage] = []
+        self._damaged_images: set[int] = set()
 
     def take(self, event: Event) -> None:
         """The next event of the document."""
@@ -146,13 +159,15 @@ class Examination:
         """A record behind a damaged place: one that refers to what was lost there is damaged too."""
         try:
             self._record(event)
-        except MalformedExport as problem:
-            self.damaged(event.image, event.position, problem)
+        except MalformedExport:
+            lost = event.record.digest.hex()[:16]
+            self.damaged(event.image, event.position, event.record.offset, f"it refers to `{lost}`, which is damaged")
 
-    def damaged(self, image: int, position: int, problem: ExportFileError) -> None:
-        """A record could not be read."""
+    def damaged(self, image: int, position: int, offset: int | None, problem: str) -> None:
+        """A record is lost; `offset` is the guest's, None where it is not known."""
+        self._damaged_images.add(image)
         if len(self._damage) < _LISTED:
-            self._damage.append(Damage(image, position, None, problem.message))
+            self._damage.append(Damage(image, position, offset, problem))
 
     def ended(self, event: ImageRead, *, whole: bool) -> None:
         """An image is complete."""
@@ -183,7 +198,7 @@ class Examination:
             records=checked.records,
             data_bytes=checked.data_bytes,
             damage=tuple(sorted([*checked.damaged, *self._damage], key=lambda each: (each.image, each.position))),
-            damaged_images=checked.damaged_images | {each.image for each in self._damage},
+            damaged_images=checked.damaged_images | self._damaged_images,
             order=tuple(self._order),
         )
 

@@ -53,6 +53,6 @@ def _image(view: FastView, image: int, examination: Examination) -> None:
     for position in range(taken, view.index.images[image].records):
         try:
             examination.take_damaged(view.record(image, position))
-        except ExportFileError as problem:
-            examination.damaged(image, position, problem)
+        except ExportFileError:
+            examination.damaged(image, position, None, "it cannot be read")
     examination.ended(view.images[image], whole=whole)

@@ -54,7 +54,10 @@ def scatter(
         crew.drain()
     if wanted:
         digest = next(iter(wanted))
-        raise MalformedExport(f"a record refers to `{digest.hex()}`, which no earlier record holds")
+        raise MalformedExport(
+            f"the disk refers to data that is damaged or not in the file: `{digest.hex()}`",
+            hint="`verify` shows what is intact",
+        )
 
 
 def _check_places(places: _Places, record: Record) -> None:

@@ -15,7 +15,7 @@ from blixard.disks.verify import Damage
 from blixard.errors import DigestMismatch, ExitCode
 from blixard.format.events import IntegrityReport
 from blixard.limits import DEFAULT, Limits
-from blixard.ops.examine import Examined, examine, starts_as_gzip
+from blixard.ops.examine import Examined, examine, expect_data, starts_as_gzip
 from blixard.ops.owners import Owner, owners
 from blixard.ops.rescue import Rescue, rescue_commands
 from blixard.ops.salvage import salvage_from
@@ -89,6 +89,7 @@ def verify_file(options: VerifyOptions, *, progress: Progress) -> VerifyReport:
         UnsupportedVersion, LimitExceeded, StorageError, UsageError: as reading it says.
     """
     with open_input(options.source) as given:
+        expect_data(given, options.limits, progress)
         compressed = starts_as_gzip(given.stream)
         found = examine(
             given.stream,
