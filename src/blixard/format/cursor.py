@@ -42,6 +42,7 @@ class Cursor:
     Attributes:
         buffer: the text at hand; `pos` is the place in it.
         depth: containers that `members` and `items` have entered.
+        cut_short: the source ended where the document could not.
         line: the line break and indentation before the key or item at hand; empty when it does not start a line.
     """
 
@@ -54,6 +55,7 @@ class Cursor:
         self._base = 0
         self._ended = False
         self.line = b""
+        self.cut_short = False
         self._values = 0
         self._ceiling, self._ceiling_name = limits.state_bytes, "state_bytes"
 
@@ -91,6 +93,7 @@ class Cursor:
     def fetch(self) -> None:
         """`more`, where the document may not end yet."""
         if not self.more():
+            self.cut_short = True
             raise MalformedExport(
                 f"the file ends early, at byte `{self._base + len(self.buffer)}`",
                 hint="it was cut short: copy it again, or export again",
@@ -200,12 +203,12 @@ class Cursor:
                 return
             position += 1
 
-    def text(self, limit: str, *, strings: int) -> bytes:
-        """Pass a value: its text, complete as far as brackets and quotes tell."""
+    def text(self, limit: str, *, strings: int, values: int = 0) -> bytes:
+        """Pass a value: its text, complete as far as brackets and quotes tell; bounds as in `elements.element`."""
         first = self.peek()
         most: int = getattr(self.limits, limit)
         if first in _OPENING:
-            size = self._container_size(most, limit, strings)
+            size = self._container_size(most, limit, strings, values or self.limits.element_values)
         elif first == _QUOTE:
             size = self.string_size(1, strings, "string_bytes")
         else:
@@ -235,14 +238,19 @@ class Cursor:
             if (self.pos + found - 1 - before) % 2 == 0:
                 return looked
 
-    def _container_size(self, most: int, limit: str, strings: int) -> int:
+    def _container_size(self, most: int, limit: str, strings: int, values: int) -> int:
         shallow = _SHALLOW.match(self.buffer, self.pos) if strings >= self.limits.string_bytes else None
         if shallow and shallow.end() - self.pos <= strings and self.depth + 8 < self.limits.depth:
             return shallow.end() - self.pos
         size, depth = 0, 0
+        # a value costs three steps at most: its key, and its quotes or both brackets
+        steps = 3 * values
         while True:
             if size > most:
                 raise self.over(limit)
+            steps -= 1
+            if steps < 0:
+                raise self.over("element_values")
             step = _STEP.match(self.buffer, self.pos + size)
             if step is None:
                 if len(self.buffer) - self.pos > most:

@@ -108,7 +108,7 @@ def _guess(cursor: Cursor) -> tuple[Any, bytes] | None:
 
 
 def _step_by_step(cursor: Cursor, limit: str, strings: int, values: int) -> tuple[Any, bytes]:
-    text = cursor.text(limit, strings=strings or cursor.limits.string_bytes)
+    text = cursor.text(limit, strings=strings or cursor.limits.string_bytes, values=values)
     cursor.count(text, values or cursor.limits.element_values)
     return strict_json.parse_at(cursor.at - len(text), text)
 

@@ -13,12 +13,13 @@ from blixard.errors import ExportFileError
 from blixard.format.cursor import Cursor
 from blixard.format.elements import element
 
+_STEPS = 1 << 20
 _STEP = re.compile(rb'[^"{}\[\]]*+(["{}\[\]])')
 
 
 def find_value(cursor: Cursor, key: str) -> Any:
     """The value of top-level `key` behind the cursor; None when there is none or the text makes no sense."""
-    if not cursor.depth:
+    if not cursor.depth or cursor.cut_short:
         return None
     try:
         cursor.allow(cursor.limits.state_bytes, "state_bytes")
@@ -29,7 +30,9 @@ def find_value(cursor: Cursor, key: str) -> Any:
 
 def _find(cursor: Cursor, wanted: bytes) -> Any:
     depth = cursor.depth
-    while depth:
+    for _ in range(_STEPS):
+        if not depth:
+            break
         step = _STEP.match(cursor.buffer, cursor.pos)
         if step is None:
             cursor.fetch()

@@ -75,6 +75,8 @@ def read_tables(cursor: Cursor) -> Iterator[tuple[int, list[int]]]:
     cursor.allow(32 * min(cursor.limits.records, 1 << 28) + KIB, "records")
     count = 0
     for image in cursor.items():
+        if image >= cursor.limits.images:
+            raise cursor.over("images")
         for _ in cursor.items():
             cursor.hold(KIB)
             run = _RUN.match(cursor.buffer, cursor.pos)

@@ -1,0 +1,172 @@
+"""Documents whose head, nodes or VMs break one rule of FORMAT.md sections 1 and 2."""
+
+from __future__ import annotations
+
+import json
+
+from blixard.errors import LimitExceeded, UnsupportedVersion
+from blixard.limits import MIB, TIB
+from hostile.format_documents import (
+    BASE,
+    VM,
+    drop,
+    of_bytes,
+    put,
+    swap,
+)
+from support.documents import uuid
+
+TOP_LEVEL = [
+    *(drop(f"no `{key}`", (key,), says=f"`{key}`") for key in list(BASE)[:8]),
+    of_bytes("empty object", b"{}", says="`version`"),
+    put("version 2.0", ("version",), "2.0", UnsupportedVersion, "unsupported export format version `2.0`"),
+    put("version 2.0 names its writer", ("version",), "2.0", UnsupportedVersion, "written by `blixard 0.1.0`"),
+    put("version 0.9", ("version",), "0.9", UnsupportedVersion),
+    put("version 10.0", ("version",), "10.0", UnsupportedVersion),
+    put("version 1", ("version",), "1", UnsupportedVersion),
+    put("version 1.0.0", ("version",), "1.0.0", UnsupportedVersion),
+    put("version with a space", ("version",), " 1.0", UnsupportedVersion),
+    put("version in other digits", ("version",), "1.\u0660", UnsupportedVersion),
+    put("version empty", ("version",), "", UnsupportedVersion),
+    put("version is a number", ("version",), 1.0, says="version"),
+    put("version is null", ("version",), None, says="version"),
+    of_bytes(
+        "version 2.0 last, behind images of another shape",
+        json.dumps(
+            {**{key: BASE[key] for key in BASE if key != "version"}, "images": {"a": 1}, "version": "2.0"}
+        ).encode(),
+        UnsupportedVersion,
+        "`2.0`",
+    ),
+    of_bytes(
+        "version 3.1 last, behind nodes of another shape",
+        json.dumps({"nodes": {"n": [1, {"version": "1.0"}]}, "vms": ["version"], "version": "3.1"}).encode(),
+        UnsupportedVersion,
+        "`3.1`",
+    ),
+    put("requires a feature", ("metadata", "requires"), ["zstd-dictionaries"], UnsupportedVersion, "zstd-dictionaries"),
+    put("requires is a string", ("metadata", "requires"), "x", says="metadata.requires"),
+    put("time without an offset", ("exported_at",), "2026-07-27T12:00:00", says="exported_at"),
+    put("time that does not exist", ("exported_at",), "2026-02-30T12:00:00Z", says="exported_at"),
+    put("time past year 9999", ("exported_at",), "9999-12-31T23:59:59-23:59", says="exported_at"),
+    put("time with 10 digits of seconds", ("exported_at",), "2026-07-27T12:00:00.1234567890Z", says="exported_at"),
+    put("time with an offset of 24 hours", ("exported_at",), "2026-07-27T12:00:00+24:00", says="exported_at"),
+    put("time of a number", ("exported_at",), 1785153600, says="exported_at"),
+    put("time in other digits", ("exported_at",), "\u0662\u0660\u0662\u0666-07-27T12:00:00Z", says="exported_at"),
+    put("cluster name is a path", ("cluster_name",), "../../etc", says="cluster_name"),
+    put("cluster name with a line feed", ("cluster_name",), "prod\n", says="cluster_name"),
+    put("cluster name of 64 characters", ("cluster_name",), "a" * 64, says="cluster_name"),
+    put("cluster name empty", ("cluster_name",), "", says="cluster_name"),
+    put("cluster name is a number", ("cluster_name",), 5, says="cluster_name"),
+    put("exported_by_node negative", ("exported_by_node",), -1, says="exported_by_node"),
+    put("exported_by_node over u64", ("exported_by_node",), 1 << 64, says="exported_by_node"),
+    put("exported_by_node a fraction", ("exported_by_node",), 1.5, says="exported_by_node"),
+    put("exported_by_node true", ("exported_by_node",), True, says="exported_by_node"),
+    put("nodes is an object", ("nodes",), {}, says="an array"),
+    put("nodes is null", ("nodes",), None, says="an array"),
+    put("vms is an array", ("vms",), [], says="an object"),
+    put("vms is null", ("vms",), None, says="an object"),
+    put("raft_state is null", ("raft_state",), None, says="raft_state"),
+    put("raft_state term negative", ("raft_state", "term"), -1, says="raft_state.term"),
+    put("raft_state members not integers", ("raft_state", "members"), ["1"], says="raft_state.members"),
+    put("raft_state members over u64", ("raft_state", "members"), [1 << 64], says="raft_state.members"),
+    put("raft_state leader over u64", ("raft_state", "leader_id"), 1 << 70, says="raft_state.leader_id"),
+    put("metadata is an array", ("metadata",), [], says="metadata"),
+    put("telemetry is an array", ("telemetry",), [], says="an object"),
+    put("telemetry key is no array", ("telemetry", "resourceLogs"), {}, says="an array"),
+    put("telemetry element is no object", ("telemetry", "resourceLogs"), [5], says="must be an object"),
+    swap("telemetry key twice", b'"resourceLogs": [', b'"resourceLogs": [], "resourceLogs": [', says="duplicate key"),
+]
+
+NODES_AND_VMS = [
+    *(
+        drop(f"node without `{key}`", ("nodes", 0, key), says=key)
+        for key in ("id", "data_dir", "bind_addr", "use_tailscale")
+    ),
+    put("node is a string", ("nodes", 0), "n", says="nodes[0]"),
+    put("node id negative", ("nodes", 0, "id"), -1, says="nodes[0].id"),
+    put("node id over u64", ("nodes", 0, "id"), 1 << 64, says="nodes[0].id"),
+    put("node id is a string", ("nodes", 0, "id"), "1", says="nodes[0].id"),
+    put("node id is a fraction", ("nodes", 0, "id"), 1.25, says="nodes[0].id"),
+    put("two nodes of one id", ("nodes",), [BASE["nodes"][0]] * 2, says="twice"),
+    put("metrics_port over 65535", ("nodes", 0, "metrics_port"), 65536, says="metrics_port"),
+    put("topology is a string", ("nodes", 0, "topology"), "dc1", says="topology"),
+    put("node name is a path", ("nodes", 0, "name"), "a/b", says="nodes[0].name"),
+    *(drop(f"VM without `{key}`", (*VM, key), says=key) for key in ("name", "config_path", "vcpus", "memory")),
+    put("VM is null", VM, None, says="vms.web-1"),
+    put("VM name is not its key", (*VM, "name"), "web-2", says="web-2"),
+    put("VM key is a path", ("vms", "../x"), {**BASE["vms"]["web-1"], "name": "../x"}, says="name"),
+    put("VM key is empty", ("vms", ""), {**BASE["vms"]["web-1"], "name": ""}, says="name"),
+    put("VM name with a NUL", ("vms", "a\0"), {**BASE["vms"]["web-1"], "name": "a\0"}, says="name"),
+    put("VM name with a trailing line feed", ("vms", "a\n"), {**BASE["vms"]["web-1"], "name": "a\n"}, says="name"),
+    put("VM name starts with a dot", ("vms", ".a"), {**BASE["vms"]["web-1"], "name": ".a"}, says="name"),
+    put(
+        "VM name with a letter that looks Latin",
+        ("vms", "w\u0435b"),
+        {**BASE["vms"]["web-1"], "name": "w\u0435b"},
+        says="name",
+    ),
+    swap("VM key twice", b'"vms": {', b'"vms": {"web-1": {}, ', says="vms.web-1"),
+    swap(
+        "VM key twice, both valid",
+        b'"vms": {',
+        b'"vms": {"web-1": ' + json.dumps(BASE["vms"]["web-1"]).encode() + b", ",
+        says="duplicate key `web-1`",
+    ),
+    put("two VMs of one id", ("vms", "web-2"), {**BASE["vms"]["web-1"], "name": "web-2", "disks": []}, says=uuid(1)),
+    put("vcpus zero", (*VM, "vcpus"), 0, says="vcpus"),
+    put("vcpus over u32", (*VM, "vcpus"), 1 << 32, says="vcpus"),
+    put("vcpus a fraction", (*VM, "vcpus"), 1.5, says="vcpus"),
+    put("vcpus true", (*VM, "vcpus"), True, says="vcpus"),
+    put("vcpus null", (*VM, "vcpus"), None, says="vcpus"),
+    put("memory zero", (*VM, "memory"), 0, says="memory"),
+    put("memory huge", (*VM, "memory"), 10**30, says="memory"),
+    put("priority 1001", (*VM, "priority"), 1001, says="priority"),
+    put("preemptible is 1", (*VM, "preemptible"), 1, says="preemptible"),
+    put("id is no UUID", (*VM, "id"), "web", says="id"),
+    put("id is a UUID in capitals", (*VM, "id"), uuid(0xABC).upper(), says="id"),
+    put("node_id over u64", (*VM, "node_id"), 1 << 64, says="node_id"),
+    put("desired_state unknown", (*VM, "desired_state"), "paused", says="desired_state"),
+    put("labels not strings", (*VM, "labels"), {"a": 1}, says="labels"),
+    put("metadata not strings", (*VM, "metadata"), {"a": {}}, says="metadata"),
+    put("disks is an object", (*VM, "disks"), {}, says="disks"),
+    put("disk is a string", (*VM, "disks"), ["root"], says="disks[0]"),
+    put("disk name is a path", (*VM, "disks", 0, "name"), "../../etc/passwd", says="disks[0].name"),
+    put("disk format unknown", (*VM, "disks", 0, "format"), "vmdk", says="disks[0].format"),
+    put("disk size negative", (*VM, "disks", 0, "size_bytes"), -1, says="size_bytes"),
+    put("disk size over 64 TiB", (*VM, "disks", 0, "size_bytes"), 64 * TIB + 1, says="disk_bytes"),
+    put("two disks of one name", (*VM, "disks"), [{"name": "a", "size_bytes": 1}] * 2, says="twice"),
+    put("two networks of one name", (*VM, "networks"), [{"name": "a"}] * 2, says="twice"),
+    put("two files of one name", (*VM, "files"), [{"name": "a", "role": "config", "text": ""}] * 2, says="twice"),
+    put("file role unknown", (*VM, "files"), [{"name": "a", "role": "script", "text": ""}], says="files[0].role"),
+    put(
+        "file with text and base64",
+        (*VM, "files"),
+        [{"name": "a", "role": "seed", "text": "", "base64": ""}],
+        says="only",
+    ),
+    put("file that is no base64", (*VM, "files"), [{"name": "a", "role": "seed", "base64": "%%"}], says="base64"),
+    put(
+        "file over 1 MiB", (*VM, "files"), [{"name": "a", "role": "seed", "text": "x" * (MIB + 1)}], says="inline_file"
+    ),
+    put(
+        "file that is not as long as it says",
+        (*VM, "files"),
+        [{"name": "a", "role": "seed", "text": "x", "size_bytes": 2}],
+        says="size_bytes",
+    ),
+    put("disk names an image that is not there", (*VM, "disks", 0, "image"), 1, says="names image 1"),
+    put("disk names image -1", (*VM, "disks", 0, "image"), -1, says="image"),
+    put(
+        "two disks name one image",
+        (*VM, "disks"),
+        [{"name": name, "size_bytes": 1, "image": 0} for name in "ab"],
+        says="names image 0",
+    ),
+    drop("disk names an image and there are none", ("images",), says="names image 0"),
+    put("string of 1 MiB and one byte", (*VM, "config_path"), "x" * (MIB + 1), LimitExceeded, "string_bytes"),
+    put("label key of 1 MiB and one byte", (*VM, "labels"), {"x" * (MIB + 1): ""}, LimitExceeded, "string_bytes"),
+    put(
+        "string over 1 MiB deep in a VM", (*VM, "boot"), {"a": [{"b": "x" * (MIB + 1)}]}, LimitExceeded, "string_bytes"
+    ),
+]
