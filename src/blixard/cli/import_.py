@@ -142,6 +142,7 @@ def _request(session: Session, source: str, given: dict[str, Any]) -> ImportRequ
         skip_damaged=given["skip_damaged"],
         force_in_use=given["force_in_use"],
         saved=saved,
+        limits=session.config.limits,
         threads=given["threads"] or session.config.optional("export.threads", int) or os.cpu_count() or 1,
     )
 

@@ -17,6 +17,8 @@ from blixard.limits import DEFAULT
 PACK = -1
 """`Place.image` of a pack: its bytes belong to no disk."""
 _DAMAGED = -2
+NOWHERE = -3
+"""`Place.image` of a record that was checked and not kept."""
 _ROW = struct.Struct("<iQI")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from blixard.disks.locations import PACK, Place
+from blixard.disks.locations import NOWHERE, PACK, Place
 from blixard.disks.space import SpaceCheck
 from blixard.disks.spill import Spill
 from blixard.disks.staged import StagedImage
@@ -54,11 +54,17 @@ class DiskSink:
         self._pack_end = 0
         self._lent: OrderedDict[int, None] = OrderedDict()
         self.decoded = 0
+        self.reused = 0
 
-    def place(self, image: int, record: Record) -> Place:
-        """Where a data or pack record goes. Caller's thread."""
-        if record.offset is not None:
-            return Place(image, record.offset, record.length)
+    def place_aside(self, record: Record, *, kept: bool) -> Place:
+        """Where a record goes whose bytes are part of no staged disk. Caller's thread.
+
+        Args:
+            record: a pack, or of an image that nobody wants.
+            kept: a reference may need it; else it is only checked.
+        """
+        if not kept:
+            return Place(NOWHERE, 0, record.length)
         if self._packs is None:
             self._packs = Spill(0, self._folder)
         offset = self._pack_end
@@ -81,19 +87,25 @@ class DiskSink:
 
     def has(self, given: Given, /) -> bool:
         """Hash what an earlier run left."""
+        if given.image not in self._images:
+            return False
         staged, record = self._images[given.image], given.record
         if record.offset is None or not staged.holds(given.position):
             return False
         if blake3(staged.reread(record.offset, record.length)).digest() != record.digest:
             return False
         staged.confirm(given.position, record)
+        with self._lock:
+            self.reused += 1
         return True
 
     def keep(self, given: Given, place: Place, data: bytes, /) -> None:
         """Write a data or pack record."""
-        self._space.spend(len(data))
         with self._lock:
             self.decoded += 1
+        if place.image == NOWHERE:
+            return
+        self._space.spend(len(data))
         if place.image == PACK:
             self._pack_file().write(place.offset, data)
             return
@@ -102,6 +114,8 @@ class DiskSink:
 
     def copy(self, given: Given, place: Place, /) -> None:
         """Write what a reference names, unless an earlier run did."""
+        if given.image not in self._images:
+            return
         staged, record = self._images[given.image], given.record
         offset = record.offset or 0
         data = self._read(place, record.skip, record.length)
@@ -113,14 +127,18 @@ class DiskSink:
         self._tell_written(given.image, len(data))
 
     def damaged(self, given: Given, problem: ExportFileError, /) -> None:
-        """Give up the image, or the import."""
-        staged = self._images[given.image]
+        """Give up the image, or the import; what nobody wants may be damaged when damage is skipped."""
+        staged = self._images.get(given.image)
         if not self._skip_damaged:
-            raise at_record(staged.title, given, problem) from problem
-        staged.damaged = True
+            title = f"image `{given.image}`" if staged is None else staged.title
+            raise at_record(title, given, problem) from problem
+        if staged is not None:
+            staged.damaged = True
 
     def done(self, image: int, /) -> None:
         """A worker is through with a record."""
+        if image not in self._images:
+            return
         staged = self._images[image]
         with self._lock:
             staged.waiting -= 1

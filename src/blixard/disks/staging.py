@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from blixard import files
 from blixard.disks.crew import Crew
+from blixard.disks.locations import Place
 from blixard.disks.sink import DiskSink
 from blixard.disks.space import SpaceCheck
 from blixard.disks.staged import StagedImage, StagedPlace
@@ -41,7 +42,7 @@ class Staged(Struct, frozen=True, kw_only=True):
     """Of the image, as the caller gave it to `end`."""
 
 
-def _everything(_image: int) -> bool:
+def _everything(_which: int | bytes) -> bool:
     return True
 
 
@@ -54,8 +55,9 @@ class Staging:
         limits: the bounds in force.
         skip_damaged: a damaged record costs its image (`damaged`), and those that refer to it, not the import.
         resume: go on with what an earlier run left in `folder`; else it starts anew.
-        want: False for an image that nobody names: its data serves references, and it is dropped at `finish`. Asked
-            when an image has ended and again at `finish`.
+        want: False for an image that nobody takes: its records are checked, and kept aside while references may need
+            them. Asked when an image begins, when it has ended and at `finish`.
+        needed: False for the digest of a record that no wanted image refers to: it is not even kept aside.
         checkpoint_bytes: after so many staged bytes they are made durable and their bits are set.
     """
 
@@ -68,6 +70,7 @@ class Staging:
         skip_damaged: bool = False,
         resume: bool = False,
         want: Callable[[int], bool] = _everything,
+        needed: Callable[[bytes], bool] = _everything,
         checkpoint_bytes: int = CHECKPOINT_BYTES,
     ) -> None:
         if not folder.is_dir():
@@ -76,6 +79,8 @@ class Staging:
         self._limits = limits
         self._resume = resume
         self._want = want
+        self._needed = needed
+        self._aside: set[int] = set()
         self._checkpoint_bytes = checkpoint_bytes
         self._images: dict[int, StagedImage] = {}
         self._digests: dict[int, str | None] = {}
@@ -98,6 +103,11 @@ class Staging:
         return self._sink.decoded
 
     @property
+    def reused(self) -> int:
+        """Records that an earlier run had written, and whose bytes were right."""
+        return self._sink.reused
+
+    @property
     def damaged(self) -> frozenset[int]:
         """Images that hold a damaged record or refer to one; complete after `finish`."""
         return frozenset(number for number, image in self._images.items() if image.damaged)
@@ -108,8 +118,11 @@ class Staging:
         Raises:
             StorageError, LimitExceeded, MalformedExport: it cannot be staged.
         """
-        if image in self._images:
+        if image in self._images or image in self._aside:
             raise InternalError(f"image `{image}` was begun twice")
+        if not self._want(image):
+            self._aside.add(image)
+            return
         place = StagedPlace(folder=self._folder, key=self._folder.name, image=image)
         self._images[image] = StagedImage(place, head, self._limits, resume=self._resume)
 
@@ -128,13 +141,19 @@ class Staging:
             MalformedExport, LimitExceeded: the record breaks a rule.
             StorageError: no space, or an I/O error.
         """
-        staged = self._images[image]
-        staged.take(record)
-        self._sink.expect(image)
+        given = Given(image, position, record)
+        aside = image in self._aside
+        if not aside:
+            self._images[image].take(record)
+            self._sink.expect(image)
         if load is None:
-            self._walk.refer(Given(image, position, record))
+            self._walk.refer(given)
+            return
+        if aside or record.offset is None:
+            place = self._sink.place_aside(record, kept=self._needed(record.digest))
         else:
-            self._walk.carry(Given(image, position, record), self._sink.place(image, record), load, text_bytes)
+            place = Place(image, record.offset, record.length)
+        self._walk.carry(given, place, load, text_bytes)
 
     def end(self, image: int, head: ImageHead, *, digest: str | None = None) -> None:
         """The last record of an image was given; it is completed in the background.
@@ -142,6 +161,8 @@ class Staging:
         Raises:
             MalformedExport, LimitExceeded: what was staged does not fit `head`.
         """
+        if image in self._aside:
+            return
         staged = self._images[image]
         staged.receive(head)
         self._digests[image] = digest

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from typing import assert_never
 
-from msgspec import Struct, structs
+from msgspec import UNSET, Struct, structs
 
 from blixard.errors import Conflict, DigestMismatch, ExportFileError, InternalError, RefusedError, StorageError
 from blixard.format.events import (
@@ -33,6 +33,7 @@ from blixard.ops.founding import sweep_founded
 from blixard.ops.import_commit import commit
 from blixard.ops.import_hint import NOTHING, Hint, hint_of
 from blixard.ops.import_judge import exit_code_of, judge
+from blixard.ops.import_needs import Needs
 from blixard.ops.import_preflight import check_in_use, check_space
 from blixard.ops.import_request import VERB, ImportReport, ImportRequest
 from blixard.ops.import_stage import StagedImport, Wanted, stage_in_cluster, stage_loose, why_missing
@@ -79,7 +80,7 @@ def import_document(
         run = _Import(home, opening, request, stack, clock=clock, progress=progress, consent=consent)
         source = stack.enter_context(open_input(request.source))
         run.hint = hint_of(source)
-        return run.read(read_export(source.stream))
+        return run.read(read_export(source.stream, limits=request.limits))
 
 
 class _Prepared(Struct, frozen=True):
@@ -122,6 +123,8 @@ class _Import:
         self._state: IncomingState | None = None
         self._prepared: _Prepared | None = None
         self._wanted = Wanted()
+        self._needs = Needs(request.limits)
+        stack.callback(self._needs.close)
         self._staged: StagedImport | None = None
         self._failed: dict[int, str] = {}
         self._warnings: list[str] = []
@@ -226,11 +229,24 @@ class _Import:
         request, progress = self._request, self._progress
         if self._prepared is None:
             folder = self._stack.enter_context(self._home.scratch(VERB)) / "images"
-            staged = stage_loose(folder, self._wanted, request, progress, self._clock)
+            staged = stage_loose(folder, (self._wanted, self._needs), request, progress, self._clock)
         else:
-            staged = stage_in_cluster(self._prepared.cluster, self.hint.document, self._wanted, request, progress)
+            self._look_for_needs(self._prepared.plan)
+            taking = (self._wanted, self._needs)
+            staged = stage_in_cluster(self._prepared.cluster, self.hint.document, taking, request, progress)
         self._stack.callback(staged.close)
         return staged
+
+    def _look_for_needs(self, plan: ImportPlan) -> None:
+        """When disks stay out, see what the others need of them, so that no more than that is kept of them."""
+        linked = sum(
+            part.image is not UNSET
+            for each in self._given().vms.values()
+            for parts in (each.vm.disks, each.vm.files)
+            for part in parts
+        )
+        if self._request.source != "-" and len(plan.images()) < linked:
+            self._needs.look(self._request.source, plan)
 
     def _end(self, report: IntegrityReport) -> ImportReport:
         """The document was read to its end: judge it, then commit or, in a dry run, only tell."""

@@ -7,6 +7,7 @@ from datetime import datetime
 from msgspec import Struct, field
 
 from blixard.errors import ExitCode
+from blixard.limits import DEFAULT, Limits
 from blixard.model.structs import JsonObject
 from blixard.plan.options import ImportOptions
 from blixard.plan.saved import SavedPlan
@@ -34,6 +35,7 @@ class ImportRequest(Struct, frozen=True, kw_only=True):
     saved: SavedPlan | None = None
     """Apply exactly this plan."""
     threads: int = 2
+    limits: Limits = DEFAULT
 
     def asked(self) -> JsonObject:
         """For the history; no secrets and no values of variables."""

@@ -19,9 +19,9 @@ from blixard.disks.staging import Staged, Staging
 from blixard.errors import InternalError, StorageError
 from blixard.format.events import ImageBegun, ImageRead, RecordRead
 from blixard.format.records import frame
-from blixard.limits import DEFAULT, Limits
 from blixard.model.structs import Content
 from blixard.ops.context import OpenCluster
+from blixard.ops.import_needs import Needs
 from blixard.ops.import_request import ImportRequest
 from blixard.ops.stamps import stamp_of
 from blixard.plan.values import ImportPlan
@@ -217,18 +217,22 @@ class Wanted:
         return self._images is None or image in self._images
 
 
-def stage_loose(folder: Path, wanted: Wanted, request: ImportRequest, progress: Progress, clock: Clock) -> StagedImport:
+Taking = tuple[Wanted, Needs]
+"""Which images are taken, and which records of the others are needed for them."""
+
+
+def stage_loose(folder: Path, taking: Taking, request: ImportRequest, progress: Progress, clock: Clock) -> StagedImport:
     """Stage before the target is known: a document whose state comes last. Nobody can go on with it."""
     import_id = uuid.uuid4().hex
     row = ImportRow(id=import_id, key=import_id, started_at=clock.now())
-    staging = _staging(folder, wanted, request, DEFAULT, resume=False)
+    staging = _staging(folder, taking, request, resume=False)
     return StagedImport(row, folder, staging, progress, None)
 
 
 def stage_in_cluster(
     cluster: OpenCluster,
     document: str | None,
-    wanted: Wanted,
+    taking: Taking,
     request: ImportRequest,
     progress: Progress,
 ) -> StagedImport:
@@ -244,18 +248,20 @@ def stage_in_cluster(
     if earlier is not None:
         _take_back(cluster, earlier, folder)
     cluster.store.begin_import(row)
-    staging = _staging(folder, wanted, request, cluster.policy.limits, resume=earlier is not None)
+    staging = _staging(folder, taking, request, resume=earlier is not None)
     return StagedImport(row, folder, staging, progress, cluster)
 
 
-def _staging(folder: Path, wanted: Wanted, request: ImportRequest, limits: Limits, *, resume: bool) -> Staging:
+def _staging(folder: Path, taking: Taking, request: ImportRequest, *, resume: bool) -> Staging:
+    wanted, needed = taking
     return Staging(
         folder,
         threads=request.threads,
-        limits=limits,
+        limits=request.limits,
         skip_damaged=request.skip_damaged,
         resume=resume,
         want=wanted,
+        needed=needed,
     )
 
 
