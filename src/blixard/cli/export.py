@@ -11,8 +11,8 @@ import click
 
 from blixard.cli import human
 from blixard.cli.options import P2P_SHARE, command
-from blixard.cli.quantities import parse_duration
 from blixard.errors import ExitCode, UsageError
+from blixard.ops.quantities import parse_duration
 
 if TYPE_CHECKING:
     from blixard.cli.session import Session

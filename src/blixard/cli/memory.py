@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from blixard.cli.quantities import parse_size
 from blixard.errors import InvalidField, UsageError
+from blixard.ops.quantities import parse_size
 
 MB = 1_000_000
 

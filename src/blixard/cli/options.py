@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from blixard.cli.commands import CommonOption, Leaf, leaf
-from blixard.cli.quantities import parse_duration, parse_size
 from blixard.errors import ExitCode, UsageError
+from blixard.ops.quantities import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from blixard.cli.session import Session

@@ -11,10 +11,10 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from blixard.cli.config import Config, load_config
 from blixard.cli.output import Output
 from blixard.errors import UsageError
 from blixard.model.codec import check_name
+from blixard.ops.config import Config, load_config
 
 
 class CommonOptions(Struct, frozen=True, kw_only=True):

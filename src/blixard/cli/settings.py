@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from blixard.cli import human
 from blixard.cli.options import command
-from blixard.cli.quantities import show_duration
+from blixard.ops.quantities import show_duration
 
 if TYPE_CHECKING:
     from blixard.cli.session import Session

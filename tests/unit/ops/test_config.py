@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from blixard.cli import config as module
-from blixard.cli.config import KEYS, Config, load_config
 from blixard.errors import UsageError
 from blixard.limits import DEFAULT
+from blixard.ops import config as module
+from blixard.ops.config import KEYS, Config, load_config
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blixard.cli.quantities import parse_duration, parse_size, show_duration
 from blixard.errors import UsageError
+from blixard.ops.quantities import parse_duration, parse_size, show_duration
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 
 from msgspec import Struct, structs
 
-from blixard.cli.quantities import parse_duration, parse_size
 from blixard.errors import StorageError, UsageError
 from blixard.home import default_data_dir
 from blixard.limits import DEFAULT, MIB, Limits
+from blixard.ops.quantities import parse_duration, parse_size
 
 SYSTEM_FILE = Path("/etc/blixard/config.toml")
 PREFIX = "BLIXARD_"
