@@ -6,6 +6,7 @@ never a link that leads somewhere else than it did.
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from blixard.limits import DEFAULT, Limits
 from blixard.ops.canonical_form import CanonicalForm, canonical_form
 from blixard.ops.comparison import Difference, TextComparison
 from blixard.ops.examine import Examined, examine, starts_as_gzip
-from blixard.place import Input, open_input, open_output, same_file
+from blixard.place import Input, Output, open_input, open_output, same_file
 from blixard.ports import Progress
 
 
@@ -81,7 +82,7 @@ def format_file(options: FmtOptions, *, progress: Progress, journal: files.Journ
         written, document = None, _document(found)
         if not options.check and (why or options.output):
             written = options.output or options.source
-            with open_output(written, journal=journal) as output:
+            with _output(options, journal) as output:
                 document = form.write(reopen, output.file, compress=compressed)
                 output.commit()
     return FmtReport(
@@ -93,6 +94,16 @@ def format_file(options: FmtOptions, *, progress: Progress, journal: files.Journ
         document=document,
         exit_code=ExitCode.CHANGES_PENDING if options.check and why else ExitCode.DONE,
     )
+
+
+def _output(options: FmtOptions, journal: files.Journal | None) -> Output | files.AtomicFile:
+    """The file in its place keeps its mode: a template in git is for everybody to read."""
+    if options.output is not None:
+        return open_output(options.output, journal=journal)
+    path = Path(options.source)
+    with files.translated("examine", path):
+        mode = stat.S_IMODE(path.stat().st_mode)
+    return files.AtomicFile(path, journal=journal, mode=mode)
 
 
 def _check_target(options: FmtOptions) -> None:

@@ -237,6 +237,15 @@ def test_an_image_follows_a_vm_that_was_renamed(tmp_path: Path) -> None:
     assert outcome.end.report.intact
 
 
+def test_a_file_keeps_its_mode(tmp_path: Path) -> None:
+    path = Path(put(tmp_path, edited(cluster_document(), nothing)))
+    path.chmod(0o644)
+
+    format_file(FmtOptions(source=str(path)), progress=SILENT)
+
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
 def test_another_output_leaves_the_file_alone(tmp_path: Path) -> None:
     document = edited(cluster_document(), nothing)
 

@@ -116,6 +116,17 @@ def test_a_damaged_file_gives_the_command_that_imports_the_rest(tmp_path: Path) 
     assert report.restore == (f"blixard cluster import -i {file} --skip-damaged --only vm=cfg --only vm=db-1",)
 
 
+def test_the_command_accepts_the_edits_that_an_import_of_gzip_would_refuse(tmp_path: Path) -> None:
+    def edited_and_damaged(document: JsonObject) -> None:
+        more_memory(document)
+        document["images"][2]["records"][1]["zstd"] = document["images"][0]["records"][0]["zstd"]
+
+    report = verify(tmp_path, edited(cluster_document(compress=True), edited_and_damaged))
+
+    assert damaged_images(report) == [2]
+    assert "--skip-damaged --accept-edited --only vm=cfg" in report.restore[0]
+
+
 def test_an_image_that_is_not_what_its_digest_says_is_damaged(tmp_path: Path) -> None:
     def swapped(document: JsonObject) -> None:
         document["images"][2]["consistency"] = "crash"
