@@ -64,13 +64,15 @@ def plan_contents(
     made: Vm, ours: Vm | None, incoming: PreparedVm, rules: ContentRules
 ) -> tuple[Vm, list[ContentChange]]:
     """The contents of a VM that is created or updated, and the VM with the facts of what stays."""
-    images = {(_kind(part), part.name): part.image for part in parts_of(incoming.vm) if part.image is not UNSET}
-    parts: list[Disk | File] = [*made.disks]
-    parts += [file for file in made.files if not file.inline]
-    changes = [_decide(made, part, images.get((_kind(part), part.name)), ours, rules) for part in parts]
+    images = _images(incoming.vm.disks)
+    changes = [_decide(made, disk, images.get(disk.name), ours, rules) for disk in made.disks]
+    if made.files:
+        images = _images(incoming.vm.files)
+        large = (file for file in made.files if not file.inline)
+        changes += [_decide(made, file, images.get(file.name), ours, rules) for file in large]
     if ours is None:
         return made, changes
-    made = _with_kept_facts(made, ours, changes)
+    made = _with_our_sources(_with_kept_facts(made, ours, changes), ours, changes)
     going = contents_of(ours, rules.contents).keys() - contents_of_names(made)
     return made, changes + [_drop(made.name, key, rules.contents[key]) for key in sorted(going)]
 
@@ -112,6 +114,10 @@ def keep_instead(change: ContentChange, why: str) -> ContentChange:
 
 def _kind(part: Disk | File) -> ContentKind:
     return ContentKind.DISK if isinstance(part, Disk) else ContentKind.FILE
+
+
+def _images(parts: Iterable[Disk | File]) -> dict[str, int]:
+    return {part.name: part.image for part in parts if part.image is not UNSET}
 
 
 def _decide(vm: Vm, part: Disk | File, image: int | None, ours: Vm | None, rules: ContentRules) -> ContentChange:
@@ -186,6 +192,19 @@ def _with_kept_facts(made: Vm, ours: Vm, changes: list[ContentChange]) -> Vm:
             facts[change.key.name] = known
             changes[position] = structs.replace(change, format=known[0], size_bytes=known[1])
     return with_facts(made, facts)
+
+
+def _with_our_sources(made: Vm, ours: Vm, changes: list[ContentChange]) -> Vm:
+    """A disk whose content is not replaced keeps its source where the file does not say one, as a template does not."""
+    here = {disk.name: disk.source for disk in ours.disks if disk.source}
+    staged = {change.key.name for change in changes if change.action is ContentAction.STAGE}
+    if not any(disk.name in here and disk.name not in staged and not disk.source for disk in made.disks):
+        return made
+    disks = (
+        disk if disk.source or disk.name in staged else structs.replace(disk, source=here.get(disk.name))
+        for disk in made.disks
+    )
+    return structs.replace(made, disks=tuple(disks))
 
 
 def with_facts(vm: Vm, facts: Mapping[str, tuple[DiskFormat, int]]) -> Vm:

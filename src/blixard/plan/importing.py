@@ -139,7 +139,7 @@ def _cluster_id(given: str | None) -> str | None:
 
 def _plan_vm(pair: Pair, deciding: Deciding, rules: ContentRules) -> _Planned:
     made, ours = desired_vm(pair, deciding), pair.ours
-    if ours is not None and made == ours and not _brings_content(pair.incoming.vm):
+    if ours is not None and (made is ours or made == ours) and not _brings_content(pair.incoming.vm):
         return _Planned(pair, ours, VmChange(kind=Kind.KEEP, name=ours.name, id=pair.id), absent_contents(ours, rules))
     made, contents = plan_contents(made, ours, pair.incoming, rules)
     return _Planned(pair, made, _change(pair, made), contents)
@@ -218,8 +218,9 @@ def _is_held(each: _Planned) -> bool:
 
 def _inert(planned: list[_Planned]) -> Iterable[Inert]:
     for each in planned:
-        before = each.pair.ours.untrusted if each.pair.ours is not None else ()
-        pointers = tuple(pointer for pointer in each.made.untrusted if pointer not in before)
+        pointers, ours = each.made.untrusted, each.pair.ours
+        if pointers and ours is not None:
+            pointers = tuple(pointer for pointer in pointers if pointer not in ours.untrusted)
         if pointers:
             yield Inert(each.made.name, pointers)
 

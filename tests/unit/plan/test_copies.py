@@ -27,11 +27,10 @@ from support.planning import (
 )
 
 NIC = Network(name="eth0", bridge="br0", mac="52:54:00:00:00:01", ip="10.0.0.5")
-STRANGER = {"cluster_id": THERE, "name": "lab"}
 
 
 def lab(*vms: Any) -> Any:
-    return document(*vms, **STRANGER)
+    return document(*vms, cluster_id=THERE, name="lab")
 
 
 def test_vms_of_another_cluster_are_held() -> None:

@@ -340,12 +340,12 @@ def test_a_template_has_nothing_of_the_moment() -> None:
         None,
         None,
     )
-    assert (vms[0].node_id, vms[0].disks) == (None, (disk(),))
+    assert (vms[0].node_id, vms[0].disks) == (None, (disk(source=UNSET),))
     assert head.metadata.template == {"variables": {}}
 
 
 def test_a_template_of_a_cluster_changes_nothing_in_it() -> None:
-    here = cluster(vm("a", 1))
+    here = cluster(vm("a", 1, disks=(disk(source="/srv/a.raw"),)))
     head, vms = template_of(document_of(here).head, here.vms.values())
 
     incoming = document(*vms, template=head.metadata.template)

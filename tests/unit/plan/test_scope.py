@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from blixard.errors import InvalidField, UsageError
@@ -14,8 +16,8 @@ from support.documents import node, uuid
 from support.planning import THERE, cluster, document, kinds, vm
 
 
-def only(*texts: str, **fields: object) -> ImportOptions:
-    return ImportOptions(rules=Rules(scope=parse_scope(texts), **fields))  # type: ignore[arg-type] - test shorthand
+def only(*texts: str, **fields: Any) -> ImportOptions:
+    return ImportOptions(rules=Rules(scope=parse_scope(texts), **fields))
 
 
 @pytest.mark.parametrize("text", ["", "vm", "vm=", "host=x", "node=one", "label=env"])
