@@ -31,9 +31,9 @@ def init(session: Session, name: str | None) -> None:
     wanted = name or session.named_cluster
     if wanted is None:
         raise UsageError("no name for the cluster", hint="`blixard cluster init NAME`")
-    home = wiring.open_home(session)
+    site = wiring.site(session)
     node_id = 1 if session.options.node_id is None else session.options.node_id
-    made = init_cluster(home, wanted, node_id=node_id, reopen=wiring.reopening(session, home))
+    made = init_cluster(site.home, wanted, node_id=node_id, reopen=site.open)
     if session.out.json:
         session.out.document(made)
         return
@@ -42,7 +42,7 @@ def init(session: Session, name: str | None) -> None:
     )
     if not made.current:
         session.out.note(
-            f"`{home.current()}` stays the current cluster: `blixard cluster use {made.name}` changes that"
+            f"`{site.home.current()}` stays the current cluster: `blixard cluster use {made.name}` changes that"
         )
 
 
@@ -52,7 +52,7 @@ def list_(session: Session) -> None:
     from blixard.cli import wiring
     from blixard.ops.cluster import list_clusters
 
-    home = wiring.open_home(session)
+    home = wiring.site(session).home
     listed = list_clusters(home)
     if session.out.json:
         session.out.document({"data_dir": home.root, "clusters": listed})
@@ -84,7 +84,7 @@ def use(session: Session, name: str | None) -> None:
     wanted = name or session.options.cluster
     if wanted is None:
         raise UsageError("no name of a cluster", hint="`blixard cluster use NAME`")
-    home = wiring.open_home(session)
+    home = wiring.site(session).home
     use_cluster(home, wanted)
     if session.out.json:
         session.out.document({"current": wanted, "data_dir": home.root})
@@ -101,9 +101,9 @@ def rename(session: Session, new_name: str) -> None:
     from blixard.cli import wiring
     from blixard.ops.cluster import rename_cluster
 
-    home = wiring.open_home(session)
-    old = wiring.cluster_name(session, home)
-    rename_cluster(home, old, new_name, lock_wait=session.lock_wait, reopen=wiring.reopening(session, home))
+    site = wiring.site(session)
+    old = site.cluster_name(session.named_cluster)
+    rename_cluster(site.home, old, new_name, lock_wait=session.lock_wait, reopen=site.open)
     if session.out.json:
         session.out.document({"old": old, "new": new_name})
     session.out.note(f"cluster `{old}` is called `{new_name}` now")
@@ -126,7 +126,7 @@ def delete(session: Session, name: str | None) -> None:
     wanted = name or session.named_cluster
     if wanted is None:
         raise UsageError("no name of a cluster", hint="`blixard cluster delete NAME`: the current one is not assumed")
-    home = wiring.open_home(session)
+    home = wiring.site(session).home
     home.cluster(wanted)
     if not session.options.yes and not session.may_ask():
         raise RefusedError(

@@ -54,8 +54,7 @@ def diff(session: Session, before: str, after: str, *, volatile: bool, exit_code
     def open_cluster(name: str | None) -> AbstractContextManager[OpenCluster]:
         from blixard.cli import wiring
 
-        home = wiring.open_home(session)
-        return wiring.open_directory(session, home, home.cluster(name or wiring.cluster_name(session, home)))
+        return wiring.site(session).open_named(name or session.named_cluster)
 
     options = DiffOptions(before=before, after=after, volatile=volatile, limits=session.config.limits)
     report = compare(options, open_cluster)

@@ -22,7 +22,7 @@ def doctor(session: Session) -> ExitCode | None:
     from blixard.ops.context import SystemClock
     from blixard.ops.doctor import Verdict, examine
 
-    checks = examine(wiring.open_home(session), SystemClock())
+    checks = examine(wiring.site(session).home, SystemClock())
     failed = any(check.verdict is Verdict.FAIL for check in checks)
     if session.out.json:
         session.out.document({"healthy": not failed, "checks": checks})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blixard.cli import human
+from blixard.cli.file_source import thread_count
 from blixard.cli.options import P2P_SHARE, command
 from blixard.errors import ExitCode, UsageError
 from blixard.ops.quantities import parse_duration
@@ -110,7 +111,7 @@ def _options(session: Session, output: str, given: dict[str, Any]) -> ExportOpti
         all_or_nothing=given["all_or_nothing"],
         verify=given["verify"],
         exported_at=_exported_at(given["exported_at"]),
-        threads=given["threads"] or config.optional("export.threads", int) or os.cpu_count() or 1,
+        threads=thread_count(session, given["threads"]),
     )
 
 

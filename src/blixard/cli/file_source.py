@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import click
@@ -36,12 +35,13 @@ def one_source(file: str | None, source: str | None) -> str:
 
 def thread_count(session: Session, given: int | None) -> int:
     """`--threads`, else the setting, else one for each core."""
-    return given or session.config.optional("export.threads", int) or os.cpu_count() or 1
+    from blixard.cli import wiring
+
+    return wiring.site(session).threads(given)
 
 
 def journal(session: Session) -> Journal | None:
     """Where temporary names are noted; None without a data directory, which looking into a file must not make."""
-    from blixard.home import Home
+    from blixard.cli import wiring
 
-    home = Home(session.config.data_dir)
-    return home.journal if home.root.is_dir() else None
+    return wiring.site(session).journal

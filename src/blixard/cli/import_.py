@@ -10,6 +10,7 @@ import click
 
 from blixard.cli import human
 from blixard.cli.export import selection
+from blixard.cli.file_source import thread_count
 from blixard.cli.options import P2P, command, pair
 from blixard.errors import ExitCode, StorageError, UsageError
 
@@ -90,7 +91,7 @@ def import_(session: Session, file: str | None, source: str | None, **given: Any
     from blixard.ops.import_ import import_document
 
     _check(given)
-    home = wiring.open_home(session)
+    site = wiring.site(session)
     request = _request(session, _one_name(file, source), given)
 
     def consent(plan: ImportPlan, target: ImportTarget) -> None:
@@ -98,8 +99,8 @@ def import_(session: Session, file: str | None, source: str | None, **given: Any
 
     with wiring.progress(session) as progress:
         report = import_document(
-            home,
-            wiring.reopening(session, home),
+            site.home,
+            site.open,
             request,
             clock=SystemClock(),
             progress=progress,
@@ -143,11 +144,12 @@ def _request(session: Session, source: str, given: dict[str, Any]) -> ImportRequ
         force_in_use=given["force_in_use"],
         saved=saved,
         limits=session.config.limits,
-        threads=given["threads"] or session.config.optional("export.threads", int) or os.cpu_count() or 1,
+        threads=thread_count(session, given["threads"]),
     )
 
 
 def _options(session: Session, given: dict[str, Any]) -> ImportOptions:
+    from blixard.ops.site import networks_here
     from blixard.plan.options import ImportOptions, MatchBy, Mode, OnConflict
 
     return ImportOptions(
@@ -164,7 +166,7 @@ def _options(session: Session, given: dict[str, Any]) -> ImportOptions:
         node_id=session.options.node_id,
         start=tuple(given["start"]),
         trust_host_paths=given["trust_host_paths"],
-        networks_here=_networks_here(),
+        networks_here=networks_here(),
     )
 
 
@@ -205,13 +207,6 @@ def _secrets(file: str | None) -> dict[str, Any]:
     from blixard.ops.masking import read_secrets
 
     return read_secrets(_read(file), file)
-
-
-def _networks_here() -> tuple[str, ...]:
-    try:
-        return tuple(sorted(os.listdir("/sys/class/net")))  # noqa: PTH208 - names, not paths
-    except OSError:
-        return ()
 
 
 def _read(file: str) -> bytes:

@@ -34,7 +34,7 @@ def show(session: Session, since: timedelta, *, metrics: bool, imported: bool) -
 
     with wiring.open_cluster(session) as opened:
         if imported:
-            with wiring.telemetry_store(session, opened.directory) as store:
+            with wiring.site(session).telemetry_store(opened.directory) as store:
                 _show_imported(session, list(store.imported()))
             return
         until = opened.clock.now()
