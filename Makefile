@@ -1,7 +1,7 @@
 # `make demo` shows the main job on real disks; `make test` is what CI runs. Each sets up all it needs.
 SHELL := /bin/bash
 PY := .venv/bin/python
-.PHONY: demo test test-long lint bench setup lock
+.PHONY: demo test test-long lint bench setup lock picture
 
 setup:
 	@scripts/setup test
@@ -25,6 +25,9 @@ test-long: setup
 bench:
 	@scripts/setup bench
 	$(PY) -m tests.bench
+
+picture: setup
+	$(PY) scripts/picture
 
 lock:
 	uv pip compile -q pyproject.toml --generate-hashes --no-header --universal --python-version 3.11 -o requirements/run.lock
