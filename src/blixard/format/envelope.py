@@ -167,12 +167,11 @@ class MemberStream:
     def feed(self, text: bytes) -> bytes:
         """What is ready to be stored."""
         self._block += text
-        if len(self._block) < self._BLOCK:
-            return b""
-        whole = len(self._block) // self._BLOCK * self._BLOCK
-        ready: bytes = self._deflate.compress(memoryview(self._block)[:whole].toreadonly())
-        self._block = self._block[whole:]
-        return ready
+        ready = []
+        while len(self._block) >= self._BLOCK:
+            ready.append(self._deflate.compress(bytes(self._block[: self._BLOCK])))
+            del self._block[: self._BLOCK]
+        return b"".join(ready)
 
     def end(self) -> bytes:
         """The rest and the trailer."""
