@@ -214,6 +214,12 @@ class StoreConformance:
         assert snapshot.revision == 1
         assert len(snapshot.vms) == 1
 
+    def test_provenance_can_be_taken_away(self, store: StateStore) -> None:
+        store.apply(StateChange(provenance=make_provenance()), 0)
+        store.apply(StateChange(clear_provenance=True), 1)
+
+        assert store.snapshot().provenance is None
+
     def test_name_provenance_and_own_node_are_set_and_stay(self, store: StateStore) -> None:
         provenance = make_provenance(cluster_id=uid(8), document="ef" * 32, edited=("vms",))
         store.apply(StateChange(rename_cluster="db", provenance=provenance, self_node=3), 0)

@@ -170,15 +170,23 @@ class Home:
         """
         folder = self.root / _SCRATCH / os.urandom(8).hex()
         with self._locked(verb):
-            files.make_dir(self.root / _SCRATCH)
-            files.make_dir(folder)
-            lock = self._scratch_lock(folder, verb).exclusive(0)
+            lock = self._make_scratch(folder, verb)
         with lock:
             try:
                 yield folder
             finally:
                 with suppress(StorageError):
                     files.remove_tree(folder, beneath=self.root)
+
+    def _make_scratch(self, folder: Path, verb: str) -> files.HeldLock:
+        files.make_dir(self.root / _SCRATCH)
+        try:
+            files.make_dir(folder)
+            return self._scratch_lock(folder, verb).exclusive(0)
+        except BaseException:
+            with suppress(StorageError):
+                files.remove_tree(folder, beneath=self.root)
+            raise
 
     def _scratch_lock(self, folder: Path, verb: str) -> files.FileLock:
         return files.FileLock(folder / "lock", subject=f"scratch folder `{folder}`", verb=verb)

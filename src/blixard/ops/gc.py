@@ -22,6 +22,7 @@ from blixard.ports import StateChange
 
 VERB = "cluster gc"
 
+
 class GcOptions(Struct, frozen=True, kw_only=True):
     """How much is freed. `staged`: what imports have staged, whatever its age."""
 

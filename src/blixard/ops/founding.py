@@ -1,0 +1,53 @@
+"""New clusters that imports had begun to make and did not finish: hidden, kept only while an import can go on there.
+
+Nobody sees them but the next import of the same name; so every import looks after all of them, and `cluster gc` too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from blixard.errors import BlixardError
+from blixard.home import ClusterDir, Home
+from blixard.ports import ImportRow
+from blixard.store.opening import open_store
+
+STAGED_FOR = timedelta(days=7)
+"""How long what an import has staged waits for the same document to come again."""
+
+
+def given_up(home: Home, now: datetime, *, everything: bool = False) -> Iterator[ClusterDir]:
+    """What no import goes on with any more; with `everything`, also what one could."""
+    for directory in home.founded():
+        if everything or not can_go_on(directory, now):
+            yield directory
+
+
+def sweep_founded(home: Home, verb: str, now: datetime, *, everything: bool = False) -> None:
+    """Remove them, but for those in which an import is at work."""
+    for directory in given_up(home, now, everything=everything):
+        with suppress(BlixardError), directory.alone(verb):
+            if everything or not can_go_on(directory, now):  # an import may have begun since
+                home.discard(directory)
+
+
+def can_go_on(directory: ClusterDir, now: datetime) -> bool:
+    """True when something is staged there under the name of a document, and not for too long."""
+    try:
+        store = open_store(directory)
+    except BlixardError:
+        return False
+    try:
+        rows = store.imports() if store.snapshot().revision == 0 else ()
+        return any(_is_worth_it(directory, row, now) for row in rows)
+    except BlixardError:
+        return False
+    finally:
+        store.close()
+
+
+def _is_worth_it(directory: ClusterDir, row: ImportRow, now: datetime) -> bool:
+    named = not row.done and row.key != row.id
+    return named and now - row.started_at <= STAGED_FOR and (directory.incoming / row.key).is_dir()
