@@ -1,0 +1,91 @@
+"""The bars of FORMAT.md section 6 and DESIGN.md section 10, each with what was measured and whether it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from .inputs import MIB
+from .results import BORG, GZIP, PLAIN, RESTIC, TAR, Results
+
+FORMAT, DESIGN = "FORMAT.md 6", "DESIGN.md 10"
+MEMORY_MIB = 256
+_MANY = 100_000
+
+
+class Bar(Struct, frozen=True, kw_only=True):
+    """One promise. `measured` and `bar` are in the same unit: times, MiB or seconds."""
+
+    source: str
+    rule: str
+    measured: float
+    bar: float
+    unit: str = "x"
+    at_least: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """True when the promise is kept."""
+        return self.measured >= self.bar if self.at_least else self.measured <= self.bar
+
+
+def bars(found: Results) -> list[Bar]:
+    """Every bar, in the order of the pages."""
+    return [*_exports(found), *_imports(found), *_bounds(found), *_start_up(found), *_state(found)]
+
+
+def _exports(found: Results) -> Iterator[Bar]:
+    disks = found.disks
+    for ours, times in ((GZIP, 1.0), (PLAIN, 1.5)):
+        for peer in (TAR, BORG, RESTIC):
+            yield Bar(
+                source=FORMAT,
+                rule=f"{ours} export, times as fast as {peer}",
+                measured=disks[peer].pack.wall / disks[ours].pack.wall,
+                bar=times,
+                at_least=True,
+            )
+    size = disks[GZIP].stored / disks[BORG].stored
+    yield Bar(source=FORMAT, rule=f"{GZIP} export, size against {BORG}", measured=size, bar=1.02)
+
+
+def _imports(found: Results) -> Iterator[Bar]:
+    disks = found.disks
+    for ours in (GZIP, PLAIN):
+        for peer, times in ((BORG, 2.0), (TAR, 1.0)):
+            yield Bar(
+                source=FORMAT,
+                rule=f"import of {ours}, times as fast as unpacking {peer}",
+                measured=disks[peer].unpack.wall / disks[ours].unpack.wall,
+                bar=times,
+                at_least=True,
+            )
+
+
+def _bounds(found: Results) -> Iterator[Bar]:
+    for what, pair in found.memory:
+        more = (pair.large.memory - pair.small.memory) / MIB
+        rule = f"memory of an export with images above the same without, {what}"
+        yield Bar(source=f"{FORMAT}, {DESIGN}", rule=rule, measured=more, bar=MEMORY_MIB, unit=" MiB")
+    hole = found.hole.large.wall - found.hole.small.wall
+    yield Bar(source=FORMAT, rule="what 1 TiB of hole adds to an export", measured=hole, bar=1.0, unit=" s")
+    for what, pair in found.inspect:
+        ratio = pair.large.wall / pair.small.wall
+        yield Bar(source=f"{FORMAT}, {DESIGN}", rule=f"inspect, {what}", measured=ratio, bar=2.0)
+
+
+def _start_up(found: Results) -> Iterator[Bar]:
+    bare = found.start_up["python"].cpu
+    for name, command, most in (("version", "blixard --version", 5.0), ("status", "blixard cluster status", 7.0)):
+        ratio = found.start_up[name].cpu / bare
+        yield Bar(source=DESIGN, rule=f"CPU of {command} against python -c pass", measured=ratio, bar=most)
+
+
+def _state(found: Results) -> Iterator[Bar]:
+    for row in found.state:
+        if row.vms != _MANY:
+            continue
+        for what, usage, most in (("export", row.export, 3.0), ("import", row.import_, 6.0)):
+            ratio = usage.wall / row.dumps.wall
+            yield Bar(source=DESIGN, rule=f"{what} of {row.vms} VMs against json.dumps", measured=ratio, bar=most)
