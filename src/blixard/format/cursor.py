@@ -21,6 +21,7 @@ _KEY = re.compile(rb'"([^"\\\x00-\x1f\x7f-\xff]*+)"' + SPACE + rb":")
 _LITERAL = re.compile(rb"[-+.0-9A-Za-z]*+")
 _STEP = re.compile(rb'[^"{}\[\]]*+(["{}\[\]])')
 _QUOTE, _BACKSLASH, _COMMA = b'"\\,'
+_NUMBER = b"-+.0123456789"
 _OPENING, _CLOSING = b"{[", b"}]"
 
 
@@ -276,11 +277,13 @@ class Cursor:
             assert match is not None  # noqa: S101 - the expression matches the empty text
             size = match.end() - self.pos
             if size > self.limits.number_chars:
-                raise self.over("number_chars")
+                if self.buffer[self.pos] in _NUMBER:
+                    raise self.over("number_chars")
+                break
             if match.end() < len(self.buffer):
                 break
             self.fetch()
-        if not size:
+        if not size or size > self.limits.number_chars:
             raise self.malformed(f"expected a value, found {self._glimpse()}")
         return size
 

@@ -86,6 +86,8 @@ class ImagesReader:
         cursor = self._cursor
         size = cursor.limits.disk_bytes if head is None else head.size_bytes
         for position in cursor.items():
+            if self._skeleton:
+                raise cursor.malformed(f"image {image}: a record stands where none should")
             record, text, line = read_record(cursor)
             self._records += 1
             if self._records > cursor.limits.records:

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from msgspec import UNSET, Struct
 
 from blixard.errors import ExportFileError
-from blixard.format.cursor import Cursor
+from blixard.format.cursor import SPACE, Cursor
 from blixard.format.envelope import MAGIC, index_offset
 from blixard.format.events import End, ImageRead, IntegrityReport, StateRead
 from blixard.format.layout import ImageRow, Index, read_index_section
@@ -27,7 +27,9 @@ from blixard.model.incoming import IncomingState
 from blixard.model.structs import ImageHead, ImageTail, JsonObject
 
 _PLAIN_END = re.compile(rb'"self": "([0-9]{20})"\}\}\n\Z')
+_END_OF_RECORDS = re.compile(SPACE + rb"\]" + SPACE + b"," + SPACE)
 _TAIL_BYTES = 100
+_GLANCE_BYTES = 4096
 
 
 class Skeleton(Struct, frozen=True, kw_only=True):
@@ -70,6 +72,8 @@ def read_skeleton(file: BinaryIO, *, limits: Limits = DEFAULT) -> Skeleton | Non
     size = file.seek(0, os.SEEK_END)
     try:
         if not all(_stands_at(file, index, key, at) for key, at in _places(index)):
+            return None
+        if not all(_ends_right(file, index, row) for row in index.images):
             return None
         return _read(file, index, size, limits)
     except ExportFileError:
@@ -119,11 +123,27 @@ def _places(index: Index) -> Iterator[tuple[str, int]]:
 
 def _stands_at(file: BinaryIO, index: Index, key: str, at: int) -> bool:
     wanted = f'"{key}":'.encode()
-    source = Joined(file, [(at, int(index.own))], compressed=index.layout == "gzip")
+    # a key is looked at, not what follows it: that may be a gigabyte of records
+    end = min(at + _GLANCE_BYTES, int(index.own))
+    source = Joined(file, [(at, end)], compressed=index.layout == "gzip")
     text = b""
     while len(text) < len(wanted) and (piece := source.read(len(wanted) - len(text))):
         text += piece
     return text == wanted
+
+
+def _ends_right(file: BinaryIO, index: Index, row: ImageRow) -> bool:
+    """Behind the last record's line stands the end of the array, and then the tail."""
+    end = span(row)[1]
+    compressed = index.layout == "gzip"
+    if (row.records == 0) != (row.stored_bytes == 0) or row.tail - end > _GLANCE_BYTES:
+        return False
+    if not compressed:
+        file.seek(end - 1)
+        if file.read(1) != b"\n":
+            return False
+    source = Joined(file, [(end, row.tail)], compressed=compressed)
+    return _END_OF_RECORDS.fullmatch(source.read(_GLANCE_BYTES)) is not None
 
 
 def _read(file: BinaryIO, index: Index, size: int, limits: Limits) -> Skeleton | None:
