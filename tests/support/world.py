@@ -34,7 +34,7 @@ KIB = 1 << 10
 @contextmanager
 def fast_folder() -> Iterator[Path]:
     """A folder of its own, in memory where possible."""
-    shm = Path("/dev/shm")
+    shm = Path("/dev/shm")  # noqa: S108 - a new directory with a name of its own is made in there
     with tempfile.TemporaryDirectory(dir=shm if os.access(shm, os.W_OK) else None) as folder:
         yield Path(folder)
 

@@ -1,0 +1,40 @@
+"""The installed `blixard` as a process of its own, to be killed and signalled at any moment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from support.commands import Ran
+from support.world import World
+
+PROGRAM = Path(sys.executable).with_name("blixard")
+DEADLINE = 120
+
+
+def start(world: World, *arguments: str | Path, **how: Any) -> subprocess.Popen[bytes]:
+    """Start `blixard ARGUMENTS` on `world`; its channels are pipes unless `how` says otherwise."""
+    channels = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    command = [PROGRAM, *arguments, "--data-dir", world.data]
+    return subprocess.Popen(command, **{**channels, "env": environment(), **how})
+
+
+def finish(process: subprocess.Popen[bytes]) -> Ran:
+    """Wait for its end; read what it said."""
+    out, err = process.communicate(timeout=DEADLINE)
+    return Ran(process.returncode, (out or b"").decode(errors="replace"), (err or b"").decode(errors="replace"))
+
+
+def blixard(world: World, *arguments: str | Path, **how: Any) -> Ran:
+    """Run it from start to end."""
+    return finish(start(world, *arguments, **how))
+
+
+def environment(**more: str) -> Mapping[str, str]:
+    """A clean one."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BLIXARD_")}
+    return {**kept, **more}
