@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from blixard.cli.output import Output
 from blixard.errors import UsageError
-from blixard.model.codec import check_name
 from blixard.ops.config import Config, load_config
+from blixard.ops.site import named_cluster
 
 
 class CommonOptions(Struct, frozen=True, kw_only=True):
@@ -61,8 +61,7 @@ class Session:
     @property
     def named_cluster(self) -> str | None:
         """The cluster that was named, by `-c` or BLIXARD_CLUSTER; None means the current one."""
-        name = self.options.cluster or os.environ.get("BLIXARD_CLUSTER") or None
-        return None if name is None else check_name(name, "cluster")
+        return named_cluster(self.options.cluster)
 
     def may_ask(self) -> bool:
         """True when a question would reach somebody and `-y` was not given."""

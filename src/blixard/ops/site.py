@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from blixard.errors import NotFound
 from blixard.home import ClusterDir, Home
+from blixard.model.codec import check_name
 from blixard.ops.config import Config
 from blixard.ops.context import OpenCluster, Policy, SystemClock, Who
 from blixard.ops.retention import UndoPolicy
@@ -133,6 +134,16 @@ class Site:
         about = about_this_host(snapshot.id, snapshot.name, snapshot.self_node)
         with self.telemetry_store(opened.directory) as store:
             yield NodeTelemetry(store, opened.clock, about, opened.policy.limits)
+
+
+def named_cluster(given: str | None) -> str | None:
+    """The cluster that was named, by the caller or by BLIXARD_CLUSTER; None means the current one.
+
+    Raises:
+        InvalidField: that is no name.
+    """
+    name = given or os.environ.get("BLIXARD_CLUSTER") or None
+    return None if name is None else check_name(name, "cluster")
 
 
 def networks_here() -> tuple[str, ...]:

@@ -1,0 +1,238 @@
+"""Keyword arguments of an export and an import, typed, and the options that they become."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    from blixard.ops.export import ExportOptions
+    from blixard.ops.import_request import ImportRequest
+    from blixard.ops.site import Site
+    from blixard.plan.options import ImportOptions
+    from blixard.plan.rules import Rules
+    from blixard.ports import Progress
+
+StrPath: TypeAlias = str | os.PathLike[str]
+_SMALL_FILE = 16 << 20
+
+
+class ExportArguments(TypedDict, total=False):
+    """How an export is made; everything has the command's default. `-o -` is `output="-"`: standard output."""
+
+    compress: bool
+    """Gzip, whatever the file is called; True."""
+    level: int
+    """Of gzip, 0 to 3."""
+    images: bool
+    """Also the content of disks and large files."""
+    telemetry: bool
+    """Also logs and metrics of this node."""
+    telemetry_since: datetime
+    """Aware; 24 hours ago."""
+    only: Sequence[str]
+    """Selectors `vm=GLOB`, `node=ID`, `label=K=V`: take only these."""
+    except_: Sequence[str]
+    """Selectors: leave these out."""
+    redact: bool
+    """Mask what looks like a secret."""
+    secrets_out: StrPath
+    """Keep what was masked in this file."""
+    images_unredacted: bool
+    """With `redact`: disks leave as they are."""
+    template: bool
+    """For git: plain, no revision, no placement, no digests, a fixed time."""
+    require_consistency: Literal["stopped", "filesystem", "crash", "unknown"]
+    """Refuse a disk that is less than this."""
+    all_or_nothing: bool
+    """No file when a disk cannot be read."""
+    verify: bool
+    """Read the file back from the disk before it gets its name."""
+    exported_at: datetime
+    """Aware; now."""
+    threads: int
+    """Workers; one for each core."""
+    progress: Progress
+    """Told about every disk."""
+
+
+class ImportArguments(TypedDict, total=False):
+    """How an import is made; everything has the command's default."""
+
+    merge: bool
+    """Add and update, delete nothing; False replaces."""
+    dry_run: bool
+    """Touch nothing; the report holds the plan, conflicts included."""
+    only: Sequence[str]
+    """Selectors `vm=GLOB`, `node=ID`, `label=K=V`, with names of the file."""
+    except_: Sequence[str]
+    """Selectors: leave these alone."""
+    rename: Mapping[str, str]
+    """VM names, those of the file to those of the cluster."""
+    prefix: str
+    """Put before the name of every other VM."""
+    map_node: Mapping[int, int]
+    """Place VMs of one node on another."""
+    map_network: Mapping[str, str]
+    """Join another network or bridge."""
+    set: Mapping[str, Any]
+    """JSON pointer, with names of the cluster, to value."""
+    rules: StrPath
+    """A TOML file that holds all of these; what is given here wins."""
+    variables: Mapping[str, Any]
+    """Values of a template's variables."""
+    secrets_file: StrPath
+    """What an export's `secrets_out` kept."""
+    on_conflict: Literal["fail", "update", "keep", "rename"]
+    """What a merge does with a VM whose name another VM has."""
+    match: Literal["id", "name"]
+    """How VMs are found."""
+    replace_disks: bool
+    """A merge replaces disk content that is here."""
+    new_identity: bool
+    """Own ids and MACs for the copies."""
+    with_nodes: bool
+    """Bring the nodes of another cluster as records."""
+    adopt_node: int
+    """Take labels and topology of this node of the file."""
+    node_id: int
+    """This machine's node id, where the import makes the cluster."""
+    start: Sequence[str]
+    """Globs of VMs that are not held; `["*"]` is all."""
+    trust_host_paths: bool
+    """Accept host paths, bridges and commands of another cluster."""
+    strict: bool
+    """Refuse an edited file, and one without digests."""
+    accept_edited: bool
+    """Take a gzip file whose digests do not match."""
+    skip_damaged: bool
+    """Leave damaged disks out instead of importing nothing."""
+    force_in_use: bool
+    """Replace disks that a process has open."""
+    consent: bool
+    """Replace a cluster that was not named and that the file does not match (`-y`)."""
+    threads: int
+    """Workers; one for each core."""
+    progress: Progress
+    """Told about every image."""
+
+
+def export_options(site: Site, output: StrPath, given: ExportArguments) -> ExportOptions:
+    """What `ops` is asked for.
+
+    Raises:
+        TypeError: an argument that there is not.
+        UsageError: a selector that is none.
+    """
+    from blixard.model.structs import Consistency
+    from blixard.ops.export import ExportOptions
+    from blixard.plan.scope import parse_scope
+
+    _check_known(given, ExportArguments)
+    required, secrets = given.get("require_consistency"), given.get("secrets_out")
+    template = given.get("template", False)
+    return ExportOptions(
+        output=os.fspath(output),
+        compress=given.get("compress", True) and not template,
+        level=given.get("level", site.config.get("export.level", int)),
+        images=given.get("images", False),
+        telemetry=given.get("telemetry", False),
+        telemetry_since=given.get("telemetry_since"),
+        scope=parse_scope(given.get("only", ()), given.get("except_", ())),
+        redact=given.get("redact", False),
+        redact_paths=site.config.get("redact.paths", tuple),
+        secrets_out=None if secrets is None else Path(secrets),
+        images_unredacted=given.get("images_unredacted", False),
+        template=template,
+        require_consistency=None if required is None else Consistency(required),
+        all_or_nothing=given.get("all_or_nothing", False),
+        verify=given.get("verify", False),
+        exported_at=given.get("exported_at"),
+        threads=site.threads(given.get("threads")),
+    )
+
+
+def import_request(site: Site, source: StrPath, cluster: str | None, given: ImportArguments) -> ImportRequest:
+    """What `ops` is asked for.
+
+    Raises:
+        TypeError: an argument that there is not.
+        UsageError: a selector, a rule or a file of them that is none.
+    """
+    from blixard.ops.import_request import ImportRequest
+
+    _check_known(given, ImportArguments)
+    return ImportRequest(
+        source=os.fspath(source),
+        options=_import_options(given),
+        cluster=cluster,
+        environment_cluster=os.environ.get("BLIXARD_CLUSTER") or None,
+        dry_run=given.get("dry_run", False),
+        consent=given.get("consent", False),
+        strict=given.get("strict", False),
+        accept_edited=given.get("accept_edited", False),
+        skip_damaged=given.get("skip_damaged", False),
+        force_in_use=given.get("force_in_use", False),
+        limits=site.config.limits,
+        threads=site.threads(given.get("threads")),
+    )
+
+
+def _import_options(given: ImportArguments) -> ImportOptions:
+    from blixard.ops.site import networks_here
+    from blixard.plan.options import ImportOptions, MatchBy, Mode, OnConflict, Values
+
+    return ImportOptions(
+        mode=Mode.MERGE if given.get("merge") else Mode.REPLACE,
+        rules=_rules(given),
+        values=Values(file=dict(given.get("variables", {}))),
+        secrets=_secrets(given.get("secrets_file")),
+        on_conflict=OnConflict(given.get("on_conflict", "fail")),
+        match=MatchBy(given.get("match", "id")),
+        replace_disks=given.get("replace_disks", False),
+        new_identity=given.get("new_identity", False),
+        with_nodes=given.get("with_nodes", False),
+        adopt_node=given.get("adopt_node"),
+        node_id=given.get("node_id"),
+        start=tuple(given.get("start", ())),
+        trust_host_paths=given.get("trust_host_paths", False),
+        networks_here=networks_here(),
+    )
+
+
+def _rules(given: ImportArguments) -> Rules:
+    from blixard.plan.rules import Rules, combine, parse_rules
+    from blixard.plan.scope import parse_scope
+
+    made = Rules(
+        scope=parse_scope(given.get("only", ()), given.get("except_", ())),
+        rename=dict(given.get("rename", {})),
+        prefix=given.get("prefix", ""),
+        map_node=dict(given.get("map_node", {})),
+        map_network=dict(given.get("map_network", {})),
+        sets=tuple(given.get("set", {}).items()),
+    )
+    file = given.get("rules")
+    return made if file is None else combine(parse_rules(_read(file).decode(), os.fspath(file)), made)
+
+
+def _secrets(file: StrPath | None) -> dict[str, Any]:
+    from blixard.ops.masking import read_secrets
+
+    return {} if file is None else read_secrets(_read(file), os.fspath(file))
+
+
+def _read(file: StrPath) -> bytes:
+    from blixard.files import read_bytes
+
+    return read_bytes(Path(file), _SMALL_FILE)
+
+
+def _check_known(given: Mapping[str, Any], known: type) -> None:
+    """What Python checks of a signature written out: a misspelt option must not be ignored."""
+    for name in given:
+        if name not in known.__annotations__:
+            raise TypeError(f"unexpected keyword argument {name!r}; there is {', '.join(known.__annotations__)}")
