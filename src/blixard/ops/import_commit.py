@@ -48,7 +48,7 @@ def commit(
     """
     if plan.is_empty:
         return _nothing_to_do(cluster, plan, request, import_id, staged=staged, telemetry=telemetry)
-    contents = {} if staged is None else staged.move_in(cluster)
+    contents = {} if staged is None else staged.move_in(cluster, plan.images())
     change = to_change(
         plan,
         contents_of_images(plan, contents),

@@ -7,7 +7,7 @@ What is staged under a document's digest stays for the next import of it; under 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -98,19 +98,20 @@ class StagedImport:
         """`VM/DISK` of an image."""
         return self._titles.get(image, str(image))
 
-    def move_in(self, cluster: OpenCluster) -> dict[int, Content]:
-        """Give every disk its name under `disks/`; the row names them first, so that no sweep takes one.
+    def move_in(self, cluster: OpenCluster, images: Container[int]) -> dict[int, Content]:
+        """Give the disks of `images` their names under `disks/`; the row names them first, so that no sweep takes one.
 
         Raises:
             StorageError: some may have their names; `close` takes them back.
         """
         self._cluster = cluster
         directory = cluster.directory.disks
-        names = {image: f"{self.row.id}-{image}.{disk.format.value}" for image, disk in self.disks.items()}
+        disks = {image: disk for image, disk in self.disks.items() if image in images}
+        names = {image: f"{self.row.id}-{image}.{disk.format.value}" for image, disk in disks.items()}
         self.row = structs.replace(self.row, files=tuple(names.values()))
         cluster.store.begin_import(self.row)
         contents = {}
-        for image, disk in self.disks.items():
+        for image, disk in disks.items():
             path = directory / names[image]
             files.rename(disk.path, path)
             contents[image] = Content(
