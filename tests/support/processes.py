@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -20,7 +21,14 @@ def start(world: World, *arguments: str | Path, **how: Any) -> subprocess.Popen[
     """Start `blixard ARGUMENTS` on `world`; its channels are pipes unless `how` says otherwise."""
     channels = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     command = [PROGRAM, *arguments, "--data-dir", world.data]
-    return subprocess.Popen(command, **{**channels, "env": environment(), **how})
+    how = {**channels, "env": environment(), **how}
+    # a job in the background of a shell has SIGINT ignored, and so would its children
+    return subprocess.Popen(command, preexec_fn=_interruptible, **how)  # noqa: PLW1509 - only signal(), which is safe
+
+
+def _interruptible() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def finish(process: subprocess.Popen[bytes]) -> Ran:
