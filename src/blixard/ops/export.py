@@ -204,7 +204,13 @@ class _Export:
 
     def _head(self, snapshot: ClusterSnapshot, gathered: Gathered) -> ExportHead:
         options = self._options
-        nodes = tuple(node for _, node in sorted(snapshot.nodes.items()) if options.scope.selects_node(node))
+        # a part of a cluster still says which nodes its VMs are placed on, and which one wrote it
+        shown = {snapshot.self_node, *(vm.node_id for vm in gathered.vms)}
+        nodes = tuple(
+            node
+            for number, node in sorted(snapshot.nodes.items())
+            if number in shown or options.scope.selects_node(node)
+        )
         return ExportHead(
             version="1.0",
             exported_at=options.exported_at or self._cluster.clock.now(),

@@ -8,11 +8,12 @@ from __future__ import annotations
 from msgspec import Struct, structs, to_builtins
 
 from blixard.errors import NotFound
-from blixard.model.structs import JsonObject
+from blixard.model.structs import ClusterSnapshot, JsonObject
 from blixard.ops.context import OpenCluster
 from blixard.ops.holdings import with_held_bytes
 from blixard.ops.import_preflight import check_in_use
 from blixard.ops.leftovers import sweep_if_free
+from blixard.ops.stamps import with_proven_digests
 from blixard.plan.undo import UndoPlan, plan_undo, undo_change
 from blixard.ports import StateChange, UndoEntry, UndoSummary
 
@@ -42,12 +43,12 @@ def undo(cluster: OpenCluster, entry_id: int | None, *, dry_run: bool, force: bo
     """
     if dry_run:
         entry = find_entry(cluster, entry_id)
-        plan = plan_undo(entry, cluster.snapshot(), force=force)
+        plan = plan_undo(entry, _now(cluster), force=force)
         return _report(cluster, entry, plan, plan.base_revision, dry_run=True)
     asked: JsonObject = {"entry": entry_id, "force": force}
     with cluster.recording(VERB, asked), cluster.directory.alone(VERB, cluster.policy.lock_wait):
         entry = find_entry(cluster, entry_id)
-        plan = plan_undo(entry, cluster.snapshot(), force=force)
+        plan = plan_undo(entry, _now(cluster), force=force)
         if not force:
             check_in_use(plan.contents, cluster, option="--force")
         history = to_builtins(cluster.entry(VERB, {**asked, "entry": entry.id}))
@@ -105,6 +106,11 @@ def find_entry(cluster: OpenCluster, entry_id: int | None) -> UndoEntry:
             f"cluster `{cluster.name}` in `{cluster.home.root}` has no undo entry {wanted}", hint=f"there is {known}"
         )
     return cluster.store.undo_entry(wanted)
+
+
+def _now(cluster: OpenCluster) -> ClusterSnapshot:
+    """The state, in which a disk that was written to since its import is not what the import put there."""
+    return with_proven_digests(cluster.snapshot(), cluster.directory)
 
 
 def _report(cluster: OpenCluster, entry: UndoEntry, plan: UndoPlan, revision: int, *, dry_run: bool) -> UndoReport:
