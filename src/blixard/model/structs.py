@@ -148,7 +148,7 @@ class Disk(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tr
     bus: str = "virtio"
     boot_index: int | None = None
     read_only: bool = False
-    source: str | None | UnsetType = None
+    source: str | UnsetType | None = None
     image: ImageIndex | UnsetType = UNSET
     unknown: JsonObject | UnsetType = UNSET
 

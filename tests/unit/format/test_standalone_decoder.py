@@ -76,6 +76,10 @@ def test_a_damaged_record_is_told(tmp_path: Path) -> None:
     assert "damaged record" in done.stderr
 
 
+def test_it_stays_a_program_to_read_at_a_glance() -> None:
+    assert len(DECODER.read_text().splitlines()) <= 45
+
+
 def test_without_arguments_it_explains_itself() -> None:
     done = subprocess.run([sys.executable, DECODER], capture_output=True, text=True, check=False)
 
