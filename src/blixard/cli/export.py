@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,10 @@ def export(session: Session, file: str | None, output: str | None, **given: Any)
     options = _options(session, _one_name(file, output), given)
     if options.output == "-" and session.options.json:
         raise UsageError("`--json` and `-o -` both want standard output", hint="use `-o FILE`")
-    with wiring.open_cluster(session) as opened, wiring.telemetry_source(session, opened) as telemetry:
+    with ExitStack() as stack:
+        opened = stack.enter_context(wiring.open_cluster(session))
+        # it reads the whole state to say who it is: not for nothing
+        telemetry = stack.enter_context(wiring.telemetry_source(session, opened)) if options.telemetry else None
         _tell_before(session, options)
         with wiring.progress(session) as progress:
             report = export_cluster(opened, options, progress=progress, telemetry=telemetry)

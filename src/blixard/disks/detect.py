@@ -1,31 +1,34 @@
 """Which reader and writer a disk gets: the one place that looks at a disk's first bytes.
 
 A guest can write a qcow2 header into its raw disk, so a guess must never let content choose other files to read: what
-is only detected as qcow2 is taken without backing files or not at all.
+is only detected as qcow2 is taken without backing files or not at all. Their code is loaded when there is one: it needs
+numpy, a third of the start of an export of state alone.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from blixard.disks.qcow2.chain import BackingPolicy, open_chain
 from blixard.disks.qcow2.header import MAGIC
-from blixard.disks.qcow2.metadata import read_header
-from blixard.disks.qcow2.reader import Qcow2Reader
 from blixard.disks.qcow2.refusal import malformed, printable
-from blixard.disks.qcow2.writer import Qcow2Writer
 from blixard.disks.raw import RawReader, RawWriter
 from blixard.disks.source import Source
 from blixard.errors import LimitExceeded
 from blixard.limits import DEFAULT, Limits
 from blixard.model.structs import DiskFormat
 
+if TYPE_CHECKING:
+    from blixard.disks.qcow2.chain import BackingPolicy
+    from blixard.disks.qcow2.reader import Qcow2Reader
+    from blixard.disks.qcow2.writer import Qcow2Writer
+
 
 def open_reader(
     path: Path,
     format: DiskFormat | None = None,  # noqa: A002 - the model's word for it
     *,
-    backing: BackingPolicy = BackingPolicy(),  # noqa: B008 - frozen
+    backing: BackingPolicy | None = None,
     limits: Limits = DEFAULT,
 ) -> RawReader | Qcow2Reader:
     """Open a disk for reading.
@@ -33,7 +36,7 @@ def open_reader(
     Args:
         path: a regular file or block device that the operator named, symlinks followed.
         format: what the operator says it is; None to look at its first bytes. Anything but qcow2 is then raw.
-        backing: what a backing chain may do, when the operator says that the disk is qcow2.
+        backing: what a backing chain may do, when the operator says that the disk is qcow2; None is its defaults.
         limits: the bounds in force.
 
     Raises:
@@ -50,7 +53,9 @@ def open_reader(
     except BaseException:
         source.close()
         raise
-    return open_chain(source, backing, limits)
+    from blixard.disks.qcow2.chain import BackingPolicy, open_chain
+
+    return open_chain(source, backing or BackingPolicy(), limits)
 
 
 def open_writer(
@@ -76,6 +81,8 @@ def open_writer(
         return RawWriter(path, size_bytes, resume=resume)
     if size_bytes is None:
         raise malformed(str(path), "needs its size before its content")
+    from blixard.disks.qcow2.writer import Qcow2Writer
+
     return Qcow2Writer(path, size_bytes, resume=resume)
 
 
@@ -92,6 +99,8 @@ def _has_magic(source: Source) -> bool:
 
 
 def _check_alone(source: Source, limits: Limits) -> None:
+    from blixard.disks.qcow2.metadata import read_header
+
     name = read_header(source, limits).backing_name
     if name is not None:
         raise malformed(
