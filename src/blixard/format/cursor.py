@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from blixard.errors import LimitExceeded, MalformedExport
 from blixard.format import strict_json
 from blixard.format.envelope import CHUNK, TextSource
+from blixard.format.quoting import shown
 from blixard.limits import KIB, Limits
 
 SPACE = rb"[ \t\n\r]*+"
@@ -21,6 +22,7 @@ _KEY = re.compile(rb'"([^"\\\x00-\x1f\x7f-\xff]*+)"' + SPACE + rb":")
 _LITERAL = re.compile(rb"[-+.0-9A-Za-z]*+")
 _STEP = re.compile(rb'[^"{}\[\]]*+(["{}\[\]])')
 _QUOTE, _BACKSLASH, _COMMA = b'"\\,'
+_MESSAGE_CHARS = 400
 _NUMBER = b"-+.0123456789"
 _OPENING, _CLOSING = b"{[", b"}]"
 
@@ -119,7 +121,7 @@ class Cursor:
 
     def malformed(self, problem: str) -> MalformedExport:
         """The error for text that breaks a rule here."""
-        return MalformedExport(f"at byte `{self.at}`: {problem}")
+        return MalformedExport(f"at byte `{self.at}`: {shown(problem, _MESSAGE_CHARS)}")
 
     def count(self, text: bytes, most: int = 0) -> None:
         """Account for the values in `text`, which stands before here.
@@ -319,4 +321,4 @@ class Cursor:
         return True
 
     def _glimpse(self) -> str:
-        return f"`{self.buffer[self.pos : self.pos + 20].decode('ascii', 'backslashreplace')}`"
+        return f"`{shown(self.buffer[self.pos : self.pos + 20].decode('latin-1'))}`"

@@ -11,6 +11,7 @@ from msgspec import UNSET, Struct
 from blixard.errors import UnsupportedVersion
 from blixard.format.cursor import Cursor
 from blixard.format.elements import element
+from blixard.format.quoting import shown
 from blixard.model.canonical import digest
 from blixard.model.structs import Integrity
 
@@ -47,7 +48,7 @@ def read_claim(cursor: Cursor) -> Claim:
     except msgspec.ValidationError as problem:
         raise cursor.malformed(f"`integrity`: {problem}") from problem
     if claim.algorithm != ALGORITHM:
-        raise UnsupportedVersion(f"the integrity algorithm `{claim.algorithm[:40]}` is not `{ALGORITHM}`")
+        raise UnsupportedVersion(f"the integrity algorithm `{shown(claim.algorithm)}` is not `{ALGORITHM}`")
     return claim
 
 

@@ -19,6 +19,7 @@ from blixard.errors import InvalidField, MalformedExport, UnsupportedVersion
 from blixard.format.cursor import Cursor
 from blixard.format.digests import ListDigest, SectionDigests, names_digest
 from blixard.format.elements import element, members
+from blixard.format.quoting import shown
 from blixard.limits import MIB
 from blixard.model.codec import U64_MAX, check_name, decode_node, decode_object, decode_vm
 from blixard.model.incoming import IncomingNode, IncomingState, IncomingVm
@@ -81,7 +82,7 @@ class StateReader:
         try:
             self._take(key)
         except InvalidField as problem:
-            raise MalformedExport(problem.message, hint=problem.hint) from problem
+            raise MalformedExport(shown(problem.message, 400), hint=problem.hint) from problem
         if key in KEYS:
             self._seen.add(key)
 
@@ -209,9 +210,9 @@ def supported(version: str) -> bool:
 
 def unsupported(version: str, exporter: str | None) -> UnsupportedVersion:
     """The error for a file of another major version."""
-    writer = f", written by `{exporter[:80]}`" if exporter else ""
+    writer = f", written by `{shown(exporter)}`" if exporter else ""
     return UnsupportedVersion(
-        f"unsupported export format version `{version[:40]}`{writer}",
+        f"unsupported export format version `{shown(version, 40)}`{writer}",
         hint="this version reads 1.x: import it with the version that wrote it, or a newer one",
     )
 
@@ -263,8 +264,8 @@ def _metadata(value: Any) -> ExportMetadata:
     metadata = decode_object(value, ExportMetadata, "metadata")
     unknown = [feature for feature in metadata.requires if feature not in FEATURES]
     if unknown:
-        names = ", ".join(f"`{feature[:40]}`" for feature in unknown[:5])
-        writer = f"; `{metadata.exporter[:80]}` wrote it" if metadata.exporter else ""
+        names = ", ".join(f"`{shown(feature, 40)}`" for feature in unknown[:5])
+        writer = f"; `{shown(metadata.exporter)}` wrote it" if metadata.exporter else ""
         raise UnsupportedVersion(
             f"the file needs what this version does not know: {names}{writer}",
             hint="import it with the version that wrote it, or a newer one",

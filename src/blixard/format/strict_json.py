@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from blixard.errors import LimitExceeded, MalformedExport
+from blixard.format.quoting import shown
 from blixard.limits import DEFAULT
 from blixard.model.canonical import canonical
 
@@ -118,7 +119,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     seen: set[str] = set()
     for key, _ in pairs:
         if key in seen:
-            raise MalformedExport(f"duplicate key `{key[:80]}`")
+            raise MalformedExport(f"duplicate key `{shown(key)}`")
         seen.add(key)
     return made
 
