@@ -36,7 +36,7 @@ def split_fields(text: str, option: str, known: Collection[str]) -> tuple[str, d
 
 
 def disk_specs(texts: tuple[str, ...]) -> tuple[DiskSpec, ...]:
-    """The disks of `--disk PATH[,name=][,format=][,bus=][,boot-index=][,read-only=]`."""
+    """The disks of `--disk PATH[,name=][,format=][,bus=][,boot-index=][,read-only=][,backing=]`."""
     return tuple(_disk_spec(text, position) for position, text in enumerate(texts))
 
 
@@ -78,7 +78,7 @@ def disk_format(text: str | None, at: str) -> DiskFormat | None:
 
 
 def _disk_spec(text: str, position: int) -> DiskSpec:
-    path, fields = split_fields(text, "--disk", ("name", "format", "bus", "boot-index", "read-only"))
+    path, fields = split_fields(text, "--disk", ("name", "format", "bus", "boot-index", "read-only", "backing"))
     name = fields.get("name", default_disk_name(position))
     at = f"vm.disks.{name}"
     if not path:
@@ -90,6 +90,7 @@ def _disk_spec(text: str, position: int) -> DiskSpec:
         bus=fields.get("bus", "virtio"),
         boot_index=_number(fields.get("boot-index"), f"{at}.boot_index"),
         read_only=_flag(fields.get("read-only", "off"), f"{at}.read_only"),
+        backing=Path(fields["backing"]) if fields.get("backing") else None,
     )
 
 

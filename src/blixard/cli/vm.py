@@ -113,10 +113,24 @@ def delete(session: Session, name: str) -> None:
 @click.argument("disk")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--format", "image_format", metavar="FORMAT", help="`raw` or `qcow2`  [looked up in the file]")
+@click.option(
+    "--backing",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="With `--format qcow2`: its backing files lie here",
+)
 @click.option("--image-in-place", is_flag=True, help="Leave it where it is; blixard never writes, moves or deletes it")
 @click.option("--replace", is_flag=True, help="Replace content that is there; undo keeps it")
 def attach_image(
-    session: Session, vm: str, disk: str, path: Path, image_format: str | None, *, image_in_place: bool, replace: bool
+    session: Session,
+    vm: str,
+    disk: str,
+    path: Path,
+    image_format: str | None,
+    *,
+    backing: Path | None,
+    image_in_place: bool,
+    replace: bool,
 ) -> None:
     """Give a disk its content, as after an import of a file without images."""
     from blixard.cli import wiring
@@ -129,6 +143,7 @@ def attach_image(
         disk=disk,
         path=path,
         format=disk_format(image_format, "format"),
+        backing=backing,
         in_place=image_in_place,
         replace=replace,
     )

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     "disks",
     multiple=True,
     metavar="PATH[,...]",
-    help="A disk, copied into the cluster; `name=`, `format=raw|qcow2`, `bus=`, `boot-index=`, `read-only=on`",
+    help="A disk, copied into the cluster; `name=`, `format=raw|qcow2`, `backing=DIR`, `bus=`, `boot-index=`, "
+    "`read-only=on`",
 )
 @click.option(
     "--image-in-place", is_flag=True, help="Leave disks where they are; blixard never writes, moves or deletes them"
@@ -84,7 +85,8 @@ def create(
     """Make a VM from disks and files.
 
     Disks are copied (sharing blocks where the file system can) and are durable
-    before the VM exists. A comma in a path is written `,,`.
+    before the VM exists. A comma in a path is written `,,`. An image with backing files
+    needs `format=qcow2`; they lie beneath its own folder, or beneath `backing=DIR`.
     """
     from blixard.cli import human, wiring
     from blixard.cli.fields import disk_specs, file_specs, network_specs

@@ -249,6 +249,8 @@ class Content(Struct, frozen=True, kw_only=True, gc=False):
     path: str | None = None
     size_bytes: int
     format: DiskFormat = DiskFormat.RAW
+    backing: str | None = None
+    """Folder beneath which its backing files may lie, as the operator said when it was attached; None: it has none."""
     digest: str | None = None
     """Of the image it was imported from, hex; counts only while `stamp` is what the file still has."""
     stamp: str | None = None

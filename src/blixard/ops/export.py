@@ -15,7 +15,6 @@ from typing import Any, BinaryIO
 from msgspec import Struct, structs, to_builtins
 
 from blixard import __version__, files
-from blixard.disks.detect import open_reader
 from blixard.errors import ExitCode, RefusedError, StorageError, UsageError
 from blixard.format.writer import ExportWriter
 from blixard.model.structs import (
@@ -25,6 +24,7 @@ from blixard.model.structs import (
     ExportMetadata,
     JsonObject,
 )
+from blixard.ops.contents import open_content
 from blixard.ops.context import OpenCluster
 from blixard.ops.export_images import Encoding, ImageReport, check_consistency, write_images
 from blixard.ops.gather import Gathered, Omitted, gather, used_bytes
@@ -144,7 +144,7 @@ class _Export:
         options, cluster = self._options, self._cluster
         cluster.home.journal.sweep()
         snapshot = cluster.snapshot()
-        gathered = gather(snapshot, cluster.directory, options.scope, images=options.images, open_disk=open_reader)
+        gathered = gather(snapshot, cluster.directory, options.scope, images=options.images, open_disk=open_content)
         written = self._document(snapshot, gathered)
         with open_output(options.output, journal=cluster.home.journal) as output:
             self._check_space(output, gathered)

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
 from msgspec import Struct
 
 from blixard.disks.dedup import DedupTable
-from blixard.disks.detect import open_reader
 from blixard.disks.pipeline import RecordPipeline
-from blixard.errors import BlixardError, RefusedError
+from blixard.errors import BlixardError, InternalError, RefusedError
 from blixard.format.records import encode_record
 from blixard.format.writer import ExportWriter
 from blixard.home.in_use import users_of
 from blixard.model.structs import Consistency, DiskFormat, ImageTail
+from blixard.ops.contents import open_content
 from blixard.ops.gather import ImageSource
 from blixard.ports import DiskReader, Extent, Progress
 
@@ -96,9 +95,11 @@ class _Disk:
 
     def write(self, writer: ExportWriter, records: Callable[[DiskReader], Iterator]) -> None:  # type: ignore[type-arg]
         """Write the records; what the disk itself raises ends it as failed."""
-        path = self._image.path or Path()
+        path, content = self._image.path, self._image.content
+        if path is None or content is None:
+            raise InternalError(f"image of `{self._image.head.vm}` has no content and was not told as failed")
         try:
-            reader = _Watched(open_reader(path, self._image.head.format))
+            reader = _Watched(open_content(path, content))
         except BlixardError as error:
             self.failed = error.message
             return

@@ -56,7 +56,7 @@ class Gathered(Struct, frozen=True):
 
 
 Part = TypeVar("Part", Disk, File)
-OpenDisk = Callable[[Path, DiskFormat], DiskReader]
+OpenDisk = Callable[[Path, Content], DiskReader]
 
 
 def content_path(cluster: ClusterDir, content: Content) -> Path:
@@ -141,7 +141,7 @@ class _Numbering:
         path = content_path(self._cluster, content)
         head = ImageHead(vm=vm.name, disk=part.name, format=content.format, size_bytes=content.size_bytes)
         try:
-            reader = self._open_disk(path, content.format)
+            reader = self._open_disk(path, content)
         except BlixardError as error:
             return ImageSource(head, content, path, error.message)
         size = reader.size_bytes

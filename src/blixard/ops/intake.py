@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from blixard import files
 from blixard.disks.detect import open_reader, open_writer
+from blixard.disks.qcow2.chain import BackingPolicy
 from blixard.disks.qcow2.reader import Qcow2Reader
 from blixard.disks.raw import RawReader
 from blixard.errors import StorageError
@@ -32,7 +33,14 @@ class Taken(Struct, frozen=True):
 
 
 def take_disk(
-    path: Path, disk_format: DiskFormat | None, cluster: ClusterDir, name: str, *, limits: Limits, progress: Progress
+    path: Path,
+    disk_format: DiskFormat | None,
+    cluster: ClusterDir,
+    name: str,
+    *,
+    backing: Path | None = None,
+    limits: Limits,
+    progress: Progress,
 ) -> Taken:
     """Copy the disk at `path` into `cluster`.
 
@@ -44,6 +52,7 @@ def take_disk(
         disk_format: what the operator says it is; None to look.
         cluster: gets the file.
         name: what the new file's name begins with.
+        backing: folder that holds its backing files; None is the disk's own.
         limits: bounds.
         progress: told about the bytes.
 
@@ -51,7 +60,7 @@ def take_disk(
         StorageError: it cannot be read, or the copy not written; nothing is left behind.
         MalformedExport: it is a qcow2 image that is refused.
     """
-    reader = open_reader(path, disk_format, limits=limits)
+    reader = open_reader(path, disk_format, backing=BackingPolicy(folder=backing), limits=limits)
     try:
         target = _new_path(cluster, name, reader.format.value)
         progress.begin(name, reader.size_bytes)
@@ -70,16 +79,27 @@ def take_disk(
         reader.close()
 
 
-def look_at_disk(path: Path, disk_format: DiskFormat | None, *, limits: Limits) -> Content:
+def look_at_disk(path: Path, disk_format: DiskFormat | None, *, backing: Path | None = None, limits: Limits) -> Content:
     """The content of a disk that is kept in place.
+
+    Where its backing files may lie is settled now, for as long as it is attached: a header that changes later must not
+    choose other files. Only what the operator calls qcow2 may have any.
+
+    Args:
+        path: of the disk, symlinks followed now.
+        disk_format: what the operator says it is; None to look.
+        backing: folder that holds its backing files; None is the disk's own.
+        limits: bounds.
 
     Raises:
         StorageError: it cannot be read.
         MalformedExport: it is a qcow2 image that is refused.
     """
-    reader = open_reader(path, disk_format, limits=limits)
+    real = path.resolve()
+    reader = open_reader(real, disk_format, backing=BackingPolicy(folder=backing), limits=limits)
+    allowed = str((backing or real.parent).resolve()) if disk_format is DiskFormat.QCOW2 else None
     try:
-        return Content(path=str(path.resolve()), size_bytes=reader.size_bytes, format=reader.format)
+        return Content(path=str(real), size_bytes=reader.size_bytes, format=reader.format, backing=allowed)
     finally:
         reader.close()
 

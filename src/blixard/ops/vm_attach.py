@@ -16,6 +16,7 @@ from blixard.model.structs import ClusterSnapshot, Content, ContentKey, ContentK
 from blixard.ops.claims import release_claims, still_live
 from blixard.ops.context import OpenCluster, find_vm
 from blixard.ops.intake import Taken, give_back, look_at_disk, take_disk
+from blixard.ops.specs import check_backing
 from blixard.ops.vms import id_of
 from blixard.ports import Progress, StateChange, UndoEntry, UndoSide
 
@@ -23,12 +24,13 @@ VERB = "vm attach-image"
 
 
 class AttachOptions(Struct, frozen=True, kw_only=True):
-    """What is attached to which disk. `format` None: looked up in its first bytes."""
+    """What is attached to which disk. `format` None: looked up in its first bytes; `backing` as in `DiskSpec`."""
 
     vm: str
     disk: str
     path: Path
     format: DiskFormat | None = None
+    backing: Path | None = None
     in_place: bool = False
     replace: bool = False
 
@@ -46,10 +48,12 @@ def attach_image(opened: OpenCluster, wanted: AttachOptions, progress: Progress)
     """Give a disk its content; its size and format become those of the image.
 
     Raises:
+        InvalidField: `backing` without `format` qcow2.
         NotFound: there is no such VM or disk.
         Conflict: the disk has content and `replace` is not set, or another VM writes to the file.
         StorageError: it cannot be read or copied; nothing is left behind.
     """
+    check_backing(wanted.backing, wanted.format, "backing")
     options: JsonObject = {"vm": wanted.vm, "disk": wanted.disk, "path": str(wanted.path)}
     with opened.recording(VERB, options), opened.directory.editing(VERB, opened.policy.lock_wait):
         snapshot = opened.snapshot()
@@ -75,8 +79,16 @@ def _take(
     limits = opened.policy.limits
     if not wanted.in_place:
         name = f"{wanted.vm}-{wanted.disk}"
-        return take_disk(wanted.path, wanted.format, opened.directory, name, limits=limits, progress=progress)
-    content = look_at_disk(wanted.path, wanted.format, limits=limits)
+        return take_disk(
+            wanted.path,
+            wanted.format,
+            opened.directory,
+            name,
+            backing=wanted.backing,
+            limits=limits,
+            progress=progress,
+        )
+    content = look_at_disk(wanted.path, wanted.format, backing=wanted.backing, limits=limits)
     if not read_only:
         opened.home.registry().claim(wanted.path, owner, still_live(opened.home))
     return Taken(content)

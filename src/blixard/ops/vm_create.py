@@ -92,14 +92,22 @@ def _create(opened: OpenCluster, spec: VmSpec, options: JsonObject, progress: Pr
 def _gather_disk(opened: OpenCluster, spec: VmSpec, disk: DiskSpec, gathered: _Gathered, progress: Progress) -> None:
     limits = opened.policy.limits
     if spec.image_in_place:
-        content = look_at_disk(disk.path, disk.format, limits=limits)
+        content = look_at_disk(disk.path, disk.format, backing=disk.backing, limits=limits)
         if not disk.read_only:
             owner = DiskOwner(opened.name, spec.name, gathered.vm_id, disk.name)
             opened.home.registry().claim(disk.path, owner, still_live(opened.home))
             gathered.claims.append(owner)
     else:
         name = f"{spec.name}-{disk.name}"
-        taken = take_disk(disk.path, disk.format, opened.directory, name, limits=limits, progress=progress)
+        taken = take_disk(
+            disk.path,
+            disk.format,
+            opened.directory,
+            name,
+            backing=disk.backing,
+            limits=limits,
+            progress=progress,
+        )
         content = taken.content
         gathered.warnings.extend(taken.warnings)
     gathered.contents[ContentKey(gathered.vm_id, ContentKind.DISK, disk.name)] = content

@@ -28,6 +28,8 @@ class BackingPolicy(Struct, frozen=True, kw_only=True):
 
     folder: Path | None = None
     """All backing files lie beneath it; None: beneath the folder of the image itself."""
+    alone: bool = False
+    """No backing file at all."""
     guess_format: bool = False
     """Look at the first bytes where a header does not name the format: for images of before QEMU 6.1."""
 
@@ -42,15 +44,15 @@ def open_chain(source: Source, policy: BackingPolicy, limits: Limits) -> Qcow2Re
     """
     folder = Path(os.path.realpath(source.path.parent))
     allowed = folder if policy.folder is None else Path(os.path.realpath(policy.folder))
-    return _Opening(allowed, policy.guess_format, limits).image(source, folder)
+    return _Opening(allowed, policy, limits).image(source, folder)
 
 
 class _Opening:
     """A chain being opened, top to bottom."""
 
-    def __init__(self, allowed: Path, guess_format: bool, limits: Limits) -> None:  # noqa: FBT001 - private, two callers
+    def __init__(self, allowed: Path, policy: BackingPolicy, limits: Limits) -> None:
         self._allowed = allowed
-        self._guess_format = guess_format
+        self._policy = policy
         self._limits = limits
         self._seen: set[tuple[int, int]] = set()
 
@@ -79,9 +81,15 @@ class _Opening:
 
     def _backing(self, source: Source, header: Header, name: bytes, folder: Path) -> Qcow2Reader | RawReader:
         where = str(source.path)
+        if self._policy.alone:
+            raise malformed(
+                where,
+                f"names a backing file `{printable(name)}`, and it was attached as an image that has none",
+                hint="attach it again, saying `format=qcow2`, or flatten it with `qemu-img convert`",
+            )
         path = backing_path(name, folder, self._allowed, where)
         named = header.extensions.backing_format
-        if named is None and not self._guess_format:
+        if named is None and not self._policy.guess_format:
             raise malformed(
                 where,
                 f"does not name the format of its backing file `{printable(name)}`",
@@ -126,7 +134,7 @@ def backing_path(name: bytes, folder: Path, allowed: Path, where: str) -> Path:
         raise malformed(
             where,
             f"names its backing file `{printable(name)}`, which is not beneath `{allowed}`",
-            hint="allow the folder that holds the whole chain, or flatten the image with `qemu-img convert`",
+            hint="`backing=DIR` allows the folder that holds the whole chain; `qemu-img convert` flattens the image",
         )
     return path
 
