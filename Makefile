@@ -30,5 +30,5 @@ picture: setup
 	$(PY) scripts/picture
 
 lock:
-	uv pip compile -q pyproject.toml --generate-hashes --no-header --universal --python-version 3.11 -o requirements/run.lock
-	uv pip compile -q pyproject.toml requirements/dev.in --generate-hashes --no-header --universal --python-version 3.11 -o requirements/dev.lock
+	$(PY) -m pip install -q uv && .venv/bin/uv pip compile -q pyproject.toml --generate-hashes --no-header --universal --python-version 3.11 -o requirements/run.lock
+	$(PY) -m pip install -q uv && .venv/bin/uv pip compile -q pyproject.toml requirements/dev.in --generate-hashes --no-header --universal --python-version 3.11 -o requirements/dev.lock

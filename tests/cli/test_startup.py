@@ -44,7 +44,7 @@ def test_what_is_not_needed_is_not_loaded(tmp_path: Path, command: list[str]) ->
     import subprocess
 
     blixard(tmp_path, "cluster", "init", "lab")
-    heavy = ("numpy", "psutil", "rich", "zstandard", "isal", "ijson", "asyncio", "logging", "tomllib", "blake3")
+    heavy = ("numpy", "psutil", "rich", "zstandard", "isal", "asyncio", "logging", "tomllib", "blake3")
     code = (
         f"import sys; from blixard.cli import main; main({command!r}); "
         f"print([name for name in {heavy!r} if name in sys.modules])"

@@ -25,7 +25,7 @@ from blixard.limits import DEFAULT, GIB
 from blixard.ports import Clock
 from blixard.store.opening import open_store
 
-LIBRARIES = ("blake3", "click", "ijson", "isal", "msgspec", "numpy", "psutil", "pybase64", "rich", "zstandard")
+LIBRARIES = ("blake3", "click", "isal", "msgspec", "numpy", "psutil", "pybase64", "rich", "zstandard")
 _FEW_FILES = 1024
 _FICLONE = 0x40049409
 _BUILT = datetime(2026, 1, 1, tzinfo=UTC)
