@@ -5,7 +5,7 @@ What stays is counted, not listed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from msgspec import UNSET
@@ -67,7 +67,8 @@ def findings(plan: ImportPlan) -> Iterator[str]:
     if absent:
         yield f"without content: {_some(absent)}; `blixard vm attach-image VM DISK PATH` gives it"
     if plan.untrusted:
-        pointers = sorted({_field(pointer) for inert in plan.untrusted for pointer in inert.pointers})
+        different = {pointer for inert in plan.untrusted for pointer in inert.pointers}
+        pointers = sorted({_field(pointer) for pointer in different})
         vms = _some([inert.vm for inert in plan.untrusted])
         yield f"inert until `blixard vm trust NAME`: {', '.join(pointers)} of {vms}"
     for text in sorted({move.text() for move in plan.moves}):
@@ -138,7 +139,6 @@ def _content_line(change: ContentChange) -> str:
     return human.visible(f"{change.key.kind} {change.key.name}: {words[change.action]}{note}")
 
 
-def _some(names: Iterable[str]) -> str:
-    listed = [f"`{name}`" for name in names]
-    more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
-    return ", ".join(listed[:_NAMED]) + more
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(f"`{name}`" for name in names[:_NAMED]) + more

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from blixard.files.descriptors import write_all
 from blixard.files.seam import AnyPath, translated
+from blixard.files.write_back import begin_write_back
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 BUFFER_BYTES = 1 << 20
+WRITE_BACK_BYTES = 16 << 20
+"""After so many bytes the kernel is asked to begin writing them: it would wait for gigabytes, and `fsync` for all."""
 
 
 class SinkStream(io.RawIOBase):
@@ -25,6 +28,7 @@ class SinkStream(io.RawIOBase):
         self._fd = fd
         self._path = path
         self._discarding = False
+        self._written = self._begun = 0
 
     def discard(self) -> None:
         """Throw away what is still written: a buffer in front of this one flushes when it is closed."""
@@ -37,8 +41,14 @@ class SinkStream(io.RawIOBase):
     def write(self, data: ReadableBuffer, /) -> int:
         """Write all of `data`, never less."""
         view = memoryview(data)
-        if not self._discarding:
-            write_all(self._fd, view, self._path)
+        if self._discarding:
+            return view.nbytes
+        write_all(self._fd, view, self._path)
+        self._written += view.nbytes
+        # for a pipe, or a file that was not new, this may name a range that is not there: then nothing happens
+        if self._written - self._begun >= WRITE_BACK_BYTES:
+            begin_write_back(self._fd, self._begun, self._written - self._begun)
+            self._begun = self._written
         return view.nbytes
 
 

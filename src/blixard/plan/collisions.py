@@ -28,16 +28,17 @@ def find_collisions(
     new = [(vm.name, addresses_of(vm), ours) for vm, ours in arriving]
     if not new:
         return ()
-    users: dict[Address, list[str]] = {}
-    for name, addresses, _ in new:
-        for address in addresses:
-            users.setdefault(address, []).append(name)
-    for vm in staying:
-        _note(users, vm, vm.name)
-    for cluster in others:
-        for vm in cluster.vms.values():
-            _note(users, vm, f"{cluster.name}/{vm.name}")
-    return tuple(_collisions(new, {address: names for address, names in users.items() if len(names) > 1}))
+    others_here = [(vm, vm.name) for vm in staying]
+    others_here += [(vm, f"{cluster.name}/{vm.name}") for cluster in others for vm in cluster.vms.values()]
+    old = [(shown, addresses_of(vm)) for vm, shown in others_here]
+    shared = _shared((addresses for _, addresses, _ in new), (addresses for _, addresses in old))
+    if not shared:
+        return ()
+    users: dict[Address, list[str]] = {address: [] for address in shared}
+    for name, addresses in (*((name, addresses) for name, addresses, _ in new), *old):
+        for address in addresses & shared:
+            users[address].append(name)
+    return tuple(_collisions(new, users))
 
 
 def addresses_of(vm: Vm) -> set[Address]:
@@ -57,16 +58,24 @@ def _ip(text: str) -> str:
     return text.partition("/")[0].lower()
 
 
-def _note(users: dict[Address, list[str]], vm: Vm, shown: str) -> None:
-    for address in addresses_of(vm):
-        if address in users:
-            users[address].append(shown)
+def _shared(new: Iterable[set[Address]], old: Iterable[set[Address]]) -> set[Address]:
+    """Addresses of `new` that are there twice: usually none, and then nobody has to be remembered for each."""
+    seen: set[Address] = set()
+    twice: set[Address] = set()
+    for addresses in new:
+        if not seen.isdisjoint(addresses):
+            twice |= seen & addresses
+        seen |= addresses
+    for addresses in old:
+        if not seen.isdisjoint(addresses):
+            twice |= seen & addresses
+    return twice
 
 
 def _collisions(
     new: list[tuple[str, set[Address], Vm | None]], shared: dict[Address, list[str]]
 ) -> Iterator[Collision]:
-    for name, addresses, ours in sorted(new, key=itemgetter(0)) if shared else ():
+    for name, addresses, ours in sorted(new, key=itemgetter(0)):
         had = addresses_of(ours) if ours is not None else set()
         for kind, value in sorted((addresses & shared.keys()) - had):
             rest = tuple(sorted(user for user in shared[kind, value] if user != name))

@@ -31,6 +31,7 @@ from blixard.model.structs import (
     Vm,
 )
 from blixard.ports import ImportRow, StateChange, UndoEntry, UndoSummary
+from blixard.store.packing import pack, unpack
 from blixard.store.schema import STATE_STEPS, Step, migrate
 
 T = TypeVar("T")
@@ -161,8 +162,9 @@ class SqliteStore:
         rows = self._database.read("SELECT pinned, json FROM undo WHERE id = ?", (entry_id,))
         if not rows:
             raise self._no_undo(entry_id)
-        (entry,) = self._decode([row[1:] for row in rows], UndoEntry)
-        return msgspec.structs.replace(entry, id=entry_id, pinned=bool(rows[0][0]))
+        [(pinned, stored)] = rows
+        (entry,) = self._decode([(unpack(stored, str(self._database.path)),)], UndoEntry)
+        return msgspec.structs.replace(entry, id=entry_id, pinned=bool(pinned))
 
     def undo_entries(self) -> tuple[UndoSummary, ...]:
         """See `StateStore.undo_entries`."""
@@ -270,7 +272,7 @@ class SqliteStore:
         if change.drop_undo:
             self._database.write_many("DELETE FROM undo WHERE id = ?", [(each,) for each in change.drop_undo])
         if change.undo is not None:
-            row = (change.undo.pinned, _encode(change.undo.summary()), _encode(change.undo))
+            row = (change.undo.pinned, _encode(change.undo.summary()), pack(_encode(change.undo)))
             write("INSERT INTO undo (pinned, summary, json) VALUES (?, ?, ?)", row)
         if change.import_done is not None and not write(
             "UPDATE imports SET done = 1 WHERE id = ?", (change.import_done,)
