@@ -8,6 +8,7 @@ One tree in one file, so that the exit codes of DESIGN.md section 9 have one hom
     |- ExportFileError         MalformedExport 10, DigestMismatch 11, UnsupportedVersion 12, LimitExceeded 13
     |- StateError              NotFound 20, Locked 21, Conflict 22
     |- StorageError 30         StoreUnavailable 31
+    |- TransferError 40        InvalidTicket 41, PeerUnreachable 42, PeerMisbehaved 43
     |- InternalError 70        a bug of ours
 
 A partial result (exit 3), pending changes (5) and a stale export (6) are results, not exceptions: see `ExitCode`.
@@ -198,6 +199,34 @@ class StoreUnavailable(StorageError):
 
     id = "store.unavailable"
     exit_code = ExitCode.STORE_UNAVAILABLE
+
+
+class TransferError(BlixardError):
+    """Moving an export to or from a peer failed, or the peer refused."""
+
+    id = "transfer"
+    exit_code = ExitCode.TRANSFER
+
+
+class InvalidTicket(TransferError):
+    """The text is not a ticket, or a garbled one; the message says where, never what the ticket holds."""
+
+    id = "transfer.ticket"
+    exit_code = ExitCode.BAD_TICKET
+
+
+class PeerUnreachable(TransferError):
+    """Nobody answers, or the connection was lost and did not come back in time."""
+
+    id = "transfer.unreachable"
+    exit_code = ExitCode.PEER_UNREACHABLE
+
+
+class PeerMisbehaved(TransferError):
+    """The peer broke the protocol or sent wrong bytes; nothing of it is kept."""
+
+    id = "transfer.misbehaved"
+    exit_code = ExitCode.PEER_MISBEHAVED
 
 
 class InternalError(BlixardError):
