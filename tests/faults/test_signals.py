@@ -6,16 +6,14 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import pytest
 
 from support.commands import Ran
 from support.documents import MIB
-from support.processes import blixard, finish, start
+from support.processes import blixard, feed_half, finish, start, until
 from support.world import AT, World, build, fast_folder, litter, picture
 
 SIGNALS = [
@@ -24,7 +22,6 @@ SIGNALS = [
     pytest.param(signal.SIGHUP, 143, id="SIGHUP"),
 ]
 EXPORT = ("cluster", "export", "--include-images", "-c", "web", "--exported-at", AT, "-o")
-MOMENT = 0.005
 LONG = 60
 
 
@@ -32,22 +29,13 @@ LONG = 60
 def template() -> Iterator[World]:
     """Large enough that a command can be met in the middle of its work."""
     with fast_folder() as folder:
-        yield build(folder / "base", disk_bytes=8 * MIB)
+        yield build(folder / "base", disk_bytes=6 * MIB)
 
 
 @pytest.fixture
 def world(template: World) -> Iterator[World]:
     with fast_folder() as folder:
         yield template.copy(folder / "world")
-
-
-def until(condition: Callable[[], object], process: subprocess.Popen[bytes]) -> None:
-    """Wait for `condition`, as long as `process` lives."""
-    deadline = time.monotonic() + LONG
-    while not condition():
-        assert process.poll() is None, finish(process)
-        assert time.monotonic() < deadline
-        time.sleep(MOMENT)
 
 
 def staged_bytes(world: World) -> int:
@@ -64,15 +52,6 @@ def has_open(process: subprocess.Popen[bytes], folder: Path) -> bool:
         except OSError:
             continue
     return any(link.startswith(f"{folder}/#") and link.endswith("(deleted)") for link in links)
-
-
-def feed_half(process: subprocess.Popen[bytes], file: Path) -> IO[bytes]:
-    """Give the first half of `file` to its standard input, which stays open."""
-    assert process.stdin is not None
-    content = file.read_bytes()
-    process.stdin.write(content[: len(content) // 2])
-    process.stdin.flush()
-    return process.stdin
 
 
 def ended(ran: Ran, code: int) -> None:

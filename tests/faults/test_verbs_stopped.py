@@ -198,7 +198,7 @@ def test_killed_at_an_operation(name: str, dose: int | None, worlds: Callable[[s
             goes_on(case, world, done=done)
 
 
-TIDYING = ("unlink", "remove")
+TIDYING = ("unlink", "remove", "run DELETE")
 """What cannot be removed now, the next command removes."""
 CODES = [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EACCES]
 REFUSALS = [

@@ -6,15 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from support.commands import Ran
 from support.world import World
 
 PROGRAM = Path(sys.executable).with_name("blixard")
 DEADLINE = 120
+_MOMENT = 0.005
 
 
 def start(world: World, *arguments: str | Path, **how: Any) -> subprocess.Popen[bytes]:
@@ -46,3 +48,21 @@ def environment(**more: str) -> Mapping[str, str]:
     """A clean one."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BLIXARD_")}
     return {**kept, **more}
+
+
+def until(condition: Callable[[], object], process: subprocess.Popen[bytes]) -> None:
+    """Wait for `condition`, as long as `process` lives."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert process.poll() is None, finish(process)
+        assert time.monotonic() < deadline
+        time.sleep(_MOMENT)
+
+
+def feed_half(process: subprocess.Popen[bytes], file: Path) -> IO[bytes]:
+    """Give the first half of `file` to its standard input, which stays open."""
+    assert process.stdin is not None
+    content = file.read_bytes()
+    process.stdin.write(content[: len(content) // 2])
+    process.stdin.flush()
+    return process.stdin

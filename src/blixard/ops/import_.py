@@ -79,7 +79,7 @@ def import_document(
     with ExitStack() as stack:
         run = _Import(home, opening, request, stack, clock=clock, progress=progress, consent=consent)
         source = stack.enter_context(open_input(request.source))
-        run.hint = hint_of(source)
+        run.hint = hint_of(source, request.limits)
         return run.read(read_export(source.stream, limits=request.limits))
 
 
@@ -252,8 +252,6 @@ class _Import:
         """The document was read to its end: judge it, then commit or, in a dry run, only tell."""
         self._warnings += judge(report, self._request, self._given().head)
         if self.hint.document is not None and self.hint.document != report.document:
-            if self._staged is not None:
-                self._staged.abandon()  # staged under a name that is another document's
             raise DigestMismatch("the document is not the one that its index names")
         prepared = self._prepared or self._prepare(report.document, report.edited)
         if self._request.saved is not None and self._request.saved.document != report.document:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from blixard.limits import Limits
 from blixard.model.structs import EMPTY
 from blixard.place import Input
 
@@ -25,13 +26,13 @@ class Hint(Struct, frozen=True):
 NOTHING = Hint()
 
 
-def hint_of(source: Input) -> Hint:
+def hint_of(source: Input, limits: Limits) -> Hint:
     """What is known beforehand; the stream stands at its beginning again."""
     if not source.seekable:
         return NOTHING
     from blixard.format.skeleton import read_skeleton
 
-    found = read_skeleton(source.stream)
+    found = read_skeleton(source.stream, limits=limits)
     source.stream.seek(0)
     if found is None or found.report.claimed is None:
         return NOTHING

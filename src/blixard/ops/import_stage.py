@@ -23,6 +23,7 @@ from blixard.model.structs import Content
 from blixard.ops.context import OpenCluster
 from blixard.ops.import_needs import Needs
 from blixard.ops.import_request import ImportRequest
+from blixard.ops.leftovers import forget_staged
 from blixard.ops.stamps import stamp_of
 from blixard.plan.values import ImportPlan
 from blixard.ports import Clock, ImportRow, Progress
@@ -135,16 +136,6 @@ class StagedImport:
         self._done = True
         self._forget()
 
-    def abandon(self) -> None:
-        """Give up what was staged.
-
-        Raises:
-            StorageError: a file cannot be removed.
-        """
-        self._staging.abandon()
-        self._done = True
-        self._forget()
-
     def close(self) -> None:
         """End the threads; what nobody could go on with goes, the rest is kept for the next import. Harmless twice."""
         self._staging.close()
@@ -249,7 +240,13 @@ def stage_in_cluster(
     if earlier is not None:
         _take_back(cluster, earlier, folder)
     cluster.store.begin_import(row)
-    staging = _staging(folder, taking, request, resume=earlier is not None)
+    try:
+        staging = _staging(folder, taking, request, resume=earlier is not None)
+    except BaseException:
+        if earlier is None:
+            with suppress(StorageError):
+                forget_staged(cluster.directory, cluster.store, row)
+        raise
     return StagedImport(row, folder, staging, progress, cluster)
 
 

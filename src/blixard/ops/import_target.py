@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from datetime import datetime
 
 from blixard import files
-from blixard.errors import BlixardError
+from blixard.errors import BlixardError, InternalError, NotFound
 from blixard.home import ClusterDir, Home
 from blixard.model.structs import ClusterSnapshot, ExportHead, Node
 from blixard.ops.cluster import this_node
@@ -23,6 +23,7 @@ from blixard.plan.target import Choice, Existing, choose_target
 from blixard.store.opening import make_store, open_store
 
 _SWEEP_SECONDS = 1.0
+_ATTEMPTS = 3
 Opening = Callable[[ClusterDir], OpenCluster]
 
 
@@ -102,7 +103,22 @@ def find_target(
         RefusedError: a replace of a cluster that nobody named and the file does not match.
         Locked: somebody is at work on it.
     """
-    choice = choose_target(
+    for attempt in range(_ATTEMPTS):
+        choice = _choose(home, request, head, document_name)
+        if choice.existing is not None:
+            return _existing_target(home, opening, request, choice)
+        try:
+            return _new_target(home, opening, request, choice, head)
+        except BlixardError as error:
+            # another import of that name was at work beside us: it made the cluster, or gave it up
+            overtaken = isinstance(error, NotFound) or choice.name in home.clusters()
+            if not overtaken or attempt == _ATTEMPTS - 1:
+                raise
+    raise InternalError("the last attempt returns or raises")
+
+
+def _choose(home: Home, request: ImportRequest, head: ExportHead, document_name: str) -> Choice:
+    return choose_target(
         request.cluster,
         request.environment_cluster,
         home.current(),
@@ -112,8 +128,9 @@ def find_target(
         consent=request.consent,
         document_name=document_name,
     )
-    if choice.existing is None:
-        return _new_target(home, opening, request, choice, head)
+
+
+def _existing_target(home: Home, opening: Opening, request: ImportRequest, choice: Choice) -> ImportTarget:
     opened = opening(home.cluster(choice.name))
     stack = ExitStack()
     try:
