@@ -79,10 +79,7 @@ TOP_LEVEL = [
 ]
 
 NODES_AND_VMS = [
-    *(
-        drop(f"node without `{key}`", ("nodes", 0, key), says=key)
-        for key in ("id", "data_dir", "bind_addr", "use_tailscale")
-    ),
+    *(drop(f"node without `{key}`", ("nodes", 0, key), says=key) for key in ("id", "data_dir", "use_tailscale")),
     put("node is a string", ("nodes", 0), "n", says="nodes[0]"),
     put("node id negative", ("nodes", 0, "id"), -1, says="nodes[0].id"),
     put("node id over u64", ("nodes", 0, "id"), 1 << 64, says="nodes[0].id"),

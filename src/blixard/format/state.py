@@ -34,7 +34,7 @@ _VERSION_1 = re.compile(r"1\.\d{1,9}", re.ASCII)
 _TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII
 )
-NODE_KEYS = ("id", "data_dir", "bind_addr", "use_tailscale", "vm_backend")
+NODE_KEYS = ("id", "data_dir", "use_tailscale", "vm_backend")
 # escapes make a text six times as long at worst
 _FILE_TEXT = 6 * MIB + 64
 

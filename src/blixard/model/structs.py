@@ -111,12 +111,17 @@ class Capacity(Struct, frozen=True, kw_only=True, gc=False):
     disk_bytes: SizeBytes | None = None
 
 
+DEFAULT_ADDRESS = "0.0.0.0:7001"
+"""The original's default: written for its reader, nothing listens there yet."""
+
+
 class Node(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
     """One host of the cluster."""
 
     id: NodeId
     data_dir: str
-    bind_addr: str
+    bind_addr: str = DEFAULT_ADDRESS
+    """The original's last public version left it out when it had none; ours always writes it."""
     use_tailscale: bool = False
     vm_backend: str = "qemu"
     join_addr: str | None = None

@@ -15,14 +15,10 @@ from msgspec import Struct
 from blixard.errors import BlixardError, InvalidField
 from blixard.home import ClusterDir, Home
 from blixard.model.codec import check_name
-from blixard.model.structs import Capacity, Node
+from blixard.model.structs import DEFAULT_ADDRESS, Capacity, Node
 from blixard.ops.context import OpenCluster
 from blixard.ports import StateChange
 from blixard.store.opening import make_store, open_store
-
-DEFAULT_ADDRESS = "0.0.0.0:7001"
-"""The original's default: written for its reader, nothing listens there yet."""
-
 
 class Made(Struct, frozen=True, kw_only=True):
     """A cluster that exists now."""
