@@ -1,0 +1,84 @@
+"""A document without its bulk, and its records one by one: what a share gives to those who fetch.
+
+The hollow document is the document with every `zstd` emptied: the ordinary reader reads it, every digest in it is what
+it was, and the frames are asked for by digest afterwards. Source: PEER.md section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from typing import BinaryIO
+
+from blixard.errors import MalformedExport
+from blixard.format.cursor import Cursor
+from blixard.format.envelope import GzipText, PlainText, open_text
+from blixard.format.index import FastView
+from blixard.format.records import encode_record, frame, read_record
+from blixard.format.segments import Joined, Span
+from blixard.format.skeleton import span
+from blixard.limits import DEFAULT, Limits
+from blixard.model.structs import Record
+
+_PIECE = 256 << 10
+
+Noted = Callable[[Record, int, int], None]
+"""Told each record that carries bytes: the record, its image and its position there."""
+
+
+def hollow_document(view: FastView, file: BinaryIO, noted: Noted) -> Iterator[bytes]:
+    """The text of the hollow document; reads the whole file once.
+
+    Args:
+        view: of `file`.
+        file: where the document is stored; `view` seeks in it too.
+        noted: told where every frame is.
+
+    Raises:
+        MalformedExport, LimitExceeded: the records are not what `read_export` takes.
+        DigestMismatch: an image is not what its digest says.
+    """
+    index, begin = view.index, 0
+    for image, row in enumerate(index.images):
+        yield from _text(view, file, [(begin, row.at)])
+        yield from _lines(view, image, row.records, noted)
+        begin = span(row)[1]
+    yield from _text(view, file, [(begin, index.record_tables), (int(index.own), file.seek(0, 2))])
+
+
+def whole_text(file: BinaryIO) -> Iterator[bytes]:
+    """The text of a document from where `file` stands, inflated when it is gzip.
+
+    Raises:
+        MalformedExport: the gzip is damaged or cut short.
+    """
+    source = open_text(file)
+    while piece := source.read(_PIECE):
+        yield piece
+
+
+def stored_frame(stored: bytes, *, compressed: bool, limits: Limits = DEFAULT) -> tuple[Record, bytes]:
+    """The record that is stored in these bytes (`FastView.place`), and its zstd frame.
+
+    Raises:
+        MalformedExport: they hold no record that carries bytes.
+    """
+    source = GzipText(BytesIO(stored)) if compressed else PlainText(BytesIO(stored))
+    record, text, _ = read_record(Cursor(source, limits))
+    if text is None:
+        raise MalformedExport("a record that was to carry bytes is a reference")
+    return record, frame(text)
+
+
+def _lines(view: FastView, image: int, count: int, noted: Noted) -> Iterator[bytes]:
+    for event in view.records(image):
+        if event.record.carries:
+            noted(event.record, image, event.position)
+        empty = b"" if event.record.carries else None
+        yield encode_record(event.record, empty, compress=False, last=event.position == count - 1)
+
+
+def _text(view: FastView, file: BinaryIO, parts: list[bytes | Span]) -> Iterator[bytes]:
+    source = Joined(file, parts, compressed=view.index.layout == "gzip")
+    while piece := source.read(_PIECE):
+        yield piece
