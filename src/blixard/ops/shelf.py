@@ -56,7 +56,7 @@ class ExportShelf:
         try:
             self._places = DigestTable(_PLACE.size, spill_bytes=limits.spill_bytes)
             self._stack.callback(self._places.close)
-            self._hollow: IO[bytes] = self._stack.enter_context(tempfile.TemporaryFile())
+            self._hollow: IO[bytes] = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
             self._open(progress)
         except BaseException:
             self._stack.close()
