@@ -79,6 +79,9 @@ def findings(plan: ImportPlan) -> Iterator[str]:
     if plan.left_out_nodes:
         nodes = _some([str(node) for node in plan.left_out_nodes])
         yield f"nodes of another cluster left out: {nodes}; `--with-nodes` brings them as records"
+    unknown = [*plan.source.kept.document, *(f"metadata/{key}" for key in plan.source.kept.metadata)]
+    if unknown:
+        yield f"kept for a later version of blixard that knows them: {human.visible(_some(sorted(unknown)))}"
     if plan.failed_images:
         taken = {each.note: f"{each.vm}/{each.key.name}" for each in plan.contents if each.note}
         for why in plan.failed_images.values():

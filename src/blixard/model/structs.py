@@ -262,6 +262,13 @@ class Content(Struct, frozen=True, kw_only=True, gc=False):
     """Inode, size and time of modification when the digest was right."""
 
 
+class Kept(Struct, frozen=True, kw_only=True):
+    """Keys of a document's top level and of its `metadata` that this version does not know, for one that does."""
+
+    document: JsonObject = {}
+    metadata: JsonObject = {}
+
+
 class Provenance(Struct, frozen=True, kw_only=True):
     """Where a cluster's state came from: the last import."""
 
@@ -272,6 +279,7 @@ class Provenance(Struct, frozen=True, kw_only=True):
     imported_at: datetime
     mode: str
     edited: tuple[str, ...] = ()
+    kept: Kept | UnsetType = UNSET
 
 
 EMPTY: Mapping[Any, Any] = MappingProxyType({})

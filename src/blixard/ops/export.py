@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from msgspec import Struct, structs, to_builtins
+from msgspec import UNSET, Struct, structs, to_builtins
 
 from blixard import __version__, files
 from blixard.errors import ExitCode, RefusedError, StorageError, UsageError
@@ -23,6 +23,7 @@ from blixard.model.structs import (
     ExportHead,
     ExportMetadata,
     JsonObject,
+    Provenance,
 )
 from blixard.ops.contents import open_content
 from blixard.ops.context import OpenCluster
@@ -33,6 +34,7 @@ from blixard.ops.verify import verify_descriptor
 from blixard.place import Output, open_output
 from blixard.plan.scope import WHOLE, Scope
 from blixard.plan.templates import template_of
+from blixard.plan.values import kept_of
 from blixard.ports import Progress, TelemetrySource
 
 VERB = "cluster export"
@@ -211,6 +213,7 @@ class _Export:
             for number, node in sorted(snapshot.nodes.items())
             if number in shown or options.scope.selects_node(node)
         )
+        kept = kept_of(snapshot.provenance)
         return ExportHead(
             version="1.0",
             exported_at=options.exported_at or self._cluster.clock.now(),
@@ -226,9 +229,11 @@ class _Export:
                 exporter=f"blixard {__version__}",
                 cluster_id=snapshot.id,
                 revision=snapshot.revision,
-                provenance=None if snapshot.provenance is None else to_builtins(snapshot.provenance),
+                provenance=_told(snapshot.provenance),
                 scope=options.scope.to_object(),
+                unknown=kept.metadata or UNSET,
             ),
+            unknown=kept.document,
         )
 
     def _check_space(self, output: Output, gathered: Gathered) -> None:
@@ -295,6 +300,14 @@ class _Export:
             # the file is published and good: a backup job must not be told otherwise
             self._progress.warn(f"the export is not in the history: {error.message}")
         cluster.log(VERB, report.exit_code)
+
+
+def _told(provenance: Provenance | None) -> JsonObject | None:
+    """Where the state came from, without what is kept of it: that stands in its own place."""
+    if provenance is None:
+        return None
+    told: JsonObject = to_builtins(structs.replace(provenance, kept=UNSET))
+    return told
 
 
 def _place(output: str) -> str:

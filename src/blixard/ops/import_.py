@@ -28,6 +28,7 @@ from blixard.format.events import (
 from blixard.format.reader import read_export
 from blixard.home import Home
 from blixard.model.incoming import IncomingState
+from blixard.model.structs import JsonObject, Kept
 from blixard.ops.context import OpenCluster
 from blixard.ops.founding import sweep_founded
 from blixard.ops.import_commit import commit
@@ -150,8 +151,8 @@ class _Import:
                     self._telemetry.add(event)
                 case ImageBegun() | RecordRead() | ImageRead():
                     self._take(event)
-                case End(report, _):
-                    return self._end(report)
+                case End(report, late):
+                    return self._end(report, late)
                 case _:
                     assert_never(event)
         raise InternalError("the reader ended without an end")
@@ -248,7 +249,7 @@ class _Import:
         if self._request.source != "-" and len(plan.images()) < linked:
             self._needs.look(self._request.source, plan)
 
-    def _end(self, report: IntegrityReport) -> ImportReport:
+    def _end(self, report: IntegrityReport, late: JsonObject) -> ImportReport:
         """The document was read to its end: judge it, then commit or, in a dry run, only tell."""
         self._warnings += judge(report, self._request, self._given().head)
         if self.hint.document is not None and self.hint.document != report.document:
@@ -256,7 +257,9 @@ class _Import:
         prepared = self._prepared or self._prepare(report.document, report.edited)
         if self._request.saved is not None and self._request.saved.document != report.document:
             raise Conflict("the plan does not hold any more: the file is another one", hint="make the plan again")
-        source = structs.replace(prepared.plan.source, document=report.document, edited=report.edited)
+        source = structs.replace(
+            prepared.plan.source, document=report.document, edited=report.edited, kept=_with_late(prepared, late)
+        )
         plan = structs.replace(prepared.plan, source=source)
         if self._request.dry_run:
             return self._told(prepared.target, _without_failed(plan, self._failed), report)
@@ -317,6 +320,12 @@ class _Import:
             seconds=time.monotonic() - self._started,
             exit_code=exit_code_of(plan),
         )
+
+
+def _with_late(prepared: _Prepared, late: JsonObject) -> Kept:
+    """Keys that this version does not know may stand behind the images too."""
+    kept = prepared.plan.source.kept
+    return structs.replace(kept, document={**kept.document, **late}) if late else kept
 
 
 def _without_failed(plan: ImportPlan, failed: Mapping[int, str]) -> ImportPlan:

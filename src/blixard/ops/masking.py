@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from blixard.errors import UsageError
 from blixard.model.codec import decode_node, decode_vm, to_object
@@ -52,8 +52,9 @@ def masked(head: ExportHead, vms: Iterable[Vm], telemetry: Iterable[Element], pa
     nodes = tuple(masking.node(position, node) for position, node in enumerate(head.nodes))
     clean_vms = tuple(masking.vm(vm) for vm in vms)
     clean_telemetry = masking.telemetry(telemetry)
-    metadata = structs.replace(head.metadata, redacted=tuple(masking.secrets))
-    clean_head = structs.replace(head, nodes=nodes, metadata=metadata)
+    unknown, in_metadata = masking.unknown(head)
+    metadata = structs.replace(head.metadata, redacted=tuple(masking.secrets), unknown=in_metadata or UNSET)
+    clean_head = structs.replace(head, nodes=nodes, metadata=metadata, unknown=unknown)
     return Masked(clean_head, clean_vms, clean_telemetry, masking.secrets)
 
 
@@ -85,6 +86,11 @@ class _Masking:
         given = to_object(vm)
         clean = self._clean(given, ("vms", vm.name))
         return vm if clean is given else decode_vm(_with_sizes(clean), f"vms.{vm.name}")
+
+    def unknown(self, head: ExportHead) -> tuple[JsonObject, JsonObject]:
+        """Keys that this version does not know, at top level and in `metadata`."""
+        inside = {} if isinstance(head.metadata.unknown, UnsetType) else head.metadata.unknown
+        return self._clean(head.unknown, ()), self._clean(inside, ("metadata",))
 
     def telemetry(self, elements: Iterable[Element]) -> list[Element]:
         counts: dict[str, int] = {}

@@ -9,7 +9,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, structs
 
 from blixard import files
 from blixard.model.structs import ClusterSnapshot, Content, ContentKey, ContentKind, DesiredState, Provenance, Vm
@@ -131,7 +131,7 @@ def cluster_status(opened: OpenCluster) -> Status:
         vms=_vms(snapshot),
         disks=_disks(opened, snapshot, undo),
         last_export=newest_export(opened, ()),
-        last_import=snapshot.provenance,
+        last_import=None if snapshot.provenance is None else structs.replace(snapshot.provenance, kept=UNSET),
         last_failure=failed,
         undo=_undo(undo),
         unfinished_imports=sum(not row.done for row in opened.store.imports()),

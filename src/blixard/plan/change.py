@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from blixard.errors import Conflict, InternalError, NotFound
 from blixard.model.changes import StateChange, UndoEntry, UndoSide
@@ -20,6 +20,7 @@ from blixard.model.structs import (
     ContentKind,
     DiskFormat,
     JsonObject,
+    Kept,
     Provenance,
     Vm,
 )
@@ -206,6 +207,7 @@ def _provenance(plan: ImportPlan, now: datetime) -> Provenance:
         imported_at=now,
         mode=plan.mode.value,
         edited=source.edited,
+        kept=UNSET if plan.kept == Kept() else plan.kept,
     )
 
 

@@ -10,12 +10,12 @@ import fnmatch
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from blixard.model.codec import to_object
 from blixard.model.incoming import IncomingState
-from blixard.model.pointer import join
-from blixard.model.structs import ClusterSnapshot, Hold, NodeState, Vm
+from blixard.model.pointer import join, parse
+from blixard.model.structs import ClusterSnapshot, ExportHead, Hold, Kept, NodeState, Vm
 from blixard.plan.collisions import find_collisions
 from blixard.plan.contents import ContentRules, absent_contents, check_images, dropped_contents, parts_of, plan_contents
 from blixard.plan.desired import Deciding, desired_vm
@@ -110,6 +110,7 @@ def plan_import(
             document=document,
             edited=edited,
             revision=head.metadata.revision,
+            kept=_kept(head),
         ),
         mode=options.mode,
         same_cluster=origins.same,
@@ -117,6 +118,7 @@ def plan_import(
         self_node=nodes.self_node,
         self_node_before=current.self_node,
         provenance_before=current.provenance,
+        partial=options.mode is Mode.MERGE or not (prepared.file_scope.whole and options.rules.scope.whole),
         nodes=nodes.changes,
         vms=_vm_changes(planned, matching),
         contents=_content_changes(planned, matching, current),
@@ -135,6 +137,16 @@ def plan_import(
 def _cluster_id(given: str | None) -> str | None:
     """The file's cluster id; what is no UUID names no cluster that we could know."""
     return given if given is not None and _UUID.fullmatch(given) else None
+
+
+def _kept(head: ExportHead) -> Kept:
+    """Keys for a later version; what is masked in them is not worth keeping."""
+    masked = {parse(pointer)[:2] for pointer in head.metadata.redacted}
+    metadata = {} if isinstance(head.metadata.unknown, UnsetType) else head.metadata.unknown
+    return Kept(
+        document={key: value for key, value in head.unknown.items() if not any(place[0] == key for place in masked)},
+        metadata={key: value for key, value in metadata.items() if ("metadata", key) not in masked},
+    )
 
 
 def _plan_vm(pair: Pair, deciding: Deciding, rules: ContentRules) -> _Planned:

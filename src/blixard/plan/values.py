@@ -9,9 +9,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, UnsetType
 
-from blixard.model.structs import Content, ContentKey, DiskFormat, Node, Provenance, Vm
+from blixard.model.structs import Content, ContentKey, DiskFormat, Kept, Node, Provenance, Vm
 from blixard.plan.options import Mode
 
 
@@ -110,6 +110,8 @@ class Source(Struct, frozen=True, kw_only=True):
     document: str | None = None
     edited: tuple[str, ...] = ()
     revision: int | None = None
+    kept: Kept = Kept()
+    """Keys of it that this version does not know."""
 
 
 class Move(Struct, frozen=True, gc=False):
@@ -140,6 +142,12 @@ class Collision(Struct, frozen=True, gc=False):
     users: tuple[str, ...]
 
 
+def kept_of(provenance: Provenance | None) -> Kept:
+    """What a cluster keeps of the documents that made it."""
+    kept = UNSET if provenance is None else provenance.kept
+    return Kept() if isinstance(kept, UnsetType) else kept
+
+
 class ImportPlan(Struct, frozen=True, kw_only=True):
     """Everything that an import would do, and nothing that it would not.
 
@@ -168,6 +176,8 @@ class ImportPlan(Struct, frozen=True, kw_only=True):
     """Nodes that the file's VMs are placed on and that are not here."""
     missing_networks: tuple[str, ...] = ()
     left_out_nodes: tuple[int, ...] = ()
+    partial: bool = False
+    """A merge, or an import of a part: what the document does not say stays."""
     failed_images: dict[int, str] = {}
     warnings: tuple[str, ...] = ()
 
@@ -177,9 +187,17 @@ class ImportPlan(Struct, frozen=True, kw_only=True):
         return tuple(change for change in self.vms if change.kind is Kind.CONFLICT)
 
     @property
+    def kept(self) -> Kept:
+        """Keys that this version does not know, as the cluster will keep them."""
+        before, given = kept_of(self.provenance_before), self.source.kept
+        if not self.partial:
+            return given
+        return Kept(document={**before.document, **given.document}, metadata={**before.metadata, **given.metadata})
+
+    @property
     def is_empty(self) -> bool:
         """True when applying it would change nothing."""
-        if self.target.new or self.self_node != self.self_node_before:
+        if self.target.new or self.self_node != self.self_node_before or self.kept != kept_of(self.provenance_before):
             return False
         if any(change.kind is not Kind.KEEP for changes in (self.nodes, self.vms) for change in changes):
             return False
