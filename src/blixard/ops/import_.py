@@ -33,7 +33,7 @@ from blixard.ops.context import OpenCluster
 from blixard.ops.founding import sweep_founded
 from blixard.ops.import_commit import commit
 from blixard.ops.import_hint import NOTHING, Hint, hint_of
-from blixard.ops.import_judge import exit_code_of, judge
+from blixard.ops.import_judge import check_stated, exit_code_of, judge
 from blixard.ops.import_needs import Needs
 from blixard.ops.import_preflight import check_in_use, check_space
 from blixard.ops.import_request import VERB, ImportReport, ImportRequest
@@ -271,6 +271,7 @@ class _Import:
             staged.finish()
             self._refuse_damage(staged)
             plan = _without_failed(plan, {**staged.failed, **staged.damaged})
+            check_stated(plan, staged.disks)
         import_id = uuid.uuid4().hex if staged is None else staged.row.id
         done = commit(cluster, plan, self._request, import_id, staged=staged, telemetry=self._telemetry)
         target.publish()

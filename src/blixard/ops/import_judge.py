@@ -5,11 +5,14 @@ A gzip that does not match was damaged; a plain file was perhaps edited on purpo
 
 from __future__ import annotations
 
-from blixard.errors import DigestMismatch, ExitCode
+from collections.abc import Mapping
+
+from blixard.disks.staging import Staged
+from blixard.errors import DigestMismatch, ExitCode, MalformedExport
 from blixard.format.events import IntegrityReport
 from blixard.model.structs import ExportHead
 from blixard.ops.import_request import ImportRequest
-from blixard.plan.values import ImportPlan
+from blixard.plan.values import ContentAction, ImportPlan
 
 
 def judge(report: IntegrityReport, request: ImportRequest, head: ExportHead) -> list[str]:
@@ -33,6 +36,27 @@ def judge(report: IntegrityReport, request: ImportRequest, head: ExportHead) -> 
             hint="`blixard cluster verify FILE` says where; `--accept-edited` imports it all the same",
         )
     return [f"the file was edited after it was exported: {sections} do not match its digests"]
+
+
+def check_stated(plan: ImportPlan, staged: Mapping[int, Staged]) -> None:
+    """Hold what the VMs say of their disks against the images that came: a VM must not start on another disk.
+
+    `vm` and `disk` of an image are for people, `disks[].image` is the only link (FORMAT.md section 2).
+
+    Raises:
+        MalformedExport: an image has another size or format than the disk that names it.
+    """
+    for change in plan.contents:
+        image = staged.get(change.image) if change.image is not None else None
+        if image is None or change.action is not ContentAction.STAGE:
+            continue
+        size = image.size_bytes if change.size_bytes is None else change.size_bytes
+        if (size, change.format) != (image.size_bytes, image.format):
+            raise MalformedExport(
+                f"disk `{change.vm}/{change.key.name}` is stated as `{change.format}` of `{size}` bytes, its image "
+                f"`{change.image}` is `{image.format}` of `{image.size_bytes}`",
+                hint="set `format` and `size_bytes` of the disk to those of its image",
+            )
 
 
 def exit_code_of(plan: ImportPlan) -> ExitCode:
