@@ -8,7 +8,7 @@ One tree in one file, so that the exit codes of DESIGN.md section 9 have one hom
     |- ExportFileError         MalformedExport 10, DigestMismatch 11, UnsupportedVersion 12, LimitExceeded 13
     |- StateError              NotFound 20, Locked 21, Conflict 22
     |- StorageError 30         StoreUnavailable 31
-    |- TransferError 40        InvalidTicket 41, PeerUnreachable 42, PeerMisbehaved 43
+    |- TransferError 40        PeerRefused 40, InvalidTicket 41, PeerUnreachable 42, PeerMisbehaved 43
     |- InternalError 70        a bug of ours
 
 A partial result (exit 3), pending changes (5) and a stale export (6) are results, not exceptions: see `ExitCode`.
@@ -206,6 +206,16 @@ class TransferError(BlixardError):
 
     id = "transfer"
     exit_code = ExitCode.TRANSFER
+
+
+class PeerRefused(TransferError):
+    """The sender serves us nothing; `reason` is the protocol's word for it (`expired`, `used`, ...)."""
+
+    id = "transfer.refused"
+
+    def __init__(self, reason: str, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
 
 
 class InvalidTicket(TransferError):
