@@ -87,5 +87,8 @@ def _state(found: Results) -> Iterator[Bar]:
         if row.vms != _MANY:
             continue
         for what, usage, most in (("export", row.export, 3.0), ("import", row.import_, 6.0)):
-            ratio = usage.wall / row.dumps.wall
-            yield Bar(source=DESIGN, rule=f"{what} of {row.vms} VMs against json.dumps", measured=ratio, bar=most)
+            # CPU: json.dumps touches no disk, and what a disk's syncs take says nothing about either
+            ratio = usage.cpu / row.dumps.cpu
+            yield Bar(
+                source=DESIGN, rule=f"CPU of {what} of {row.vms:,} VMs against json.dumps", measured=ratio, bar=most
+            )

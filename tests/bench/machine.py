@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-_LIBRARIES = ("blake3", "ijson", "isal", "msgspec", "numpy", "pybase64", "zstandard")
+_LIBRARIES = ("blake3", "isal", "msgspec", "numpy", "pybase64", "zstandard")
 _TOOLS = {
     "tar": ["tar", "--version"],
     "zstd": ["zstd", "--version"],

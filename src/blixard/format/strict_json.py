@@ -90,7 +90,8 @@ def parse_members_fast(text: bytes, levels: int) -> list[tuple[str, Any, bytes]]
         return None
     # braces and colons and commas: one a member, and one
     size = len(_encode_sorted(list(values))) + len(forms) + sum(map(len, forms))
-    if size != len(msgspec.json.format(text, indent=-1)) or _LONG_NUMBER in text.translate(_DIGITS_ALIKE):
+    bare = msgspec.json.format(text, indent=-1)
+    if size != len(bare) or _LONG_NUMBER in bare.translate(_DIGITS_ALIKE):
         return None
     if any(form.count(b"{") + form.count(b"[") > levels for form in forms):
         return None
