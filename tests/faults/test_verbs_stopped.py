@@ -65,6 +65,11 @@ VERBS = {
     "export over": Verb(
         arguments=(*EXPORT, "--verify", "-o", "OUT/new.json.gz"), makes="new.json.gz", again=True
     ),
+    "export redacted": Verb(
+        arguments=(*EXPORT[:2], *EXPORT[3:], "-o", "OUT/made.json", "--redact", "--secrets-out", "OUT/secrets"),
+        makes="made.json",
+        again=True,
+    ),
     "import replace": Verb(arguments=IMPORT, again=True),
     "import merge": Verb(arguments=(*IMPORT, "--merge", "--replace-disks"), again=True),
     "import new": Verb(arguments=("cluster", "import", "-i", "OUT/new.json.gz", "-c", "fresh")),
