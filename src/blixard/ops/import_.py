@@ -25,24 +25,22 @@ from blixard.format.events import (
     StateRead,
     TelemetryRead,
 )
-from blixard.format.reader import read_export
 from blixard.home import Home
 from blixard.model.incoming import IncomingState
 from blixard.model.structs import JsonObject, Kept
 from blixard.ops.context import OpenCluster
 from blixard.ops.founding import sweep_founded
 from blixard.ops.import_commit import commit
-from blixard.ops.import_hint import NOTHING, Hint, hint_of
 from blixard.ops.import_judge import check_stated, exit_code_of, judge
 from blixard.ops.import_needs import Needs
-from blixard.ops.import_preflight import check_in_use, check_space
+from blixard.ops.import_preflight import check_in_use, check_space, make_room
 from blixard.ops.import_request import VERB, ImportReport, ImportRequest
+from blixard.ops.import_source import ImportSource, Opened, file_source
 from blixard.ops.import_stage import StagedImport, Wanted, stage_in_cluster, stage_loose, why_missing
 from blixard.ops.import_target import ImportTarget, Opening, find_target
 from blixard.ops.import_telemetry import TelemetrySpool
 from blixard.ops.leftovers import sweep_if_free
 from blixard.ops.stamps import with_proven_digests
-from blixard.place import open_input
 from blixard.plan.change import refuse_conflicts, without_images
 from blixard.plan.document import document_name
 from blixard.plan.importing import plan_import
@@ -56,7 +54,14 @@ Consent = Callable[[ImportPlan, ImportTarget], None]
 
 
 def import_document(
-    home: Home, opening: Opening, request: ImportRequest, *, clock: Clock, progress: Progress, consent: Consent
+    home: Home,
+    opening: Opening,
+    request: ImportRequest,
+    *,
+    clock: Clock,
+    progress: Progress,
+    consent: Consent,
+    opened: Opened | None = None,
 ) -> ImportReport:
     """Bring a document into a cluster of `home`.
 
@@ -67,6 +72,7 @@ def import_document(
         clock: time.
         progress: told about every image, and about what the operator must know.
         consent: asked once, with the plan.
+        opened: opens the document when it is not the file that `request.source` names.
 
     Raises:
         ExportFileError: the document is not acceptable (10 to 13).
@@ -78,10 +84,9 @@ def import_document(
         home.sweep()
         sweep_founded(home, VERB, clock.now())
     with ExitStack() as stack:
-        run = _Import(home, opening, request, stack, clock=clock, progress=progress, consent=consent)
-        source = stack.enter_context(open_input(request.source))
-        run.hint = hint_of(source, request.limits)
-        return run.read(read_export(source.stream, limits=request.limits))
+        source = stack.enter_context(opened() if opened else file_source(request.source, request.limits))
+        run = _Import(home, opening, request, source, stack, clock=clock, progress=progress, consent=consent)
+        return run.read()
 
 
 class _Prepared(Struct, frozen=True):
@@ -106,13 +111,14 @@ class _Import:
         home: Home,
         opening: Opening,
         request: ImportRequest,
+        source: ImportSource,
         stack: ExitStack,
         *,
         clock: Clock,
         progress: Progress,
         consent: Consent,
     ) -> None:
-        self.hint: Hint = NOTHING
+        self._source = source
         self._home = home
         self._opening = opening
         self._request = request
@@ -123,6 +129,7 @@ class _Import:
         self._started = time.monotonic()
         self._state: IncomingState | None = None
         self._prepared: _Prepared | None = None
+        self._failing: OpenCluster | None = None
         self._wanted = Wanted()
         self._needs = Needs(request.limits)
         stack.callback(self._needs.close)
@@ -132,15 +139,22 @@ class _Import:
         self._telemetry = TelemetrySpool(home.root if home.root.is_dir() else None)
         stack.callback(self._telemetry.close)
 
-    def read(self, events: Iterable[Event]) -> ImportReport:
-        """Take every event; the last one brings the report."""
+    def read(self) -> ImportReport:
+        """Take every event; the last one brings the report. A failure stands in the history of the target."""
         try:
-            return self._read(events)
-        except ExportFileError as error:
-            # one bad record may come better with the next copy of the file, or be left out; anything else stays as bad
-            if self._staged is not None and not isinstance(error.__cause__, ExportFileError):
-                self._staged.give_up()
-            raise
+            return self._read(self._source.events())
+        except BaseException as error:
+            if isinstance(error, ExportFileError):
+                self._give_up(error)
+            if self._failing is None:
+                raise
+            with self._failing.recording(VERB, self._request.asked()):
+                raise
+
+    def _give_up(self, error: ExportFileError) -> None:
+        """One bad record may come better with the next copy of the file, or be left out; anything else stays as bad."""
+        if self._staged is not None and not isinstance(error.__cause__, ExportFileError):
+            self._staged.give_up()
 
     def _read(self, events: Iterable[Event]) -> ImportReport:
         for event in events:
@@ -160,14 +174,14 @@ class _Import:
     def _take(self, event: ImageBegun | RecordRead | ImageRead) -> None:
         """The images: planned for already when the state came first, else staged to be planned for at the end."""
         if self._state is not None and self._prepared is None:
-            self._prepare(self.hint.document, ())
+            self._prepare(self._source.hint.document, ())
         if self._request.dry_run:
             if isinstance(event, ImageRead) and (why := why_missing(event)):
                 self._failed[event.image] = why
             return
         if self._staged is None:
             self._staged = self._begin_staging()
-        self._staged.take(event)
+        self._staged.take(event, self._source)
 
     def _prepare(self, document: str | None, edited: tuple[str, ...]) -> _Prepared:
         """Choose and lock the target, plan, look ahead, ask."""
@@ -175,6 +189,8 @@ class _Import:
         name = document_name(state, request.options)
         target = find_target(self._home, self._opening, request, state.head, name)
         self._stack.callback(target.close)
+        if not (request.dry_run or target.new):
+            self._failing = target.cluster
         if self._staged is not None:
             self._stack.callback(self._staged.close)  # before its cluster is closed
         options = structs.replace(request.options, new_cluster=target.new)
@@ -186,6 +202,7 @@ class _Import:
         self._look_ahead(prepared)
         if not request.dry_run:
             self._consent(plan, target)
+            make_room(plan, prepared.cluster, self.hint.data_bytes)
         return prepared
 
     def _planned(
@@ -208,7 +225,7 @@ class _Import:
             options,
             document=document,
             edited=edited,
-            image_digests=self.hint.image_digests,
+            image_digests=self._source.hint.image_digests,
             others=target.others(),
         )
 
@@ -218,7 +235,7 @@ class _Import:
         if cluster is None:
             return
         try:
-            check_space(plan, cluster, self.hint.data_bytes)
+            check_space(plan, cluster, self._source.hint.data_bytes)
             if not self._request.force_in_use:
                 check_in_use(plan.contents, cluster, option="--force-in-use")
         except (RefusedError, StorageError) as error:
@@ -234,7 +251,7 @@ class _Import:
         else:
             self._look_for_needs(self._prepared.plan)
             taking = (self._wanted, self._needs)
-            staged = stage_in_cluster(self._prepared.cluster, self.hint.document, taking, request, progress)
+            staged = stage_in_cluster(self._prepared.cluster, self._source.hint.document, taking, request, progress)
         self._stack.callback(staged.close)
         return staged
 
@@ -246,13 +263,13 @@ class _Import:
             for parts in (each.vm.disks, each.vm.files)
             for part in parts
         )
-        if self._request.source != "-" and len(plan.images()) < linked:
-            self._needs.look(self._request.source, plan)
+        if len(plan.images()) < linked:
+            self._needs.look(self._source, plan)
 
     def _end(self, report: IntegrityReport, late: JsonObject) -> ImportReport:
         """The document was read to its end: judge it, then commit or, in a dry run, only tell."""
         self._warnings += judge(report, self._request, self._given().head)
-        if self.hint.document is not None and self.hint.document != report.document:
+        if self._source.hint.document is not None and self._source.hint.document != report.document:
             raise DigestMismatch("the document is not the one that its index names")
         prepared = self._prepared or self._prepare(report.document, report.edited)
         if self._request.saved is not None and self._request.saved.document != report.document:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from blixard.disks.dedup import DigestTable
 from blixard.format.events import RecordRead
-from blixard.format.reader import read_export
 from blixard.limits import Limits
-from blixard.place import open_input
+from blixard.ops.import_source import ImportSource
 from blixard.plan.values import ImportPlan
 
 
@@ -29,22 +28,25 @@ class Needs:
         """True when a reference may need the record."""
         return self._digests is None or self._digests.get(digest) is not None
 
-    def look(self, source: str, plan: ImportPlan) -> None:
+    def look(self, source: ImportSource, plan: ImportPlan) -> None:
         """Read the document once more, only to see what the images of `plan` refer to.
 
         Args:
-            source: a path; the document is read front to back, and no record is decoded.
+            source: read front to back, and no record is decoded; when that cannot be, everything stays needed.
             plan: names the images that are taken.
 
         Raises:
             ExportFileError, StorageError: as reading it for the import would.
         """
         wanted = plan.images()
-        found = self._digests = DigestTable(0, spill_bytes=self._limits.spill_bytes)
-        if not wanted:
+        again = source.again() if wanted else None
+        if wanted and again is None:
             return
-        with open_input(source) as again:
-            for event in read_export(again.stream, limits=self._limits):
+        found = self._digests = DigestTable(0, spill_bytes=self._limits.spill_bytes)
+        if again is None:
+            return
+        with again as events:
+            for event in events:
                 if isinstance(event, RecordRead) and event.image in wanted and not event.record.carries:
                     found.put(event.record.digest, b"")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Container, Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 from msgspec import structs
@@ -17,16 +16,18 @@ from msgspec import structs
 from blixard import files
 from blixard.disks.staging import Staged, Staging
 from blixard.errors import InternalError, StorageError
-from blixard.format.events import ImageBegun, ImageRead, RecordRead
-from blixard.format.records import frame
+from blixard.format.events import ImageBegun, ImageLost, ImageRead, RecordRead
 from blixard.model.structs import Content
 from blixard.ops.context import OpenCluster
 from blixard.ops.import_needs import Needs
 from blixard.ops.import_request import ImportRequest
+from blixard.ops.import_source import ImportSource
 from blixard.ops.leftovers import forget_staged
 from blixard.ops.stamps import stamp_of
 from blixard.plan.values import ImportPlan
 from blixard.ports import Clock, ImportRow, Progress
+
+ImageEvent = ImageBegun | RecordRead | ImageRead | ImageLost
 
 
 def why_missing(event: ImageRead) -> str | None:
@@ -60,8 +61,8 @@ class StagedImport:
         self._shown = False
         self._done = False
 
-    def take(self, event: ImageBegun | RecordRead | ImageRead) -> None:
-        """The next event.
+    def take(self, event: ImageEvent, source: ImportSource) -> None:
+        """The next event of `source`, which knows how to get a record's frame.
 
         Raises:
             StorageError: no space, or an I/O error.
@@ -71,9 +72,11 @@ class StagedImport:
             case ImageBegun():
                 self._begin(event)
             case RecordRead():
-                self._record(event)
+                self._record(event, source)
             case ImageRead():
                 self._end(event)
+            case ImageLost():
+                self._lose(event)
 
     def finish(self) -> None:
         """Wait until every wanted image stands whole and durable.
@@ -165,8 +168,8 @@ class StagedImport:
             self._titles[event.image] = f"{event.head.vm}/{event.head.disk}"
             self._progress.begin(self._titles[event.image], event.head.size_bytes)
 
-    def _record(self, event: RecordRead) -> None:
-        load = None if event.text is None else partial(frame, event.text)
+    def _record(self, event: RecordRead, source: ImportSource) -> None:
+        load = source.load(event, held=self._staging.holds(event.image, event.position))
         text_bytes = 0 if event.text is None else len(event.text)
         self._staging.put(event.image, event.position, event.record, load, text_bytes=text_bytes)
         if self._shown and event.record.offset is not None:
@@ -185,6 +188,13 @@ class StagedImport:
         if self._shown:
             self._progress.advance(event.head.size_bytes - self._at)
             self._progress.end()
+
+    def _lose(self, event: ImageLost) -> None:
+        self._staging.lose(event.image)
+        self.damaged[event.image] = f"record {event.position}: {event.problem}"
+        if self._shown and event.image in self._titles:
+            self._progress.end()
+        self._shown = False
 
     def _forget(self) -> None:
         """What cannot be removed now, `cluster gc` removes."""
