@@ -202,7 +202,7 @@ class _Import:
         self._look_ahead(prepared)
         if not request.dry_run:
             self._consent(plan, target)
-            make_room(plan, prepared.cluster, self.hint.data_bytes)
+            make_room(plan, prepared.cluster, self._source.hint.data_bytes)
         return prepared
 
     def _planned(
