@@ -135,7 +135,8 @@ def _existing_target(home: Home, opening: Opening, request: ImportRequest, choic
     stack = ExitStack()
     try:
         if not request.dry_run:
-            stack.enter_context(opened.directory.alone(VERB, opened.policy.lock_wait))
+            with opened.recording(VERB, request.asked()):
+                stack.enter_context(opened.directory.alone(VERB, opened.policy.lock_wait))
         target = ImportTarget(home, choice, opened, opened.snapshot())
     except BaseException:
         stack.close()

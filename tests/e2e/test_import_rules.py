@@ -1,0 +1,427 @@
+"""DESIGN.md section 6, rule by rule, through the command line: which cluster, which objects, which content.
+
+Names, templates and secrets are in `test_import_names.py`; plans, preflight and forms of a file in
+`test_import_plans.py`; undo in `test_import_undo.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from support.lab import DATA_DISK, DB_DISK, ROOT_DISK, Lab
+
+
+def with_prod(lab: Lab) -> None:
+    """The target has `prod` as the file says, with content, released and trusted."""
+    lab.target.load(lab / "full.json.gz", "--start", "--trust-host-paths")
+
+
+# target
+
+
+def test_a_named_cluster_that_is_not_there_is_made_and_said(lab: Lab) -> None:
+    told = lab.target.load(lab / "state.json.gz", "-c", "fresh")
+
+    first = told.err.splitlines()[0]
+    assert re.fullmatch(rf"importing into the new cluster `fresh` \([0-9a-f-]{{36}}\) in `{lab.target.data}`", first)
+
+
+def test_without_any_name_the_file_names_the_new_cluster_which_becomes_current(lab: Lab) -> None:
+    lab.target.load(lab / "state.json.gz")
+
+    assert (lab.target.data / "current").read_text().strip() == "prod"
+
+
+def test_the_current_cluster_is_the_target_when_the_file_is_its_own(lab: Lab) -> None:
+    lab.source.run("cluster", "init", "other")
+
+    told = lab.source.load(lab / "state.json.gz")
+
+    assert "importing into cluster `prod`" in told.err
+
+
+def test_the_environment_names_the_target(lab: Lab) -> None:
+    import os
+
+    told = lab.target.run(
+        *("cluster", "import", "-i", lab / "state.json.gz"),
+        before=lambda: os.environ.update(BLIXARD_CLUSTER="from-env"),
+    )
+
+    assert "new cluster `from-env`" in told.err
+
+
+def test_a_cluster_that_an_import_made_has_its_own_id_and_tells_its_provenance(lab: Lab) -> None:
+    lab.target.load(lab / "state.json.gz")
+
+    here, there = lab.target.export()["metadata"], lab.source.export()["metadata"]
+    assert here["cluster_id"] != there["cluster_id"]
+    assert here["provenance"]["cluster_id"] == there["cluster_id"]
+
+
+def test_a_replace_of_a_strange_cluster_that_nobody_named_is_refused(lab: Lab) -> None:
+    lab.target.run("cluster", "init", "precious")
+    lab.target.run("vm", "create", "pet")
+    before = lab.target.state()
+
+    told = lab.target.load(lab / "state.json.gz", code=4)
+
+    assert "`precious`, which nobody named" in told.err
+    assert "hint: `-c precious` replaces it" in told.err
+    assert lab.target.state() == before
+
+
+@pytest.mark.parametrize("consent", [["-c", "precious"], ["-y"], ["--merge"]])
+def test_a_name_a_yes_or_a_merge_is_consent(consent: list[str], lab: Lab) -> None:
+    lab.target.run("cluster", "init", "precious")
+    lab.target.run("vm", "create", "pet")
+
+    lab.target.load(lab / "state.json.gz", *consent)
+
+    assert set(lab.target.vms()) >= {"web-1", "db-1"}
+
+
+def test_an_empty_cluster_is_replaced_unasked(lab: Lab) -> None:
+    lab.target.run("cluster", "init", "blank")
+
+    lab.target.load(lab / "state.json.gz")
+
+    assert set(lab.target.vms("-c", "blank")) == {"web-1", "db-1"}
+
+
+# scope
+
+
+def test_a_replace_deletes_only_inside_the_scope(lab: Lab) -> None:
+    with_prod(lab)
+    lab.target.run("vm", "create", "web-9", "--label", "tier=front")
+    lab.target.run("vm", "create", "pet")
+
+    lab.target.load(lab / "state.json.gz", "--only", "label=tier=front")
+
+    assert set(lab.target.vms()) == {"web-1", "db-1", "pet"}
+
+
+def test_the_scope_of_a_partial_file_bounds_its_import(lab: Lab) -> None:
+    with_prod(lab)
+    lab.source.run("cluster", "export", "-o", lab / "part.json", "--only", "vm=web-*")
+    lab.target.run("vm", "set", "db-1", "--memory", "77")
+    lab.target.run("vm", "create", "web-9")
+
+    lab.target.load(lab / "part.json")
+
+    vms = lab.target.vms()
+    assert set(vms) == {"web-1", "db-1"}
+    assert vms["db-1"]["memory"] == 77
+
+
+@pytest.mark.parametrize(
+    ("how", "there"),
+    [
+        (["--only", "vm=web-*"], {"web-1"}),
+        (["--except", "vm=web-*"], {"db-1"}),
+        (["--only", "label=tier=back"], {"db-1"}),
+        (["--only", "node=1"], {"web-1", "db-1"}),
+        (["--only", "vm=*", "--except", "label=tier=back"], {"web-1"}),
+    ],
+)
+def test_only_and_except_choose_at_export_and_at_import_alike(how: list[str], there: set[str], lab: Lab) -> None:
+    lab.source.run("cluster", "export", "-o", lab / "part.json", *how)
+    lab.target.load(lab / "part.json", "-c", "exported")
+
+    lab.target.load(lab / "state.json.gz", *how, "-c", "imported")
+
+    assert set(lab.target.vms("-c", "exported")) == set(lab.target.vms("-c", "imported")) == there
+
+
+# modes
+
+
+def test_a_replace_makes_the_cluster_what_the_file_says(lab: Lab) -> None:
+    with_prod(lab)
+    before = lab.target.state()
+    lab.target.run("vm", "set", "web-1", "--memory", "99", "--label", "tier=none")
+    lab.target.run("vm", "delete", "db-1", "-y")
+    lab.target.run("vm", "create", "pet")
+
+    lab.target.load(lab / "full.json.gz", "--start", "--trust-host-paths")
+
+    assert lab.target.state() == before
+    assert lab.target.contents() == {"web-1/root": ROOT_DISK, "web-1/data": DATA_DISK, "db-1/root": DB_DISK}
+
+
+def test_a_merge_adds_and_updates_and_deletes_nothing(lab: Lab) -> None:
+    with_prod(lab)
+    lab.target.run("vm", "delete", "db-1", "-y")
+    lab.target.run("vm", "create", "pet")
+    lab.target.run("vm", "set", "web-1", "--label", "mine=yes")
+
+    lab.target.load(lab.edited("m.json", web_1={"memory": 640}), "--merge")
+
+    vms = lab.target.vms()
+    assert set(vms) == {"web-1", "db-1", "pet"}
+    assert (vms["web-1"]["memory"], vms["web-1"]["labels"]) == (640, {"tier": "front", "mine": "yes"})
+
+
+def test_a_merge_keeps_disk_content_and_takes_no_disk_away(lab: Lab) -> None:
+    with_prod(lab)
+    lab.target.scribble("web-1", b"written here")
+    fewer = lab.edited("m.json", web_1={"disks": [], "networks": []})
+
+    lab.target.load(fewer, "--merge")
+    lab.target.load(lab / "full.json.gz", "--merge")
+
+    written = b"written here" + ROOT_DISK[12:]
+    assert lab.target.contents() == {"web-1/root": written, "web-1/data": DATA_DISK, "db-1/root": DB_DISK}
+    assert len(lab.target.vms()["web-1"]["networks"]) == 1
+
+
+def test_a_merge_replaces_content_when_told(lab: Lab) -> None:
+    with_prod(lab)
+    lab.target.scribble("web-1", b"written here")
+
+    lab.target.load(lab / "full.json.gz", "--merge", "--replace-disks")
+
+    assert lab.target.content("web-1") == ROOT_DISK
+
+
+def strangers(lab: Lab) -> None:
+    """A cluster in which two names of the file are other VMs."""
+    lab.target.run("cluster", "init", "mine")
+    lab.target.run("vm", "create", "web-1", "--disk", lab / "db.img", "--memory", "11")
+    lab.target.run("vm", "create", "db-1", "--memory", "22")
+
+
+def test_a_merge_with_names_of_other_vms_stops_and_names_all_of_them(lab: Lab) -> None:
+    strangers(lab)
+    before = lab.target.state()
+
+    told = lab.target.load(lab / "full.json.gz", "--merge", code=22)
+
+    assert "2 names of the file are other VMs here: `db-1`, `web-1`" in told.err
+    assert "--on-conflict update|keep|rename" in told.err
+    assert lab.target.state() == before
+
+
+@pytest.mark.parametrize(
+    ("decision", "memories"),
+    [
+        (["--on-conflict", "update"], {"web-1": 512, "db-1": 1024}),
+        (["--on-conflict", "keep"], {"web-1": 11, "db-1": 22}),
+        (["--on-conflict", "rename"], {"web-1": 11, "db-1": 22, "web-1-2": 512, "db-1-2": 1024}),
+        (["--match", "name"], {"web-1": 512, "db-1": 1024}),
+    ],
+)
+def test_the_operator_decides_about_other_vms_of_the_same_name(
+    decision: list[str], memories: dict[str, int], lab: Lab
+) -> None:
+    strangers(lab)
+    mine = lab.target.content("web-1", cluster="mine")
+
+    lab.target.load(lab / "full.json.gz", "--merge", *decision)
+
+    assert {name: vm["memory"] for name, vm in lab.target.vms().items()} == memories
+    assert lab.target.content("web-1", cluster="mine") == mine
+
+
+def test_a_rename_finds_its_vms_again_by_origin(lab: Lab) -> None:
+    strangers(lab)
+    lab.target.load(lab / "full.json.gz", "--merge", "--on-conflict", "rename")
+    before = lab.target.state()
+
+    told = lab.target.plan(lab / "full.json.gz", "--merge", "--on-conflict", "rename")
+    lab.target.load(lab / "full.json.gz", "--merge", "--on-conflict", "rename")
+
+    assert {change["kind"] for change in told["vms"]} == {"keep"}
+    assert lab.target.state() == before
+
+
+def test_a_replace_makes_a_new_vm_of_a_name_whose_disks_inherit_nothing(lab: Lab) -> None:
+    strangers(lab)
+    old = lab.target.vms()["web-1"]["id"]
+
+    lab.target.load(lab / "state.json.gz", "-c", "mine")
+
+    assert lab.target.vms()["web-1"]["id"] != old
+    assert lab.target.content("web-1", cluster="mine") is None
+
+
+# nodes and placement
+
+
+def test_nodes_of_another_cluster_are_left_out_unless_asked_for(lab: Lab) -> None:
+    lab.target.run("cluster", "init", "mine")
+
+    told = lab.target.load(lab / "state.json.gz", "--merge")
+    left = [node["id"] for node in lab.target.export()["nodes"]]
+    lab.target.load(lab / "state.json.gz", "--merge", "--with-nodes")
+
+    assert "nodes of another cluster left out" in told.err
+    assert left == [1]
+    assert [node["state"] for node in lab.target.export()["nodes"]] == ["active", "absent", "absent"]
+
+
+def test_a_new_cluster_takes_the_place_of_the_exporting_node_and_keeps_the_others_as_records(lab: Lab) -> None:
+    lab.target.load(lab / "state.json.gz")
+
+    nodes = {node["id"]: node for node in lab.target.export()["nodes"]}
+    assert {node_id: node["state"] for node_id, node in nodes.items()} == {1: "active", 2: "absent"}
+    assert nodes[1]["data_dir"] == str(lab.target.data)
+
+
+def test_another_place_is_taken_when_it_is_named(lab: Lab) -> None:
+    lab.target.load(lab / "state.json.gz", "--node-id", "2")
+
+    document = lab.target.export()
+    assert document["exported_by_node"] == 2
+    assert {node["id"]: node["state"] for node in document["nodes"]} == {1: "absent", 2: "active"}
+
+
+def test_a_living_node_is_never_removed_or_changed_by_a_file(lab: Lab) -> None:
+    document = json.loads((lab / "state.json").read_text())
+    del document["integrity"]
+    document["nodes"] = [{**document["nodes"][0], "data_dir": "/evil", "labels": {"rack": "9"}}]
+    before = {node["id"]: node for node in lab.source.export()["nodes"]}
+
+    lab.source.load(lab.write("fewer.json", document))
+
+    after = {node["id"]: node for node in lab.source.export()["nodes"]}
+    assert after[2] == before[2]
+    assert after[1] == {**before[1], "labels": {"rack": "9"}}
+
+
+def placed_on_2(lab: Lab) -> Path:
+    return lab.edited("on-2.json", web_1={"node_id": 2})
+
+
+def test_a_vm_of_another_cluster_is_placed_here_and_the_plan_says_so(lab: Lab) -> None:
+    lab.target.run("cluster", "init", "mine")
+
+    told = lab.target.load(placed_on_2(lab), "--merge")
+
+    assert "node 2 -> 1: `web-1`" in told.err
+    assert lab.target.vms()["web-1"]["node_id"] == 1
+
+
+def test_a_vm_keeps_its_node_in_its_own_cluster(lab: Lab) -> None:
+    lab.source.load(placed_on_2(lab), "--merge")
+
+    assert lab.source.vms()["web-1"]["node_id"] == 2
+
+
+def test_the_operator_maps_a_node(lab: Lab) -> None:
+    lab.target.run("cluster", "init", "mine")
+    lab.target.run("node", "add", "--bind-addr", "10.9.9.9:7001", "--id", "5")
+
+    lab.target.load(placed_on_2(lab), "--merge", "--map-node", "2=5")
+
+    assert lab.target.vms()["web-1"]["node_id"] == 5
+
+
+# content
+
+
+def test_a_file_without_images_leaves_disks_absent_until_an_image_is_attached(lab: Lab) -> None:
+    told = lab.target.load(lab / "state.json.gz")
+    assert "without content: `db-1/root`, `web-1/data`, `web-1/root`" in told.err
+    assert lab.target.content("web-1") is None
+
+    lab.target.run("vm", "attach-image", "web-1", "root", lab / "root.img")
+
+    assert lab.target.content("web-1") == ROOT_DISK
+    status = lab.target.json("cluster", "status")
+    assert status["status"]["vms"]["without_content"] == ["db-1/root", "web-1/data"]
+
+
+def test_content_comes_with_a_later_import_that_has_images(lab: Lab) -> None:
+    lab.target.load(lab / "state.json.gz")
+
+    lab.target.load(lab / "full.json.gz")
+
+    assert lab.target.contents() == {"web-1/root": ROOT_DISK, "web-1/data": DATA_DISK, "db-1/root": DB_DISK}
+
+
+def test_a_replace_without_images_keeps_the_content_of_the_same_vm(lab: Lab) -> None:
+    with_prod(lab)
+    lab.target.scribble("web-1", b"written here")
+
+    lab.target.load(lab / "state.json.gz")
+
+    assert (lab.target.content("web-1") or b"").startswith(b"written here")
+
+
+# start, trust, identity
+
+
+def test_vms_of_another_cluster_are_held_until_released(lab: Lab) -> None:
+    told = lab.target.load(lab / "full.json.gz")
+    assert "held, as they come from another cluster: `db-1`, `web-1`" in told.err
+    assert {vm["hold"] for vm in lab.target.vms().values()} == {"imported"}
+
+    lab.target.run("vm", "release", "web-1")
+    lab.target.load(lab / "full.json.gz")
+
+    assert {name: vm["hold"] for name, vm in lab.target.vms().items()} == {"web-1": None, "db-1": "imported"}
+
+
+@pytest.mark.parametrize(("start", "held"), [(["--start"], set()), (["--start=web-*"], {"db-1"})])
+def test_start_names_what_is_not_held(start: list[str], held: set[str], lab: Lab) -> None:
+    lab.target.load(lab / "full.json.gz", *start)
+
+    assert {name for name, vm in lab.target.vms().items() if vm["hold"]} == held
+
+
+def test_the_clusters_own_file_holds_nothing(lab: Lab) -> None:
+    lab.source.run("vm", "delete", "web-1", "-y")
+
+    lab.source.load(lab / "full.json.gz")
+
+    assert {vm["hold"] for vm in lab.source.vms().values()} == {None}
+    assert {tuple(vm["untrusted"]) for vm in lab.source.vms().values()} == {()}
+
+
+def test_host_paths_of_another_cluster_are_inert_until_trusted(lab: Lab) -> None:
+    told = lab.target.load(lab / "state.json.gz")
+    assert "inert until `blixard vm trust NAME`: config_path, networks/bridge of `web-1`" in told.err
+    assert lab.target.vms()["web-1"]["untrusted"] == ["/config_path", "/networks/0/bridge"]
+
+    lab.target.run("vm", "trust", "web-1")
+    lab.target.load(lab / "state.json.gz")
+    trusted = lab.target.vms()["web-1"]["untrusted"]
+    lab.target.load(lab.edited("evil.json", web_1={"config_path": "/etc/shadow"}))
+
+    assert trusted == []
+    assert lab.target.vms()["web-1"]["untrusted"] == ["/config_path"]
+
+
+def test_host_paths_are_trusted_when_the_import_is_told(lab: Lab) -> None:
+    lab.target.load(lab / "state.json.gz", "--trust-host-paths")
+
+    assert lab.target.vms()["web-1"]["untrusted"] == []
+
+
+def test_addresses_and_ids_that_are_in_use_are_listed(lab: Lab) -> None:
+    lab.target.load(lab / "state.json.gz", "-c", "one")
+
+    told = lab.target.load(lab / "state.json.gz", "-c", "two")
+
+    for kind, value in (("mac", "52:54:00:00:00:01"), ("ip", "10.0.0.5")):
+        assert f"{kind} in use already: `{value} (web-1)` by `one/web-1`" in told.err
+
+
+def test_a_new_identity_is_the_same_at_every_import(lab: Lab) -> None:
+    first = lab.target.load(lab / "full.json.gz", "-c", "copy", "--new-identity")
+    before = lab.target.state("-c", "copy")
+
+    told = lab.target.plan(lab / "full.json.gz", "-c", "copy", "--new-identity")
+
+    original, copied = lab.source.vms()["web-1"], before[1]["web-1"]
+    assert copied["id"] != original["id"]
+    assert copied["networks"][0]["mac"] not in (None, original["networks"][0]["mac"])
+    assert copied["origin"]["vm_id"] == original["id"]
+    assert "in use already" not in first.err
+    assert {change["kind"] for change in told["vms"]} == {"keep"}
