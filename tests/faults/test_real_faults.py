@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -106,6 +107,35 @@ def test_an_import_that_cannot_fit_is_refused_before_it_stages(template: World, 
 
     failed(ran, 30, "not enough space", "undo")
     assert (after, left) == (before, [])
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("operation", ["rename", "run UPDATE"], ids=["staged", "moved in"])
+def test_what_another_document_had_staged_gives_way_when_the_space_is_needed(
+    operation: str, template: World, tmp_path: Path, unreserved: Path
+) -> None:
+    with small_disk(tmp_path / "disk", 16 * MIB) as disk:
+        world = template.copy(disk / "world")
+        command = (*import_of(world, "old.json.gz"), "--config", unreserved)
+        killed = world.blixard(*command, observer=killed_at_the_first(operation))
+        fill(disk, 300 << 10)
+        ran = world.blixard(*import_of(world), "--config", unreserved)
+        found, left = picture(world), litter(world)
+
+    assert killed.code == -9
+    assert ran.code == 0, ran
+    assert set(found["web"].vms) == {"app", "db"}
+    assert left == []
+
+
+def killed_at_the_first(operation: str) -> Callable[[str, str], None]:
+    """An observer that kills the import once its disks are staged."""
+
+    def observe(name: str, path: str) -> None:
+        if name == operation and "/clusters/web/" in path:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return observe
 
 
 @pytest.mark.root

@@ -12,8 +12,10 @@ from blixard.errors import RefusedError, StorageError
 from blixard.home.in_use import users_of
 from blixard.ops.context import OpenCluster
 from blixard.ops.gather import content_path
+from blixard.ops.leftovers import forget_staged
 from blixard.ops.status import undo_bytes
 from blixard.plan.values import ContentAction, ContentChange, ImportPlan
+from blixard.ports import ImportRow
 
 _REPLACING = (ContentAction.STAGE, ContentAction.DROP, ContentAction.RESTORE)
 
@@ -31,7 +33,7 @@ def check_space(plan: ImportPlan, cluster: OpenCluster, data_bytes: Mapping[int,
     """
     needed = sum(data_bytes.get(image, 0) for image in plan.images())
     free = files.free_bytes(cluster.directory.disks) - cluster.policy.limits.space_reserve_bytes
-    staged = files.allocated_bytes(cluster.directory.incoming)  # of this document, if it comes again
+    staged = sum(_staged_bytes(cluster, row) for row in cluster.store.imports())  # ours counts, others' can go
     if needed <= free + staged:
         return
     held = undo_bytes(cluster)
@@ -42,6 +44,31 @@ def check_space(plan: ImportPlan, cluster: OpenCluster, data_bytes: Mapping[int,
         f"not enough space in `{cluster.directory.disks}`: {needed} bytes of disks come in, {max(0, free)} may be used",
         hint=hint,
     )
+
+
+def make_room(plan: ImportPlan, cluster: OpenCluster, data_bytes: Mapping[int, int]) -> None:
+    """Give up what imports of other documents have staged, when this one needs the space. The caller is alone.
+
+    Raises:
+        StorageError: it cannot be removed.
+    """
+    own = plan.source.document
+    needed = sum(data_bytes.get(image, 0) for image in plan.images())
+    rows = cluster.store.imports()
+    mine = sum(_staged_bytes(cluster, row) for row in rows if row.key == own)
+    for row in rows:
+        free = files.free_bytes(cluster.directory.disks) - cluster.policy.limits.space_reserve_bytes
+        if needed <= free + mine:
+            return
+        if row.key != own:
+            forget_staged(cluster.directory, cluster.store, row)
+
+
+def _staged_bytes(cluster: OpenCluster, row: ImportRow) -> int:
+    """What an import has staged, also of disks that it had moved in before it was killed."""
+    moved = () if row.done else row.files
+    paths = (cluster.directory.incoming / row.key, *(cluster.directory.disks / name for name in moved))
+    return sum(map(files.allocated_bytes, paths))
 
 
 def check_in_use(contents: Iterable[ContentChange], cluster: OpenCluster, *, option: str) -> None:

@@ -79,13 +79,15 @@ def sweep_if_free(cluster: ClusterDir, store: StateStore, verb: str) -> list[Pat
 
 
 def forget_staged(cluster: ClusterDir, store: StateStore, row: ImportRow) -> None:
-    """Remove what the import of `row` has staged, then the row; disks that it had moved in are unnamed from then on.
+    """Remove what the import of `row` has staged, then the row; disks that a state came to name stay, of course.
 
     Raises:
         StorageError: something is left, and the row with it.
     """
     if not any(other.key == row.key and other.id != row.id for other in store.imports()):
         files.remove_tree(cluster.incoming / row.key, beneath=cluster.incoming)
+    for name in () if row.done else row.files:
+        files.unlink(cluster.disks / name, missing_ok=True)  # moved in, but its transaction never came
     store.forget_import(row.id)
 
 
