@@ -1,7 +1,7 @@
 """The messages of `blixard/export/1` as structs, and the proof that one holds a ticket.
 
-Pure: heads of frames in, structs out. A head is judged once, here; whatever is not exactly a message that makes sense at
-that point is a misbehaving peer. Unknown keys are passed over: what must be understood is named in `require`.
+Pure: heads of frames in, structs out. A head is judged once, here; whatever is not a message that makes sense at that
+point is a misbehaving peer. Unknown keys are passed over: what must be understood is named in `require`.
 
     control channel, the first that the client opens
         server  hello (nonce)          client  hello (proof)
@@ -56,6 +56,7 @@ class Refusal(StrEnum):
     USED = "used"
     NOT_ALLOWED = "not-allowed"
     BUSY = "busy"
+    STOPPED = "stopped"
     VERSION = "version"
 
 

@@ -1,0 +1,124 @@
+"""What a share knows of each receiver: for the screen while it runs, for the history afterwards."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+
+class Receiver(Struct, frozen=True, kw_only=True):
+    """One endpoint that was let in; over all its sessions."""
+
+    id: str
+    address: str
+    """Where it was seen last; empty when only a relay knows."""
+    first_at: datetime
+    last_at: datetime
+    sent_bytes: int = 0
+    """Bodies handed to its links, the document included; what is asked for again counts again."""
+    sent_by_kind: dict[str, int] = {}
+    """The same, by transport (`iroh`, `tcp`)."""
+    sessions: int = 0
+    """Links that stand now."""
+    completed: bool = False
+    problem: str | None = None
+    """How its last session ended, when that was not well."""
+
+
+class Witness(Protocol):
+    """Who is told what happens. Called from the server's threads, several at once; must be quick and not raise."""
+
+    def joined(self, receiver: Receiver) -> None:
+        """A receiver was let in, for the first time or again."""
+
+    def advanced(self, receiver_id: str, amount: int, kind: str) -> None:
+        """That many more bytes went to it over a transport of that kind."""
+
+    def completed(self, receiver: Receiver) -> None:
+        """It has all it wanted."""
+
+    def left(self, receiver: Receiver) -> None:
+        """One of its sessions ended."""
+
+    def refused(self, peer_id: str, address: str, reason: str) -> None:
+        """An endpoint was not let in. At most one of these for each connection, so it may be many."""
+
+    def warn(self, message: str) -> None:
+        """The operator should know; lower case, no full stop."""
+
+
+class Silent:
+    """A witness that keeps it to itself."""
+
+    def joined(self, receiver: Receiver) -> None:
+        """As `Witness`."""
+
+    def advanced(self, receiver_id: str, amount: int, kind: str) -> None:
+        """As `Witness`."""
+
+    def completed(self, receiver: Receiver) -> None:
+        """As `Witness`."""
+
+    def left(self, receiver: Receiver) -> None:
+        """As `Witness`."""
+
+    def refused(self, peer_id: str, address: str, reason: str) -> None:
+        """As `Witness`."""
+
+    def warn(self, message: str) -> None:
+        """As `Witness`."""
+
+
+class Book:
+    """All receivers of one share, and the witness that hears of each change."""
+
+    def __init__(self, witness: Witness, now: Callable[[], datetime]) -> None:
+        self.witness = witness
+        self._now = now
+        self._lock = threading.Lock()
+        self._receivers: dict[str, Receiver] = {}
+
+    def all(self) -> tuple[Receiver, ...]:
+        """Everybody that was let in, first comers first."""
+        with self._lock:
+            return tuple(self._receivers.values())
+
+    def join(self, peer_id: str, address: str) -> None:
+        """A session begins."""
+        now = self._now()
+        with self._lock:
+            known = self._receivers.get(peer_id) or Receiver(id=peer_id, address=address, first_at=now, last_at=now)
+            changed = self._put(replace(known, address=address, sessions=known.sessions + 1))
+        self.witness.joined(changed)
+
+    def advance(self, peer_id: str, amount: int, kind: str) -> None:
+        """Bytes went out."""
+        with self._lock:
+            known = self._receivers[peer_id]
+            by_kind = {**known.sent_by_kind, kind: known.sent_by_kind.get(kind, 0) + amount}
+            self._put(replace(known, sent_bytes=known.sent_bytes + amount, sent_by_kind=by_kind))
+        self.witness.advanced(peer_id, amount, kind)
+
+    def complete(self, peer_id: str) -> None:
+        """It has said that it is done."""
+        with self._lock:
+            changed = self._put(replace(self._receivers[peer_id], completed=True, problem=None))
+        self.witness.completed(changed)
+
+    def leave(self, peer_id: str, problem: str | None) -> None:
+        """A session ended."""
+        with self._lock:
+            known = self._receivers[peer_id]
+            kept = None if known.completed else problem
+            changed = self._put(replace(known, sessions=known.sessions - 1, problem=kept))
+        self.witness.left(changed)
+
+    def _put(self, receiver: Receiver) -> Receiver:
+        """Under the lock."""
+        self._receivers[receiver.id] = replace(receiver, last_at=self._now())
+        return self._receivers[receiver.id]

@@ -1,0 +1,150 @@
+"""A share: takes links, lets those in that hold the ticket, and gives them what is on the shelf.
+
+Everything that a peer can make us hold (connections, threads, bytes, time) has a bound in `Bounds`, and nothing but a
+nonce leaves before the proof. `stop` ends every thread that `serve` began.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from blixard.peer.admission import Admission, Terms
+from blixard.peer.answers import Bounds, Share
+from blixard.peer.budget import Budget
+from blixard.peer.channel import LaneMaker, Link, Listener, Shelf
+from blixard.peer.deadline import Deadline
+from blixard.peer.protocol import Refusal
+from blixard.peer.receivers import Book, Receiver, Silent, Witness
+from blixard.peer.session import Session
+from blixard.peer.threads import Threads
+
+_PARTING_SECONDS = 1.0
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Server:
+    """Serves one shelf under one ticket's terms, on any number of listeners.
+
+    Args:
+        shelf: what is served; outlives the server.
+        terms: the secret, and who may come until when how often.
+        now: the sender's clock, which alone judges expiry.
+        witness: told of every receiver.
+        lanes: makes the direct lane of a session; None: there is none.
+    """
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        terms: Terms,
+        *,
+        bounds: Bounds | None = None,
+        now: Callable[[], datetime] = _utc_now,
+        witness: Witness | None = None,
+        lanes: LaneMaker | None = None,
+    ) -> None:
+        bounds = bounds or Bounds()
+        self._admission = Admission(terms, now)
+        self._book = Book(witness or Silent(), now)
+        self._threads = Threads("share")
+        budget = Budget(bounds.bytes_in_flight)
+        self._share = Share(shelf, self._admission, bounds, self._book, budget, self._threads, lanes)
+        self._changed = threading.Condition()
+        self._listeners: list[Listener] = []
+        self._sessions: dict[Session, None] = {}
+        self._stopped = False
+
+    def serve(self, listener: Listener) -> None:
+        """Take links from there, in threads, until `stop`, which closes the listener. Returns at once."""
+        with self._changed:
+            self._listeners.append(listener)
+        if not self._threads.spawn("listener", lambda: self._take_links(listener)):
+            listener.close()
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait until every use is complete and its receiver gone; False when the time passed or it was stopped."""
+        deadline = Deadline(timeout)
+        with self._changed:
+            while not self._stopped and not (self._admission.used_up and not self._served()):
+                if deadline.passed():
+                    return False
+                self._changed.wait(deadline.left())
+            return not self._stopped
+
+    def stop(self) -> None:
+        """Tell every receiver, end every session and thread. Harmless twice; not from a thread of the server."""
+        with self._changed:
+            self._stopped = True
+            sessions = list(self._sessions)
+            self._changed.notify_all()
+        for listener in self._listeners:
+            listener.close()
+        for session in sessions:
+            session.dismiss(Refusal.STOPPED)
+        with self._changed:
+            # whoever understands leaves at once; the message would be lost if we were faster
+            self._changed.wait_for(lambda: not self._served(), _PARTING_SECONDS)
+        self._share.budget.close()
+        for session in sessions:
+            session.close("stopped")
+        self._threads.join()
+
+    def receivers(self) -> tuple[Receiver, ...]:
+        """Everybody who was let in so far."""
+        return self._book.all()
+
+    @property
+    def completed(self) -> int:
+        """Receivers that have got all they wanted."""
+        return self._admission.completed
+
+    def _served(self) -> bool:
+        """Under the lock: is anybody here who has proven itself?"""
+        return any(session.proven for session in self._sessions)
+
+    def _take_links(self, listener: Listener) -> None:
+        while (link := listener.accept(None)) is not None:
+            session = self._placed(link)
+            if session is None:
+                link.close("busy")
+            elif not self._threads.spawn("session", lambda session=session: self._run(session)):  # type: ignore[misc]
+                session.close("stopped")
+
+    def _placed(self, link: Link) -> Session | None:
+        """A session for the link, registered; None when there are too many."""
+        bounds = self._share.bounds
+        with self._changed:
+            if self._stopped:
+                return None
+            strangers = [session for session in self._sessions if not session.proven]
+            crowded = len(strangers) >= bounds.strangers or len(self._sessions) >= bounds.links
+            if crowded and not strangers:
+                return None
+            session = Session(self._share, link)
+            self._sessions[session] = None
+            oldest = strangers[0] if crowded else None
+            if oldest is not None:
+                del self._sessions[oldest]
+        if oldest is not None:
+            # whoever means it proves itself within a round trip: a flood cannot keep the others out
+            oldest.close("busy")
+        return session
+
+    def _run(self, session: Session) -> None:
+        try:
+            session.run(self._admit)
+        finally:
+            with self._changed:
+                self._sessions.pop(session, None)
+                self._changed.notify_all()
+
+    def _admit(self, session: Session) -> bool:
+        """A stranger has proven itself: is there room?"""
+        with self._changed:
+            proven = sum(other.proven for other in self._sessions)
+            return session in self._sessions and proven <= self._share.bounds.sessions
