@@ -1,0 +1,74 @@
+"""How this process is on the network: its Iroh endpoint, and the direct lane beside it.
+
+Composed here and not in `peer`, because which of the two there is, is a setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from blixard.home import Home
+from blixard.peer.channel import LaneMaker
+
+if TYPE_CHECKING:
+    from blixard.peer.endpoint import IrohEndpoint
+
+_RELAY_SECONDS = 10.0
+
+
+class LaneChoice(StrEnum):
+    """`p2p.lane`: which way records may take."""
+
+    AUTO = "auto"
+    IROH = "iroh"
+    TCP = "tcp"
+    """As `auto`, for those who want to say so."""
+
+
+class Node(Struct, frozen=True):
+    """We, on the network."""
+
+    endpoint: IrohEndpoint
+    relay: str | None
+    lanes: LaneMaker | None
+
+
+class Network(Struct, frozen=True, kw_only=True):
+    """Settings. Addresses are `ADDR:PORT`; `rate` in bytes a second counts both ways together."""
+
+    listen: str | None = None
+    advertise: tuple[str, ...] = ()
+    relay: str | None = None
+    lane: LaneChoice = LaneChoice.AUTO
+    rate: int | None = None
+
+    @contextmanager
+    def node(self, home: Home, verb: str) -> Iterator[Node]:
+        """Be the node of `home` until the end of the block.
+
+        Raises:
+            Locked, StorageError, TransferError: `failed to create Iroh node`, and why.
+        """
+        from blixard.peer.endpoint import EndpointOptions, IrohEndpoint
+        from blixard.peer.node_key import hold_node_key
+
+        with ExitStack() as stack:
+            key = stack.enter_context(hold_node_key(home, verb))
+            options = EndpointOptions(listen=self.listen, advertise=self.advertise, relay=self.relay)
+            endpoint = stack.enter_context(IrohEndpoint(key.secret, options))
+            relay = endpoint.relay_url(_RELAY_SECONDS) if self.relay is not None else None
+            yield Node(endpoint, relay, self._lanes(stack))
+
+    def _lanes(self, stack: ExitStack) -> LaneMaker | None:
+        if self.lane is LaneChoice.IROH:
+            return None
+        from blixard.peer.lane import LaneHost
+
+        host = LaneHost()
+        stack.callback(host.close)
+        return host.lane

@@ -1,0 +1,151 @@
+"""`cluster share`: serve one export file until it was fetched, time is up, or somebody says stop.
+
+The ticket is told first; after that everything that happens is told to a witness, and every receiver goes to history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from blixard.errors import ExitCode, StorageError
+from blixard.home import Home
+from blixard.limits import DEFAULT, Limits
+from blixard.ops.context import OpenCluster
+from blixard.ops.network import Network
+from blixard.ops.shelf import ExportShelf
+from blixard.peer.admission import Terms
+from blixard.peer.receivers import Receiver, Witness
+from blixard.peer.secret import Secret
+from blixard.peer.serve import Server
+from blixard.peer.ticket import Ticket
+from blixard.ports import Clock, Progress
+
+VERB = "cluster share"
+_LOOK_SECONDS = 0.25
+"""How often a share looks whether it was told to stop."""
+
+
+class ShareOptions(Struct, frozen=True, kw_only=True):
+    """One share."""
+
+    path: str
+    share_for: timedelta = timedelta(hours=24)
+    uses: int | None = None
+    allowed: tuple[str, ...] = ()
+    """Endpoint ids, hex; none is everybody who has the ticket."""
+    limits: Limits = DEFAULT
+
+
+class ShareReport(Struct, frozen=True, kw_only=True):
+    """What became of a share."""
+
+    path: str
+    document: str
+    completed: int
+    receivers: tuple[Receiver, ...]
+    exit_code: ExitCode
+
+
+Told = Callable[[Ticket], None]
+Stopped = Callable[[], bool]
+
+
+def share(
+    home: Home,
+    options: ShareOptions,
+    network: Network,
+    *,
+    clock: Clock,
+    progress: Progress,
+    witness: Witness,
+    told: Told,
+    stopped: Stopped,
+    cluster: OpenCluster | None = None,
+) -> ShareReport:
+    """Serve a file; returns when every use is complete, time is up, or `stopped` says so.
+
+    Args:
+        home: the data directory; its node key is our identity.
+        options: what is served, to whom, for how long.
+        network: how we are on it.
+        clock: time; alone judges expiry.
+        progress: told about the first reading of the file.
+        witness: told of every receiver.
+        told: given the ticket, once, before anybody can come.
+        stopped: asked a few times a second.
+        cluster: whose history the receivers go to.
+
+    Raises:
+        UsageError, ExportFileError, StorageError: the file cannot be shared.
+        Locked, StorageError: `failed to create Iroh node`, and why.
+    """
+    with ExitStack() as stack:
+        shelf = stack.enter_context(ExportShelf(options.path, progress=progress, limits=options.limits))
+        node = stack.enter_context(network.node(home, VERB))
+        expires = (clock.now() + options.share_for).replace(microsecond=0)
+        secret = Secret.new()
+        terms = Terms(
+            secret=secret,
+            expires_at=expires,
+            uses=options.uses,
+            allowed=frozenset(options.allowed) if options.allowed else None,
+        )
+        server = Server(shelf, terms, now=clock.now, witness=witness, lanes=node.lanes)
+        stack.callback(server.stop)
+        listener = node.endpoint.listen()
+        told(
+            Ticket(
+                endpoint_id=bytes.fromhex(node.endpoint.id),
+                addresses=node.endpoint.addresses(),
+                relay=node.relay,
+                document=shelf.document,
+                secret=secret,
+                expires_at=expires,
+            )
+        )
+        server.serve(listener)
+        _wait(server, expires, clock, stopped)
+        server.stop()
+        report = _report(options, shelf.document, server)
+    _record(cluster, options, report)
+    return report
+
+
+def _wait(server: Server, expires: datetime, clock: Clock, stopped: Stopped) -> None:
+    """A session that began before the ticket expired goes on; then nobody can come any more."""
+    while not stopped() and not server.wait(_LOOK_SECONDS):
+        if clock.now() >= expires and not any(receiver.sessions for receiver in server.receivers()):
+            return
+
+
+def _report(options: ShareOptions, document: str, server: Server) -> ShareReport:
+    return ShareReport(
+        path=options.path,
+        document=document,
+        completed=server.completed,
+        receivers=server.receivers(),
+        exit_code=ExitCode.DONE if server.completed else ExitCode.PARTIAL,
+    )
+
+
+def _record(cluster: OpenCluster | None, options: ShareOptions, report: ShareReport) -> None:
+    """Each receiver goes to the history: who, from where, how much, and whether it got all of it."""
+    if cluster is None:
+        return
+    for receiver in report.receivers:
+        code = ExitCode.DONE if receiver.completed else ExitCode.PARTIAL
+        about = {"address": receiver.address, "bytes": receiver.sent_bytes, "uses": options.uses}
+        with suppress(StorageError):  # what was served was served
+            cluster.note(
+                VERB,
+                {key: value for key, value in about.items() if value is not None},
+                code,
+                document=report.document,
+                place=options.path,
+                receivers=(receiver.id,),
+                error=receiver.problem,
+            )
