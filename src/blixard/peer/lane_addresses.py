@@ -103,6 +103,8 @@ def _holds(network: Network, address: Address) -> bool:
 
 
 def _is_unicast(address: Address) -> bool:
+    if address.is_loopback:
+        return True  # Python counts ::1 among the reserved
     return not (address.is_multicast or address.is_unspecified or address.is_reserved)
 
 

@@ -49,13 +49,13 @@ def parse_hello(head: JsonObject) -> LaneHello:
         PeerMisbehaved: they are something else.
     """
     kind = head.get("type")
-    if kind not in {"lane", "channel"}:
+    if kind not in ("lane", "channel"):
         raise PeerMisbehaved("the peer began a lane with something else")
     token, nonce = parse_token(head.get("token")), parse_token(head.get("nonce"))
     if kind == "lane":
         return LaneHello(token=token, nonce=nonce)
     opener = head.get("opener")
-    if opener not in {"dialler", "listener"}:
+    if opener not in ("dialler", "listener"):
         raise PeerMisbehaved("the peer began a channel that nobody opened")
     return LaneHello(token=token, nonce=nonce, lane=parse_token(head.get("lane")), opener=opener)
 

@@ -13,8 +13,9 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import cast
 
 from blixard.errors import PeerUnreachable, TransferError
 from blixard.peer.channel import Body
@@ -87,8 +88,7 @@ class TlsStream:
         with self._use(), _translated():
             while at < len(room):
                 try:
-                    with self._library:
-                        count = self._tls.recv_into(room[at:])
+                    count = self._read_all(room[at:])
                 except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as want:
                     self._wait(want, deadline)
                     continue
@@ -175,9 +175,25 @@ class TlsStream:
             try:
                 with self._library:
                     while at < len(view):
-                        at += self._tls.send(view[at:])  # a TLS record, 16 KiB, at a time
+                        at += self._tls.write(view[at:])  # a TLS record, 16 KiB, at a time
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as want:
                 self._wait(want, deadline)
+
+    def _read_all(self, room: memoryview) -> int:
+        """What is there, a TLS record of 16 KiB at a time; 0 at the end."""
+        read = cast("Callable[[int, memoryview], int]", self._tls.read)  # with room, it gives the number of bytes
+        at = 0
+        with self._library:
+            try:
+                while at < len(room):
+                    count = read(len(room) - at, room[at:])
+                    if not count:
+                        break
+                    at += count
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                if not at:
+                    raise
+        return at
 
     def _wait(self, want: ssl.SSLError, deadline: Deadline) -> None:
         self._check_open()
