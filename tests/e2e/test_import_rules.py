@@ -1,14 +1,13 @@
 """DESIGN.md section 6, rule by rule, through the command line: which cluster, which objects, which content.
 
-Names, templates and secrets are in `test_import_names.py`; plans, preflight and forms of a file in
-`test_import_plans.py`; undo in `test_import_undo.py`.
+Nodes are in `test_import_nodes.py`; names, templates and secrets in `test_import_names.py`; plans, preflight and forms
+of a file in `test_import_plans.py`; undo in `test_import_undo.py`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
@@ -91,6 +90,15 @@ def test_an_empty_cluster_is_replaced_unasked(lab: Lab) -> None:
     lab.target.load(lab / "state.json.gz")
 
     assert set(lab.target.vms("-c", "blank")) == {"web-1", "db-1"}
+
+
+def test_a_cluster_that_came_from_the_file_is_vouched_for_by_its_provenance(lab: Lab) -> None:
+    lab.target.load(lab / "state.json.gz", "-c", "staging")
+    lab.target.run("cluster", "use", "staging")
+
+    told = lab.target.load(lab.edited("e.json", web_1={"memory": 640}))
+
+    assert "importing into cluster `staging`" in told.err
 
 
 # scope
@@ -189,6 +197,32 @@ def test_a_merge_replaces_content_when_told(lab: Lab) -> None:
     assert lab.target.content("web-1") == ROOT_DISK
 
 
+def test_vms_are_found_by_id_whatever_they_are_called(lab: Lab) -> None:
+    with_prod(lab)
+    document = json.loads((lab / "state.json").read_text())
+    del document["integrity"]
+    document["vms"]["front"] = {**document["vms"].pop("web-1"), "name": "front"}
+
+    lab.target.load(lab.write("renamed.json", document))
+
+    assert set(lab.target.vms()) == {"front", "db-1"}
+    assert lab.target.content("front") == ROOT_DISK
+
+
+def test_an_import_applies_no_raft_facts_and_raises_the_revision_above_all_that_was_seen(lab: Lab) -> None:
+    document = json.loads((lab / "state.json").read_text())
+    del document["integrity"]
+    document["metadata"]["revision"] = 1000
+    document["raft_state"].update(term=77, leader_id=2, members=[2])
+    document["vms"]["web-1"]["memory"] = 640
+
+    lab.source.load(lab.write("later.json", document))
+
+    made = lab.source.export()
+    assert made["metadata"]["revision"] > 1000
+    assert (made["raft_state"]["term"], made["raft_state"]["leader_id"]) == (0, 1)
+
+
 def strangers(lab: Lab) -> None:
     """A cluster in which two names of the file are other VMs."""
     lab.target.run("cluster", "init", "mine")
@@ -248,78 +282,6 @@ def test_a_replace_makes_a_new_vm_of_a_name_whose_disks_inherit_nothing(lab: Lab
 
     assert lab.target.vms()["web-1"]["id"] != old
     assert lab.target.content("web-1", cluster="mine") is None
-
-
-# nodes and placement
-
-
-def test_nodes_of_another_cluster_are_left_out_unless_asked_for(lab: Lab) -> None:
-    lab.target.run("cluster", "init", "mine")
-
-    told = lab.target.load(lab / "state.json.gz", "--merge")
-    left = [node["id"] for node in lab.target.export()["nodes"]]
-    lab.target.load(lab / "state.json.gz", "--merge", "--with-nodes")
-
-    assert "nodes of another cluster left out" in told.err
-    assert left == [1]
-    assert [node["state"] for node in lab.target.export()["nodes"]] == ["active", "absent", "absent"]
-
-
-def test_a_new_cluster_takes_the_place_of_the_exporting_node_and_keeps_the_others_as_records(lab: Lab) -> None:
-    lab.target.load(lab / "state.json.gz")
-
-    nodes = {node["id"]: node for node in lab.target.export()["nodes"]}
-    assert {node_id: node["state"] for node_id, node in nodes.items()} == {1: "active", 2: "absent"}
-    assert nodes[1]["data_dir"] == str(lab.target.data)
-
-
-def test_another_place_is_taken_when_it_is_named(lab: Lab) -> None:
-    lab.target.load(lab / "state.json.gz", "--node-id", "2")
-
-    document = lab.target.export()
-    assert document["exported_by_node"] == 2
-    assert {node["id"]: node["state"] for node in document["nodes"]} == {1: "absent", 2: "active"}
-
-
-def test_a_living_node_is_never_removed_or_changed_by_a_file(lab: Lab) -> None:
-    document = json.loads((lab / "state.json").read_text())
-    del document["integrity"]
-    document["nodes"] = [{**document["nodes"][0], "data_dir": "/evil", "labels": {"rack": "9"}}]
-    before = {node["id"]: node for node in lab.source.export()["nodes"]}
-
-    lab.source.load(lab.write("fewer.json", document))
-
-    after = {node["id"]: node for node in lab.source.export()["nodes"]}
-    assert after[2] == before[2]
-    assert after[1] == {**before[1], "labels": {"rack": "9"}}
-
-
-def placed_on_2(lab: Lab) -> Path:
-    return lab.edited("on-2.json", web_1={"node_id": 2})
-
-
-def test_a_vm_of_another_cluster_is_placed_here_and_the_plan_says_so(lab: Lab) -> None:
-    lab.target.run("cluster", "init", "mine")
-
-    told = lab.target.load(placed_on_2(lab), "--merge")
-
-    assert "node 2 -> 1: `web-1`" in told.err
-    assert lab.target.vms()["web-1"]["node_id"] == 1
-
-
-def test_a_vm_keeps_its_node_in_its_own_cluster(lab: Lab) -> None:
-    lab.source.load(placed_on_2(lab), "--merge")
-
-    assert lab.source.vms()["web-1"]["node_id"] == 2
-
-
-def test_the_operator_maps_a_node(lab: Lab) -> None:
-    lab.target.run("cluster", "init", "mine")
-    lab.target.run("node", "add", "--bind-addr", "10.9.9.9:7001", "--id", "5")
-
-    lab.target.load(placed_on_2(lab), "--merge", "--map-node", "2=5")
-
-    assert lab.target.vms()["web-1"]["node_id"] == 5
 
 
 # content
