@@ -132,7 +132,7 @@ def scratch() -> Iterator[Path]:
 
 def case_of(name: str, worlds: Callable[[str], World], scratch: Path) -> Case:
     verb, before = VERBS[name], worlds(name)
-    after, counted = before.copy(scratch / "after"), scratch / "operations"
+    after, counted = before.linked_copy(scratch / "after"), scratch / "operations"
     old = picture(before)
     ran = verb.run(after, observer=counting(counted))
     assert ran.code == 0, ran
@@ -188,7 +188,7 @@ DOSES = [pytest.param(24, id="sample"), pytest.param(None, id="all", marks=pytes
 def test_killed_at_an_operation(name: str, dose: int | None, worlds: Callable[[str], World], scratch: Path) -> None:
     case = case_of(name, worlds, scratch)
     for number in case.points(dose, f"kill {name}"):
-        world = case.before.copy(scratch / str(number))
+        world = case.before.linked_copy(scratch / str(number))
 
         ran = case.verb.run(world, observer=killing(number))
         assert ran.code in (-9, 0), (number, ran)
@@ -225,7 +225,7 @@ def test_refused_at_an_operation(
 ) -> None:
     case = case_of(name, worlds, scratch)
     for number in case.points(dose, f"{code} {name}"):
-        world = case.before.copy(scratch / str(number))
+        world = case.before.linked_copy(scratch / str(number))
 
         note = scratch / f"refused {number}"
         ran = case.verb.run(world, observer=failing(number, code, note=note))
