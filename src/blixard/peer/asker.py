@@ -1,0 +1,148 @@
+"""One request channel of a fetch: asks for batches, takes the records, hands back what was lost.
+
+Two batches are on the way at any time, so that the sender never waits for the next request; a batch is about half a
+second's worth, so that on a slow link little is asked for that another link could have brought.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from blixard.errors import PeerMisbehaved, PeerUnreachable, TransferError
+from blixard.limits import KIB, MIB
+from blixard.peer import protocol
+from blixard.peer.channel import BODY_BYTES, Channel, Link
+from blixard.peer.meter import Meter
+from blixard.peer.patience import REPLY_SECONDS, Patience
+from blixard.peer.protocol import head, understood
+from blixard.peer.wanted import Item, Wanted
+
+_BATCHES = 2
+_BATCH_SECONDS = 0.5
+_LEAST, _FIRST, _MOST = 64 * KIB, MIB, 4 * MIB
+_IDLE_SECONDS = 30.0
+"""An idle channel is given back before the sender takes it (`Bounds.idle_seconds`)."""
+
+
+class Asker:
+    """Runs in a thread of its own until its link ends.
+
+    Args:
+        giver: whom `wanted` is told as the giver of what arrives.
+        may: whether to work now.
+        ends: whether to end.
+        progress: told of each record's bytes.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        wanted: Wanted,
+        meter: Meter,
+        *,
+        giver: object,
+        may: Callable[[], bool],
+        ends: Callable[[], bool],
+        progress: Callable[[int], None],
+    ) -> None:
+        self._link = link
+        self._wanted = wanted
+        self._meter = meter
+        self._giver = giver
+        self._may = may
+        self._ends = ends
+        self._progress = progress
+        self._channel: Channel | None = None
+        self._asked: deque[deque[Item]] = deque()
+        self._batch_bytes = _FIRST
+        self._patience = Patience()
+        self.received = 0
+
+    def run(self) -> None:
+        """Ask and receive.
+
+        Raises:
+            PeerUnreachable, PeerMisbehaved, TransferError: the channel is lost; what was under way is wanted again.
+        """
+        try:
+            while self._ask():
+                self._receive()
+        finally:
+            for batch in reversed(self._asked):
+                self._wanted.back(batch)
+            if self._channel is not None:
+                self._channel.close()
+
+    def _ask(self) -> bool:
+        """Keep requests under way; False when it is over."""
+        while len(self._asked) < _BATCHES:
+            items = self._wanted.take(
+                count=protocol.BATCH,
+                length=self._batch_bytes,
+                timeout=0 if self._asked else _IDLE_SECONDS if self._channel else None,
+                may=self._may,
+                ends=self._ends,
+            )
+            if items is None:
+                return False
+            if items:
+                self._asked.append(deque(items))
+                self._send(items)
+            elif self._asked:
+                break
+            elif self._channel is not None:
+                self._channel.close()
+                self._channel = None
+        return True
+
+    def _send(self, items: list[Item]) -> None:
+        if self._channel is None:
+            self._channel = self._link.open(REPLY_SECONDS)
+            self._patience = Patience()
+        self._channel.send(head(protocol.GetRecords(tuple(digest.hex() for digest, _ in items))))
+
+    def _receive(self) -> None:
+        """Take the next record of the oldest request."""
+        batch = self._asked[0]
+        digest, length = batch[0]
+        channel = self._channel
+        if channel is None:
+            raise TransferError("nothing was asked for")
+        began = time.monotonic()
+        frame = channel.receive(REPLY_SECONDS, limit=_frame_limit(length))
+        seconds = time.monotonic() - began
+        if frame is None:
+            raise PeerUnreachable("the peer ended the channel before it had answered")
+        self._check(frame[0], digest, len(frame[1]))
+        batch.popleft()
+        if not batch:
+            self._asked.popleft()
+        size = len(frame[1])
+        self._meter.add(self._link.kind, size)
+        self._wanted.arrived(digest, frame[1], self._giver)
+        self.received += 1
+        self._progress(size)
+        self._adapt(seconds, size)
+        self._patience.waited(seconds, size)
+
+    def _check(self, given: dict[str, object], digest: bytes, size: int) -> None:
+        answer = understood(given, protocol.RecordFrame | protocol.Missing)
+        if answer.blake3 != digest.hex():
+            raise PeerMisbehaved("the peer answered with another record than it was asked for")
+        if isinstance(answer, protocol.Missing):
+            raise PeerMisbehaved(f"the peer has not got the record `{answer.blake3}` of its own document")
+        if answer.length != size:
+            raise PeerMisbehaved("the peer sent a record of another length than it said")
+
+    def _adapt(self, seconds: float, size: int) -> None:
+        """Half a second's worth in a batch, by what this record took; one that was there already says nothing."""
+        if seconds > 0.001 and size:
+            worth = int(size / seconds * _BATCH_SECONDS)
+            self._batch_bytes = max(_LEAST, min(_MOST, (3 * self._batch_bytes + worth) // 4))
+
+
+def _frame_limit(length: int) -> int:
+    """Longest frame of a record: zstd adds little to what it cannot compress, so more than this is an attack."""
+    return min(BODY_BYTES, 2 * length + 64 * KIB)

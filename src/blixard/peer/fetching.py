@@ -1,0 +1,58 @@
+"""What all parts of one fetch share: the endpoint, the table of records, the threads, the bounds.
+
+Handed to each part whole, so that none of them needs to know the others.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from msgspec import Struct
+
+from blixard.limits import MIB
+from blixard.peer import protocol
+from blixard.peer.channel import Endpoint, LaneMaker
+from blixard.peer.meter import Meter
+from blixard.peer.threads import Threads
+from blixard.peer.wanted import Wanted
+
+
+class FetchOptions(Struct, frozen=True, kw_only=True):
+    """How to fetch; sizes in bytes, times in seconds."""
+
+    timeout: float = 60.0
+    """How long a sender may bring nothing, connections that fail included, before it is given up."""
+    connections: int = 1
+    """Links to each sender: on a path with loss, four bring two to four times as much."""
+    channels: int = 4
+    """Request channels on each link."""
+    lane_channels: int = 4
+    """Most connections of a direct lane; they are made one by one, while each brings more."""
+    bytes_in_flight: int = 64 * MIB
+    """Decoded bytes of records asked for and not collected yet."""
+    connect_seconds: float = 10.0
+    first_pause: float = 0.2
+    longest_pause: float = 5.0
+    """Pauses between attempts to connect; each is twice the last."""
+    ping_seconds: float = protocol.PING_SECONDS
+    lost_seconds: float = protocol.LOST_SECONDS
+
+
+class Fetch(Struct, frozen=True):
+    """One fetch, as its parts know it."""
+
+    endpoint: Endpoint
+    options: FetchOptions
+    wanted: Wanted
+    meter: Meter
+    threads: Threads
+    stopped: threading.Event
+    changed: threading.Condition
+    """Notified when a sender begins or ceases to answer."""
+    lanes: LaneMaker | None = None
+
+    def tell(self) -> None:
+        """Something that others wait for has changed."""
+        with self.changed:
+            self.changed.notify_all()
+        self.wanted.poke()

@@ -1,0 +1,138 @@
+"""One sender of a fetch: connected, kept connected, and given up when it lies or brings nothing for too long.
+
+A lost connection is made again with pauses that grow, within the time that one is willing to wait without getting any
+byte; what was asked for meanwhile goes to the other senders.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+
+from blixard.errors import PeerMisbehaved, PeerRefused, PeerUnreachable, TransferError
+from blixard.peer.fetching import Fetch
+from blixard.peer.protocol import Refusal
+from blixard.peer.ticket import Ticket
+from blixard.peer.visit import Visit
+from blixard.peer.wanted import again
+
+
+class Provider:
+    """The sender that a ticket names. `start` once; from then on its threads do the rest.
+
+    Attributes:
+        problem: why it was given up; None as long as it was not.
+    """
+
+    def __init__(self, fetch: Fetch, ticket: Ticket) -> None:
+        self.ticket = ticket
+        self.problem: TransferError | None = None
+        self.reconnects = 0
+        self._fetch = fetch
+        self._visits: tuple[Visit, ...] = ()
+        self._failing_since: float | None = None
+
+    def start(self) -> None:
+        """Connect, in threads, and stay connected."""
+        for _ in range(self._fetch.options.connections):
+            self._fetch.threads.spawn("provider", self._keep)
+
+    @property
+    def visits(self) -> tuple[Visit, ...]:
+        """Sessions that stand now."""
+        return tuple(visit for visit in self._visits if not visit.closed)
+
+    @property
+    def has_lane(self) -> bool:
+        """True while a direct link to it stands."""
+        return any(visit.has_lane for visit in self._visits)
+
+    def a_visit(self) -> Visit:
+        """A session that stands, waiting for one as long as the sender is not given up.
+
+        Raises:
+            TransferError: why it was given up, or the fetch was stopped.
+        """
+        with self._fetch.changed:
+            self._fetch.changed.wait_for(
+                lambda: bool(self.visits) or self.problem is not None or self._fetch.stopped.is_set()
+            )
+        if self.problem is not None:
+            raise again(self.problem)
+        visits = self.visits
+        if not visits:
+            raise TransferError("the fetch was stopped")
+        return visits[0]
+
+    def drop(self, problem: TransferError) -> None:
+        """Give it up: nothing more is asked of it, and what a liar gave is not kept. The first reason stays."""
+        with self._fetch.changed:
+            if self.problem is not None:
+                return
+            self.problem = problem
+        if isinstance(problem, PeerMisbehaved):
+            self._fetch.wanted.forget_from(self)
+        for visit in self._visits:
+            visit.close()
+        self._fetch.tell()
+
+    def _keep(self) -> None:
+        """One connection after the other."""
+        options, stopped = self._fetch.options, self._fetch.stopped
+        pause = options.first_pause
+        while not stopped.is_set() and self.problem is None:
+            visit = Visit(self._fetch, self.ticket, giver=self, lane_stands=lambda: self.has_lane, blame=self.drop)
+            problem = self._visit(visit)
+            if stopped.is_set() or self.problem is not None:
+                return
+            if visit.was_good:
+                self._failing_since = None
+                pause = options.first_pause
+            if not _worth_trying_again(problem) or self._time_is_over(visit):
+                self.drop(problem)
+                return
+            stopped.wait(pause * random.uniform(0.8, 1.2))  # noqa: S311 - so that receivers of one sender spread out
+            pause = min(pause * 2, options.longest_pause)
+            self.reconnects += 1
+
+    def _visit(self, visit: Visit) -> TransferError:
+        """Connect and stay; why it ended."""
+        try:
+            visit.open(self._seconds_for_connecting())
+            self._enter(visit)
+            visit.stay()
+        except TransferError as problem:
+            return problem
+        finally:
+            self._leave(visit)
+            visit.close()
+        return PeerUnreachable("the sender closed the connection")
+
+    def _enter(self, visit: Visit) -> None:
+        with self._fetch.changed:
+            self._visits = (*self._visits, visit)
+        self._fetch.tell()
+        if self.problem is not None or self._fetch.stopped.is_set():
+            visit.close()
+
+    def _leave(self, visit: Visit) -> None:
+        with self._fetch.changed:
+            self._visits = tuple(other for other in self._visits if other is not visit)
+
+    def _seconds_for_connecting(self) -> float:
+        options = self._fetch.options
+        left = options.timeout
+        if self._failing_since is not None:
+            left -= time.monotonic() - self._failing_since
+        return max(0.1, min(options.connect_seconds, left))
+
+    def _time_is_over(self, visit: Visit) -> bool:
+        if self._failing_since is None:
+            self._failing_since = time.monotonic() if visit.was_good else visit.began
+        return time.monotonic() - self._failing_since >= self._fetch.options.timeout
+
+
+def _worth_trying_again(problem: TransferError) -> bool:
+    if isinstance(problem, PeerRefused):
+        return problem.reason == Refusal.BUSY
+    return isinstance(problem, PeerUnreachable)
