@@ -152,7 +152,7 @@ def test_refused_at_every_system_call(
 def test_a_disk_that_is_really_full(template: Path, tmp_path: Path, old_and_new: tuple[object, object]) -> None:
     outcomes: list[bool] = []
     with small_disk(tmp_path / "disk", 4 << 20) as disk:
-        for free_pages in range(40):
+        for free_pages in range(0, 160, 4):
             path = copied(template, disk / "cluster")
             ballast = fill(disk, free_pages * 4096)
             done = applied(path)
