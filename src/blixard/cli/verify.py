@@ -108,10 +108,11 @@ def _result(report: VerifyReport) -> str:
 
 def _tell(session: Session, report: VerifyReport) -> None:
     """What a script's log needs: one line on stderr."""
-    hint = None if session.out.json or not report.restore else "the commands above bring back what is intact"
+    hint = _restore_hint(report, printed=not session.out.json)
     code = report.exit_code
-    if code is ExitCode.MALFORMED:
-        session.out.error(MalformedExport.id, report.problem or "malformed", hint, code)
+    if report.problem:
+        error = MalformedExport if code is ExitCode.MALFORMED else DigestMismatch
+        session.out.error(error.id, report.problem, hint, code)
     elif code is ExitCode.DIGEST_MISMATCH:
         session.out.error(DigestMismatch.id, _mismatch(report), hint or _edited_hint(report), code)
     elif not report.sealed:
@@ -121,6 +122,16 @@ def _tell(session: Session, report: VerifyReport) -> None:
     if report.vms_incomplete:
         names = ", ".join(_with_contents(each) for each in report.vms_incomplete[:_SHOWN])
         session.out.warn(f"not in the file, because the export could not read it: {names}")
+
+
+def _restore_hint(report: VerifyReport, *, printed: bool) -> str | None:
+    """Standard output may be read before or after this: say where, not above or below."""
+    if not report.restore or not printed:
+        return None
+    one = len(report.restore) == 1
+    return (
+        f"the {'command' if one else 'commands'} on standard output {'brings' if one else 'bring'} back what is intact"
+    )
 
 
 def _mismatch(report: VerifyReport) -> str:

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from blixard import files
 from blixard.disks.crew import Crew
-from blixard.disks.locations import Place
+from blixard.disks.locations import NOWHERE, Place
 from blixard.disks.sink import DiskSink
 from blixard.disks.space import SpaceCheck
 from blixard.disks.staged import StagedImage, StagedPlace
@@ -81,6 +81,7 @@ class Staging:
         self._want = want
         self._needed = needed
         self._aside: set[int] = set()
+        self._lost: set[int] = set()
         self._checkpoint_bytes = checkpoint_bytes
         self._images: dict[int, StagedImage] = {}
         self._digests: dict[int, str | None] = {}
@@ -95,7 +96,7 @@ class Staging:
             written=self._written,
             ready=self._complete,
         )
-        self._walk = RecordWalk(self._sink, threads=threads, limits=limits, folder=folder)
+        self._walk = RecordWalk(self._sink, threads=threads, limits=limits, folder=folder, skip_damaged=skip_damaged)
 
     @property
     def decoded(self) -> int:
@@ -109,7 +110,7 @@ class Staging:
 
     @property
     def damaged(self) -> frozenset[int]:
-        """Images that hold a damaged record or refer to one; complete after `finish`."""
+        """Images that hold a damaged record or refer to one, or were lost; complete after `finish`."""
         return frozenset(number for number, image in self._images.items() if image.damaged)
 
     def begin(self, image: int, head: ImageHead | None) -> None:
@@ -141,7 +142,8 @@ class Staging:
             MalformedExport, LimitExceeded: the record breaks a rule.
             StorageError: no space, or an I/O error.
         """
-        given = Given(image, position, record)
+        # what a lost image still brings is nobody's, and may be referred to
+        given = Given(NOWHERE if image in self._lost else image, position, record)
         aside = image in self._aside
         if not aside:
             self._images[image].take(record)
@@ -154,6 +156,22 @@ class Staging:
         else:
             place = Place(image, record.offset, record.length)
         self._walk.carry(given, place, load, text_bytes)
+
+    def lose(self, image: int) -> None:
+        """Part of an image cannot be read. Records of it may follow, or may have come, for others to refer to."""
+        self._lost.add(image)
+        if image in self._aside:
+            return
+        self._aside.add(image)
+        staged = self._images.get(image)
+        if staged is not None:
+            staged.damaged = True
+            if staged.head is not None:
+                self._sink.received(image, staged.head)
+
+    def holds(self, image: int, position: int) -> bool:
+        """True when an earlier run wrote this record, as far as its bitmap says."""
+        return image not in self._aside and image in self._images and self._images[image].holds(position)
 
     def end(self, image: int, head: ImageHead, *, digest: str | None = None) -> None:
         """The last record of an image was given; it is completed in the background.
@@ -178,12 +196,12 @@ class Staging:
         self._settler.drain()
         result: dict[int, Staged] = {}
         for number, image in self._images.items():
-            if image.final is None:
+            if image.final is None and not image.damaged:
                 raise InternalError(f"image `{number}` was not ended")
             image.close()
             if image.damaged or not self._want(number):
                 image.place.clear()
-            else:
+            elif image.final is not None:
                 result[number] = self._staged(number, image, image.final)
         self.close()
         files.fsync_dir(self._folder)

@@ -49,10 +49,13 @@ class Verifier:
         threads: workers, at least 1.
         limits: the bounds in force.
         folder: where tables spill to; None is the system's temporary folder.
+        skip_damaged: a reference to nothing is a damaged record, because what it names may be lost.
     """
 
-    def __init__(self, *, threads: int, limits: Limits = DEFAULT, folder: Path | None = None) -> None:
-        self._walk = RecordWalk(self, threads=threads, limits=limits, folder=folder)
+    def __init__(
+        self, *, threads: int, limits: Limits = DEFAULT, folder: Path | None = None, skip_damaged: bool = False
+    ) -> None:
+        self._walk = RecordWalk(self, threads=threads, limits=limits, folder=folder, skip_damaged=skip_damaged)
         self._lock = threading.Lock()
         self._records = 0
         self._data_bytes = 0

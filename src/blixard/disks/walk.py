@@ -62,10 +62,14 @@ class RecordWalk:
         threads: workers, at least 1.
         limits: the bounds in force.
         folder: where the table of places spills to.
+        skip_damaged: what a reference names may have been lost, and then the reference is damaged, not malformed.
     """
 
-    def __init__(self, sink: RecordSink, *, threads: int, limits: Limits, folder: Path | None) -> None:
+    def __init__(
+        self, sink: RecordSink, *, threads: int, limits: Limits, folder: Path | None, skip_damaged: bool = False
+    ) -> None:
         self._sink = sink
+        self._skip_damaged = skip_damaged
         self._limits = limits
         self._locations = Locations(spill_bytes=limits.spill_bytes, folder=folder)
         self._crew = Crew(threads, weight=IN_FLIGHT_BYTES, name="record")
@@ -105,7 +109,10 @@ class RecordWalk:
             MalformedExport: it names no earlier record, or bytes that the record does not have.
             BlixardError: whatever an earlier record ended the walk with.
         """
-        self._check_reference(given)
+        wrong = self._wrong_reference(given.record)
+        if wrong is not None:
+            self._refuse(given, f"refers to {wrong}")
+            return
         ready = self._pending_of(given.record.digest)
 
         def task() -> None:
@@ -129,17 +136,22 @@ class RecordWalk:
         with self._lock:
             return self._pending.get(digest)
 
-    def _check_reference(self, given: Given) -> None:
-        record = given.record
+    def _wrong_reference(self, record: Record) -> str | None:
+        """What is wrong with what a reference names; None when it is there."""
         place = self._locations.get(record.digest)
         if place is None:
-            problem = f"`{record.digest.hex()}`, which no earlier record holds"
-        elif not place.damaged and record.skip + record.length > place.length:
-            problem = f"bytes up to `{record.skip + record.length}` of a record of `{place.length}`"
-        else:
+            return f"`{record.digest.hex()}`, which no earlier record holds"
+        if not place.damaged and record.skip + record.length > place.length:
+            return f"bytes up to `{record.skip + record.length}` of a record of `{place.length}`"
+        return None
+
+    def _refuse(self, given: Given, problem: str) -> None:
+        if self._skip_damaged:
+            self._sink.damaged(given, DigestMismatch(f"it {problem}"))
+            self._sink.done(given.image)
             return
         self.drain()  # what is wrong before it comes first
-        raise MalformedExport(f"record `{given.position}` of image `{given.image}` refers to {problem}")
+        raise MalformedExport(f"record `{given.position}` of image `{given.image}` {problem}")
 
     def _store(self, given: Given, place: Place, load: Load) -> None:
         if given.record.kind is RecordKind.DATA and self._sink.has(given):

@@ -57,6 +57,7 @@ class Cursor:
         self._source = source
         self._base = 0
         self._ended = False
+        self._problem: MalformedExport | None = None
         self.line = b""
         self.cut_short = False
         self._values = 0
@@ -76,7 +77,17 @@ class Cursor:
 
         Raises:
             LimitExceeded: the ceiling was reached.
+            MalformedExport: the source is damaged here; all text before that was given.
         """
+        if self._fill():
+            return True
+        if self._problem is not None:
+            raise self._problem
+        return False
+
+    def _fill(self) -> bool:
+        if self._problem is not None:
+            return False
         if self._base + len(self.buffer) >= self._ceiling:
             raise self.over(self._ceiling_name)
         pieces = [self.buffer[self.pos :]]
@@ -86,7 +97,12 @@ class Cursor:
         wanted = max(CHUNK, len(pieces[0]))
         got = 0
         while got < wanted and not self._ended:
-            piece = self._source.read(wanted - got)
+            try:
+                piece = self._source.read(wanted - got)
+            except MalformedExport as problem:
+                # text is fetched ahead: what stands before the damage is looked at first
+                self._problem = problem
+                break
             self._ended = not piece
             pieces.append(piece)
             got += len(piece)
@@ -103,12 +119,44 @@ class Cursor:
             )
 
     def hold(self, size: int) -> None:
-        """Have `size` bytes in the buffer, if there are so many left."""
-        while len(self.buffer) - self.pos < size and self.more():
+        """Have `size` bytes in the buffer, if there are so many left, or so many before damage."""
+        while len(self.buffer) - self.pos < size and self._fill():
             pass
 
+    def next_line(self, most: int, limit: str) -> bytes:
+        """The text up to the next line feed and with it, which stays where it is; without one only at the end.
+
+        Raises:
+            LimitExceeded: it has more than `most` bytes.
+            MalformedExport: as `more`.
+        """
+        looked = self.pos
+        while True:
+            found = self.buffer.find(b"\n", looked)
+            looked = len(self.buffer) if found < 0 else found
+            if looked - self.pos > most:
+                raise self.over(limit)
+            if found >= 0:
+                return self.buffer[self.pos : found + 1]
+            looked -= self.pos
+            if not self.more():
+                return self.buffer[self.pos :]
+
+    def forget_damage(self) -> bytes:
+        """After damage that `more` raised: drop and give the text before it, and go on where the source goes on."""
+        cut = self.buffer[self.pos :]
+        self.pos = len(self.buffer)
+        self._problem = None
+        return cut
+
+    def insert(self, text: bytes) -> None:
+        """Read `text` next, which the source has lost."""
+        self.buffer = text + self.buffer[self.pos :]
+        self._base += self.pos - len(text)
+        self.pos = 0
+
     def rest(self, size: int) -> bytes:
-        """What follows, up to `size` bytes; less only at the proven end."""
+        """What follows, up to `size` bytes; less only at the proven end, or before damage."""
         self.hold(size)
         return self.buffer[self.pos : self.pos + size]
 

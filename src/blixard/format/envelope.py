@@ -8,6 +8,7 @@ checks, and nothing may follow the last one. Output is produced in bounded piece
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import BinaryIO, Protocol
 
 from isal import igzip_lib, isal_zlib
@@ -26,6 +27,13 @@ _END_TAIL = b"\x03\0" + b"\0" * 8
 END_BYTES = len(_END_HEAD) + 8 + len(_END_TAIL)
 
 
+class MemberDamaged(MalformedExport):
+    """A gzip member is not what was written: what it holds is lost, and says nothing about the next ones.
+
+    Inside this package only: the reader knows what the member should have held, and raises what that means.
+    """
+
+
 class TextSource(Protocol):
     """Where the text of a document comes from."""
 
@@ -37,12 +45,12 @@ class TextSource(Protocol):
         """At most `size` bytes; none only at the proven end."""
 
 
-def open_text(stream: BinaryIO) -> TextSource:
-    """The text of a plain or gzip document; the first bytes decide, never a name."""
+def open_text(stream: BinaryIO, gzip: Callable[[BinaryIO, bytes], TextSource] | None = None) -> TextSource:
+    """The text of a plain or gzip document, of the latter as `gzip` reads it; the first bytes decide, never a name."""
     head = b""
     while len(head) < len(MAGIC) and (piece := stream.read(len(MAGIC) - len(head))):
         head += piece
-    return GzipText(stream, head) if head == MAGIC else PlainText(stream, head)
+    return (gzip or GzipText)(stream, head) if head == MAGIC else PlainText(stream, head)
 
 
 class PlainText:
@@ -63,15 +71,21 @@ class PlainText:
 
 
 class GzipText:
-    """A gzip document: its members' text, one after the other."""
+    """A gzip document: its members' text, one after the other.
+
+    Args:
+        stream: the file, or a part of one.
+        head: what was read of it already.
+        before: bytes of the file before `stream`, so that messages name places in the file.
+    """
 
     compressed = True
 
-    def __init__(self, stream: BinaryIO, head: bytes = b"") -> None:
+    def __init__(self, stream: BinaryIO, head: bytes = b"", *, before: int = 0) -> None:
         self._stream = stream
         self._chunk = memoryview(head)
         self._at = 0
-        self._before = 0
+        self._before = before
         self._member: igzip_lib.IgzipDecompressor | None = None
         self._member_at = 0
         self._feed = 0
@@ -102,9 +116,7 @@ class GzipText:
         if self._at == len(self._chunk):
             return None
         if self._chunk[self._at : self._at + len(MAGIC)] != MAGIC:
-            raise MalformedExport(
-                f"something that is not gzip follows the last gzip member, at byte `{self._member_at}`"
-            )
+            raise MemberDamaged(f"something that is not gzip follows the last gzip member, at byte `{self._member_at}`")
         # small at first: what a member leaves unused is copied back, and tiny members would copy the chunk every time
         self._feed = _FIRST_FEED
         self._member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
@@ -115,25 +127,31 @@ class GzipText:
         try:
             text: bytes = member.decompress(piece, size)
         except _IsalError as problem:
-            raise MalformedExport(f"the gzip member at byte `{self._member_at}` is damaged: {problem}") from problem
+            raise self._damaged(str(problem)) from problem
         if member.eof:
             self._at -= len(member.unused_data)
             self._member = None
         return text
+
+    def _damaged(self, problem: str) -> MemberDamaged:
+        return MemberDamaged(f"the gzip member at byte `{self._member_at}` is damaged: {problem}")
 
     def _next_input(self) -> memoryview:
         if self._at == len(self._chunk):
             self._before += self._at
             self._chunk, self._at = memoryview(self._stream.read(CHUNK)), 0
             if not self._chunk:
-                raise MalformedExport(
-                    f"the file ends early, at byte `{self._before}`, inside a gzip member",
-                    hint="it was cut short: copy it again, or export again",
-                )
+                raise self._ends_early(self._before)
         piece = self._chunk[self._at : self._at + self._feed]
         self._at += len(piece)
         self._feed = _FEED
         return piece
+
+    def _ends_early(self, at: int) -> MalformedExport:
+        return MalformedExport(
+            f"the file ends early, at byte `{at}`, inside a gzip member",
+            hint="it was cut short: copy it again, or export again",
+        )
 
 
 def member(data: bytes, level: int) -> bytes:

@@ -51,11 +51,24 @@ class ImageRead(Struct, frozen=True):
     digest: str
 
 
+class ImageLost(Struct, frozen=True):
+    """Image number `image` cannot be had whole: at `position` of its records something could not be read.
+
+    Instead of what of `ImageBegun` and `ImageRead` has not come yet; only when damage is skipped. Records of it may
+    still follow: others may refer to them.
+    """
+
+    image: int
+    position: int
+    problem: str
+
+
 class IntegrityReport(Struct, frozen=True, kw_only=True):
     """How a document compares with what it says about itself. The reader reports; what follows from it is policy.
 
     `edited` names the sections that do not match, and `integrity` when that section contradicts itself; a section that
     is missing or was added counts. `damaged_images`: the image's own digest or the one in `integrity` does not match.
+    `only_images`: nothing but these images differs, so the document is the claimed one without them.
     """
 
     compressed: bool
@@ -64,6 +77,7 @@ class IntegrityReport(Struct, frozen=True, kw_only=True):
     claimed: str | None = None
     edited: tuple[str, ...] = ()
     damaged_images: tuple[int, ...] = ()
+    only_images: bool = False
     integrity: Integrity
 
     @property
@@ -79,4 +93,4 @@ class End(Struct, frozen=True):
     late: JsonObject = msgspec.field(default_factory=dict)
 
 
-Event = StateRead | TelemetryRead | ImageBegun | RecordRead | ImageRead | End
+Event = StateRead | TelemetryRead | ImageBegun | RecordRead | ImageRead | ImageLost | End

@@ -17,10 +17,10 @@ from blixard.format.events import Event, ImageBegun, ImageRead, RecordRead
 from blixard.format.records import read_record
 from blixard.limits import MIB
 from blixard.model.codec import check_name, decode_object
-from blixard.model.structs import ImageHead, ImageTail
+from blixard.model.structs import ImageHead, ImageTail, Record
 
-_HEAD_KEYS = frozenset({"vm", "disk", "format", "size_bytes"})
-_TAIL_KEYS = frozenset({"data_bytes", "consistency", "failed", "digest"})
+HEAD_KEYS = frozenset({"vm", "disk", "format", "size_bytes"})
+TAIL_KEYS = frozenset({"data_bytes", "consistency", "failed", "digest"})
 
 
 class ImagesReader:
@@ -56,20 +56,20 @@ class ImagesReader:
     def _image(self, image: int) -> Iterator[Event]:
         cursor = self._cursor
         keys: dict[str, Any] = {}
-        extent = _Extent()
+        extent = Extent()
         lines: LinesDigest | None = None
         for key in cursor.members():
             if key == "records":
-                head = self._head(keys, image) if keys.keys() >= _HEAD_KEYS else None
+                head = head_of(cursor, keys, image) if keys.keys() >= HEAD_KEYS else None
                 yield ImageBegun(image, head)
                 lines = LinesDigest()
                 yield from self._all_records(image, head, lines, extent)
                 self._allow()
-            elif key in _HEAD_KEYS or key in _TAIL_KEYS:
+            elif key in HEAD_KEYS or key in TAIL_KEYS:
                 keys[key] = element(cursor)[0]
             else:
                 raise cursor.malformed(f"image {image} has the unknown key `{key[:80]}`")
-        head, tail = self._head(keys, image), self._tail(keys, image)
+        head, tail = head_of(cursor, keys, image), tail_of(cursor, keys, image)
         if lines is None:
             raise cursor.malformed(f"image {image} has no `records`")
         if extent.end > head.size_bytes:
@@ -82,7 +82,7 @@ class ImagesReader:
             self.damaged.append(image)
         yield ImageRead(image, head, tail, computed)
 
-    def _all_records(self, image: int, head: ImageHead | None, lines: LinesDigest, extent: _Extent) -> Iterator[Event]:
+    def _all_records(self, image: int, head: ImageHead | None, lines: LinesDigest, extent: Extent) -> Iterator[Event]:
         cursor = self._cursor
         size = cursor.limits.disk_bytes if head is None else head.size_bytes
         for position in cursor.items():
@@ -92,42 +92,50 @@ class ImagesReader:
             self._records += 1
             if self._records > cursor.limits.records:
                 raise cursor.over("records")
-            if record.offset is not None:
-                if record.offset < extent.end:
-                    raise cursor.malformed(f"image {image}: record {position} overlaps or goes back")
-                extent.end = record.offset + record.length
-                extent.covered += record.length
-                if extent.end > size:
-                    raise cursor.malformed(f"image {image}: record {position} reaches byte {extent.end} of {size}")
+            wrong = extent.add(record, size)
+            if wrong:
+                raise cursor.malformed(f"image {image}: record {position} {wrong}")
             lines.add(line)
             yield RecordRead(image, position, record, text)
 
-    def _head(self, keys: dict[str, Any], image: int) -> ImageHead:
-        try:
-            head = decode_object({key: keys[key] for key in keys.keys() & _HEAD_KEYS}, ImageHead, f"images[{image}]")
-            check_name(head.vm, f"images[{image}].vm")
-            check_name(head.disk, f"images[{image}].disk")
-        except InvalidField as problem:
-            raise self._cursor.malformed(problem.message) from problem
-        if head.size_bytes < 0:
-            raise self._cursor.malformed(f"image {image}: `size_bytes` is negative")
-        if head.size_bytes > self._cursor.limits.disk_bytes:
-            raise self._cursor.over("disk_bytes")
-        return head
 
-    def _tail(self, keys: dict[str, Any], image: int) -> ImageTail:
-        try:
-            tail = decode_object({key: keys[key] for key in keys.keys() & _TAIL_KEYS}, ImageTail, f"images[{image}]")
-        except InvalidField as problem:
-            raise self._cursor.malformed(problem.message) from problem
-        if (tail.consistency is None) == (tail.failed is None):
-            raise self._cursor.malformed(f"image {image} must have either `consistency` or `failed`")
-        if not DIGEST.fullmatch(tail.digest):
-            raise self._cursor.malformed(f"image {image}: `digest` must be 64 lower-case hex digits")
-        return tail
+def head_of(cursor: Cursor, keys: dict[str, Any], image: int) -> ImageHead:
+    """What the keys of an image say before its records.
+
+    Raises:
+        MalformedExport, LimitExceeded: a key is missing or breaks its rule.
+    """
+    try:
+        head = decode_object({key: keys[key] for key in keys.keys() & HEAD_KEYS}, ImageHead, f"images[{image}]")
+        check_name(head.vm, f"images[{image}].vm")
+        check_name(head.disk, f"images[{image}].disk")
+    except InvalidField as problem:
+        raise cursor.malformed(problem.message) from problem
+    if head.size_bytes < 0:
+        raise cursor.malformed(f"image {image}: `size_bytes` is negative")
+    if head.size_bytes > cursor.limits.disk_bytes:
+        raise cursor.over("disk_bytes")
+    return head
 
 
-class _Extent:
+def tail_of(cursor: Cursor, keys: dict[str, Any], image: int) -> ImageTail:
+    """What the keys of an image say behind its records.
+
+    Raises:
+        MalformedExport: a key is missing or breaks its rule.
+    """
+    try:
+        tail = decode_object({key: keys[key] for key in keys.keys() & TAIL_KEYS}, ImageTail, f"images[{image}]")
+    except InvalidField as problem:
+        raise cursor.malformed(problem.message) from problem
+    if (tail.consistency is None) == (tail.failed is None):
+        raise cursor.malformed(f"image {image} must have either `consistency` or `failed`")
+    if not DIGEST.fullmatch(tail.digest):
+        raise cursor.malformed(f"image {image}: `digest` must be 64 lower-case hex digits")
+    return tail
+
+
+class Extent:
     """How far records have come, and how much they cover, in bytes."""
 
     __slots__ = ("covered", "end")
@@ -135,3 +143,16 @@ class _Extent:
     def __init__(self) -> None:
         self.end = 0
         self.covered = 0
+
+    def add(self, record: Record, size: int) -> str | None:
+        """The next record of a disk of `size` bytes; what is wrong with its place, and then it does not count."""
+        if record.offset is None:
+            return None
+        if record.offset < self.end:
+            return "overlaps or goes back"
+        end = record.offset + record.length
+        if end > size:
+            return f"reaches byte {end} of {size}"
+        self.end = end
+        self.covered += record.length
+        return None

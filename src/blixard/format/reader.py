@@ -6,35 +6,56 @@ references refer to is content and stands in disks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from blixard.errors import MalformedExport
+from blixard.errors import DigestMismatch, MalformedExport
 from blixard.format.cursor import Cursor
 from blixard.format.digests import LinesDigest, SectionDigests
 from blixard.format.elements import element
-from blixard.format.envelope import MAGIC, TextSource, open_text
+from blixard.format.envelope import MAGIC, MemberDamaged, TextSource, open_text
 from blixard.format.events import End, Event, IntegrityReport, StateRead, TelemetryRead
 from blixard.format.hunt import find_value
 from blixard.format.images import ImagesReader
 from blixard.format.layout import read_index_section, read_tables
-from blixard.format.seal import Claim, damaged, differences, read_claim
+from blixard.format.lossy import START, LossyImages
+from blixard.format.seal import Claim, damaged, differences, only_images, read_claim
 from blixard.format.state import StateReader, supported, unsupported
 from blixard.limits import DEFAULT, MIB, Limits
 from blixard.model.incoming import IncomingState
 
 _BOM = b"\xef\xbb\xbf"
+_START_BYTES = 16
+_HINT = "`blixard cluster verify FILE` says what of it is whole, and how to bring back just that"
 
 
-def read_export(stream: BinaryIO, *, limits: Limits = DEFAULT) -> Iterator[Event]:
-    """The events of a document, plain or gzip, up to `End`.
+def read_export(stream: BinaryIO, *, limits: Limits = DEFAULT, skip_damaged: bool = False) -> Iterator[Event]:
+    """The events of a document, plain or gzip, up to `End`; those of what stands before damage come before its error.
+
+    Args:
+        stream: at the document's first byte.
+        limits: the bounds in force.
+        skip_damaged: in the layout that our writer makes, damage inside `images` costs images (`ImageLost`) and does
+            not end the document.
 
     Raises:
         MalformedExport: not an export, cut short, or it breaks a rule of FORMAT.md.
+        DigestMismatch: a gzip member inside `images` is damaged.
         UnsupportedVersion: another major version, or it requires what we do not know.
         LimitExceeded: a bound of `limits` was passed.
     """
-    yield from DocumentReader(open_text(stream), limits).events()
+    if not skip_damaged:
+        yield from DocumentReader(open_text(stream), limits).events()
+        return
+    from blixard.format.resync import MemberByMember
+
+    source = open_text(stream, MemberByMember)
+    skip = source.skip if isinstance(source, MemberByMember) else _nothing_follows
+    yield from DocumentReader(source, limits, skip=skip).events()
+
+
+def _nothing_follows() -> bool:
+    return False
 
 
 class DocumentReader:
@@ -44,16 +65,26 @@ class DocumentReader:
         source: its text.
         limits: the bounds in force.
         skeleton: records and telemetry were cut out (skeleton.py); what is said about them is taken unproven.
+        skip: when damage is to be skipped, goes on behind what the source met (resync.py).
     """
 
-    def __init__(self, source: TextSource, limits: Limits, *, skeleton: bool = False) -> None:
+    def __init__(
+        self,
+        source: TextSource,
+        limits: Limits,
+        *,
+        skeleton: bool = False,
+        skip: Callable[[], bool] | None = None,
+    ) -> None:
         self._compressed = source.compressed
         self._skeleton = skeleton
         self._limits = limits
         self._cursor = Cursor(source, limits)
         self._digests = SectionDigests()
         self._state = StateReader(self._cursor, self._digests)
-        self._images = ImagesReader(self._cursor, skeleton=skeleton)
+        self._images: ImagesReader | LossyImages = ImagesReader(self._cursor, skeleton=skeleton)
+        self._skip = skip
+        self._inside_images = False
         self._images_seen = False
         self._given: IncomingState | None = None
         self._claim: Claim | None = None
@@ -63,12 +94,18 @@ class DocumentReader:
         """The document's events."""
         try:
             yield from self._document()
+        except MemberDamaged as problem:
+            if not self._inside_images:
+                raise MalformedExport(problem.message) from problem
+            raise DigestMismatch(problem.message, hint=_HINT) from problem
         except MalformedExport as problem:
             # a later version may look odd long before it says that it is one
             if self._state.version is None:
                 version = find_value(self._cursor, "version")
                 if isinstance(version, str) and not supported(version):
                     raise unsupported(version, self._state.exporter) from problem
+            if self._inside_images:
+                problem.hint = problem.hint or _HINT
             raise
 
     def _document(self) -> Iterator[Event]:
@@ -90,8 +127,11 @@ class DocumentReader:
         if key == "images":
             if self._state.whole:
                 yield from self._state_once()
-            self._images_seen = True
+            self._images_seen = self._inside_images = True
+            if self._skip is not None and self._state.whole and START.match(self._cursor.rest(_START_BYTES)):
+                self._images = LossyImages(self._cursor, self._state.named_images, self._skip)
             yield from self._images.read()
+            self._inside_images = False
             self._digests.add_value("images", self._images.digests)
         elif key == "telemetry":
             self._cursor.allow(self._limits.telemetry_bytes, "telemetry_bytes")
@@ -132,7 +172,7 @@ class DocumentReader:
     def _check_start(self) -> None:
         self._cursor.hold(len(_BOM))
         start = self._cursor.buffer[: len(_BOM)]
-        if not start:
+        if not start and not self._cursor.more():
             raise MalformedExport("the file is empty")
         if start == _BOM:
             raise MalformedExport("the file starts with a byte order mark", hint="save it as UTF-8 without BOM")
@@ -159,8 +199,9 @@ class DocumentReader:
 
     def _check_named_images(self) -> None:
         count = len(self._images.digests)
-        for image, field in self._state.named_images.items():
+        for image, name in self._state.named_images.items():
             if image >= count:
+                field = ".".join(("vms", *name))
                 raise MalformedExport(f"`{field}` names image {image}, the file has {count}")
 
     def _report(self) -> IntegrityReport:
@@ -178,5 +219,6 @@ class DocumentReader:
             claimed=claim.document if claim else None,
             edited=differences(claim, found) if claim else (),
             damaged_images=tuple(sorted(bad)),
+            only_images=claim is not None and bool(bad) and only_images(claim, found),
             integrity=found,
         )

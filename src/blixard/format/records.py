@@ -70,11 +70,11 @@ def read_record(cursor: Cursor) -> tuple[Record, str | None, bytes]:
     opening = cursor.peek()
     cursor.allow(cursor.limits.record_text_bytes, "record_text_bytes")
     cursor.hold(_HEAD_BYTES)
-    usual = _read_usual(cursor) if opening == b"{"[0] else None
+    usual = read_usual(cursor) if opening == b"{"[0] else None
     return usual or _read_any(cursor)
 
 
-def _read_usual(cursor: Cursor) -> tuple[Record, str | None, bytes] | None:
+def read_usual(cursor: Cursor) -> tuple[Record, str | None, bytes] | None:
     """A record of known keys without escapes, in any order; None for everything else, which has its error elsewhere."""
     numbers: dict[bytes, int] = {}
     digest, text = b"", None

@@ -65,3 +65,9 @@ def damaged(claim: Claim, found: list[str]) -> list[int]:
     """Numbers of the images whose digest is not the one that the claim lists."""
     stated = [*claim.images, *[""] * (len(found) - len(claim.images))]
     return [image for image, computed in enumerate(found) if computed != stated[image]]
+
+
+def only_images(claim: Claim, found: Integrity) -> bool:
+    """True when the claim agrees with itself, and what was found agrees with it in all but the content of images."""
+    sections = {**found.sections, "images": digest(list(claim.images))}
+    return claim.sections == sections and claim.document == digest(claim.sections)

@@ -73,4 +73,4 @@ class Joined:
         if isinstance(part, bytes):
             return PlainText(io.BytesIO(part))
         stream: BinaryIO = Segment(self._file, part)  # type: ignore[assignment]  # what is called on it is there
-        return GzipText(stream) if self.compressed else PlainText(stream)
+        return GzipText(stream, before=part[0]) if self.compressed else PlainText(stream)

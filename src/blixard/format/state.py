@@ -44,12 +44,12 @@ class StateReader:
 
     Attributes:
         unknown: top-level keys that FORMAT.md does not know.
-        named_images: the field that names an image, by image number.
+        named_images: the VM and the disk or file whose content an image is, by image number.
     """
 
     def __init__(self, cursor: Cursor, digests: SectionDigests) -> None:
         self.unknown: JsonObject = {}
-        self.named_images: dict[int, str] = {}
+        self.named_images: dict[int, tuple[str, str]] = {}
         self._cursor = cursor
         self._digests = digests
         self._head: dict[str, Any] = {}
@@ -171,10 +171,10 @@ class StateReader:
         for item in items:
             if item.image is UNSET:
                 continue
-            field = f"vms.{vm.name}.{item.name}"
             if item.image in self.named_images:
-                raise InvalidField(field, f"names image {item.image}, as `{self.named_images[item.image]}` does")
-            self.named_images[item.image] = field
+                other = ".".join(("vms", *self.named_images[item.image]))
+                raise InvalidField(f"vms.{vm.name}.{item.name}", f"names image {item.image}, as `{other}` does")
+            self.named_images[item.image] = (vm.name, item.name)
 
     def _check_strings(self, value: JsonObject) -> None:
         """Only the content of a file may be longer than `string_bytes`."""

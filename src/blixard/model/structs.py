@@ -279,6 +279,8 @@ class Provenance(Struct, frozen=True, kw_only=True):
     imported_at: datetime
     mode: str
     edited: tuple[str, ...] = ()
+    partial: bool = False
+    """Disks or files of the document were damaged or not in it, and left out."""
     kept: Kept | UnsetType = UNSET
 
 

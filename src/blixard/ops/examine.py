@@ -7,7 +7,6 @@ part of what was found, because the use of a damaged backup is what is still goo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 from io import BufferedReader
 from typing import BinaryIO, cast
@@ -15,24 +14,25 @@ from typing import BinaryIO, cast
 from msgspec import Struct
 
 from blixard.disks.verify import Damage, Verifier
-from blixard.errors import MalformedExport
+from blixard.errors import DigestMismatch, ExportFileError, MalformedExport
 from blixard.format.envelope import MAGIC
 from blixard.format.events import (
     End,
     Event,
     ImageBegun,
+    ImageLost,
     ImageRead,
     IntegrityReport,
     RecordRead,
     StateRead,
     TelemetryRead,
 )
+from blixard.format.reader import read_export
 from blixard.format.records import frame
 from blixard.format.skeleton import read_index
 from blixard.limits import Limits
 from blixard.model.incoming import IncomingState
 from blixard.model.structs import ImageHead, ImageTail, JsonObject
-from blixard.ops.up_to_damage import read_up_to_damage
 from blixard.place import Input
 from blixard.ports import Progress
 
@@ -49,14 +49,18 @@ class FoundImage(Struct, frozen=True):
 
 
 class Examined(Struct, frozen=True, kw_only=True):
-    """What is in a document. `problem` is what ended the pass early; `seal` is there only without one."""
+    """What is in a document. `problem` is what ended the pass early; `seal` is there only without one.
+
+    `lost`: images of which something could not be read; they are not among `images`.
+    """
 
     state: IncomingState
     images: dict[int, FoundImage]
+    lost: frozenset[int]
     telemetry: dict[str, int]
     late: JsonObject
     seal: IntegrityReport | None
-    problem: MalformedExport | None
+    problem: ExportFileError | None
     records: int
     data_bytes: int
     damage: tuple[Damage, ...]
@@ -72,7 +76,7 @@ def examine(
     threads: int,
     limits: Limits,
     progress: Progress,
-    salvage: Callable[[Examination], None] | None = None,
+    skip_damaged: bool = False,
 ) -> Examined:
     """Read a document, decoding every record.
 
@@ -81,21 +85,19 @@ def examine(
         threads: workers, at least 1.
         limits: the bounds in force.
         progress: told about each image.
-        salvage: asked to give what lies behind a broken place, when it can.
+        skip_damaged: go on behind damage inside `images`, as an import does that is told to.
 
     Raises:
         MalformedExport: it ends or breaks before its VMs were read, so there is nothing to tell.
         UnsupportedVersion, LimitExceeded: as the reader says.
     """
-    with Verifier(threads=threads, limits=limits) as verifier:
+    with Verifier(threads=threads, limits=limits, skip_damaged=skip_damaged) as verifier:
         examination = Examination(verifier, progress)
         try:
-            for event in read_up_to_damage(stream, limits):
+            for event in read_export(stream, limits=limits, skip_damaged=skip_damaged):
                 examination.take(event)
-        except MalformedExport as problem:
+        except (MalformedExport, DigestMismatch) as problem:
             examination.broken(problem)
-            if salvage is not None:
-                salvage(examination)
         return examination.found()
 
 
@@ -122,14 +124,13 @@ class Examination:
         self.images: dict[int, FoundImage] = {}
         self._verifier = verifier
         self._progress = progress
-        self._problem: MalformedExport | None = None
+        self._problem: ExportFileError | None = None
+        self._lost: set[int] = set()
         self._end: End | None = None
         self._telemetry: Counter[str] = Counter()
         self._order: list[str] = []
         self._begun: int | None = None
-        self._taken: Counter[int] = Counter()
         self._damage: list[Damage] = []
-        self._damaged_images: set[int] = set()
 
     def take(self, event: Event) -> None:
         """The next event of the document."""
@@ -142,7 +143,11 @@ class Examination:
             label = f"image {event.image}" if head is None else f"{head.vm}/{head.disk}"
             self._progress.begin(label, None if head is None else head.size_bytes)
         elif isinstance(event, ImageRead):
-            self.ended(event, whole=event.digest == event.tail.digest)
+            whole = event.digest == event.tail.digest
+            self.images[event.image] = FoundImage(event.image, event.head, event.tail, whole)
+            self._ended()
+        elif isinstance(event, ImageLost):
+            self._lose(event)
         elif isinstance(event, StateRead):
             self.state = event.state
         elif isinstance(event, TelemetryRead):
@@ -151,36 +156,10 @@ class Examination:
         else:
             self._end = event
 
-    def taken(self, image: int) -> int:
-        """How many records of an image were taken."""
-        return self._taken[image]
-
-    def take_damaged(self, event: RecordRead) -> None:
-        """A record behind a damaged place: one that refers to what was lost there is damaged too."""
-        try:
-            self._record(event)
-        except MalformedExport:
-            lost = event.record.digest.hex()[:16]
-            self.damaged(event.image, event.position, event.record.offset, f"it refers to `{lost}`, which is damaged")
-
-    def damaged(self, image: int, position: int, offset: int | None, problem: str) -> None:
-        """A record is lost; `offset` is the guest's, None where it is not known."""
-        self._damaged_images.add(image)
-        if len(self._damage) < _LISTED:
-            self._damage.append(Damage(image, position, offset, problem))
-
-    def ended(self, event: ImageRead, *, whole: bool) -> None:
-        """An image is complete."""
-        self.images[event.image] = FoundImage(event.image, event.head, event.tail, whole)
-        self._begun = None
-        self._progress.end()
-
-    def broken(self, problem: MalformedExport) -> None:
+    def broken(self, problem: ExportFileError) -> None:
         """The document cannot be read further."""
         self._problem = problem
-        if self._begun is not None:
-            self._progress.end()
-            self._begun = None
+        self._ended()
         if self.state is None:
             raise problem
 
@@ -191,6 +170,7 @@ class Examination:
         return Examined(
             state=self.state,
             images=self.images,
+            lost=frozenset(self._lost),
             telemetry=dict(self._telemetry),
             late={} if self._end is None else self._end.late,
             seal=None if self._end is None else self._end.report,
@@ -198,17 +178,27 @@ class Examination:
             records=checked.records,
             data_bytes=checked.data_bytes,
             damage=tuple(sorted([*checked.damaged, *self._damage], key=lambda each: (each.image, each.position))),
-            damaged_images=checked.damaged_images | self._damaged_images,
+            damaged_images=checked.damaged_images | self._lost,
             order=tuple(self._order),
         )
 
     def _record(self, event: RecordRead) -> None:
         record, text = event.record, event.text
-        self._taken[event.image] = event.position + 1
         load = None if text is None else partial(frame, text)
         self._verifier.put(event.image, event.position, record, load, text_bytes=len(text or ""))
         if record.offset is not None:
             self._progress.advance(record.length)
+
+    def _lose(self, event: ImageLost) -> None:
+        self._lost.add(event.image)
+        if len(self._damage) < _LISTED:
+            self._damage.append(Damage(event.image, event.position, None, event.problem))
+        self._ended()
+
+    def _ended(self) -> None:
+        if self._begun is not None:
+            self._progress.end()
+            self._begun = None
 
     def _note(self, section: str) -> None:
         if section not in self._order:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import assert_never
 
 from msgspec import UNSET, Struct, structs
@@ -19,6 +19,7 @@ from blixard.format.events import (
     End,
     Event,
     ImageBegun,
+    ImageLost,
     ImageRead,
     IntegrityReport,
     RecordRead,
@@ -31,12 +32,12 @@ from blixard.model.structs import JsonObject, Kept
 from blixard.ops.context import OpenCluster
 from blixard.ops.founding import sweep_founded
 from blixard.ops.import_commit import commit
-from blixard.ops.import_judge import check_stated, exit_code_of, judge
+from blixard.ops.import_judge import as_claimed, check_stated, exit_code_of, judge
 from blixard.ops.import_needs import Needs
 from blixard.ops.import_preflight import check_in_use, check_space, make_room
 from blixard.ops.import_request import VERB, ImportReport, ImportRequest
 from blixard.ops.import_source import ImportSource, Opened, file_source
-from blixard.ops.import_stage import StagedImport, Wanted, stage_in_cluster, stage_loose, why_missing
+from blixard.ops.import_stage import ImageEvent, StagedImport, Wanted, stage_in_cluster, stage_loose, why_missing
 from blixard.ops.import_target import ImportTarget, Opening, find_target
 from blixard.ops.import_telemetry import TelemetrySpool
 from blixard.ops.leftovers import sweep_if_free
@@ -84,9 +85,13 @@ def import_document(
         home.sweep()
         sweep_founded(home, VERB, clock.now())
     with ExitStack() as stack:
-        source = stack.enter_context(opened() if opened else file_source(request.source, request.limits))
+        source = stack.enter_context(opened() if opened else _file_source(request))
         run = _Import(home, opening, request, source, stack, clock=clock, progress=progress, consent=consent)
         return run.read()
+
+
+def _file_source(request: ImportRequest) -> AbstractContextManager[ImportSource]:
+    return file_source(request.source, request.limits, skip_damaged=request.skip_damaged)
 
 
 class _Prepared(Struct, frozen=True):
@@ -163,7 +168,7 @@ class _Import:
                     self._state = state
                 case TelemetryRead():
                     self._telemetry.add(event)
-                case ImageBegun() | RecordRead() | ImageRead():
+                case ImageBegun() | RecordRead() | ImageRead() | ImageLost():
                     self._take(event)
                 case End(report, late):
                     return self._end(report, late)
@@ -171,12 +176,14 @@ class _Import:
                     assert_never(event)
         raise InternalError("the reader ended without an end")
 
-    def _take(self, event: ImageBegun | RecordRead | ImageRead) -> None:
+    def _take(self, event: ImageEvent) -> None:
         """The images: planned for already when the state came first, else staged to be planned for at the end."""
         if self._state is not None and self._prepared is None:
             self._prepare(self._source.hint.document, ())
         if self._request.dry_run:
-            if isinstance(event, ImageRead) and (why := why_missing(event)):
+            if isinstance(event, ImageLost):
+                self._failed[event.image] = event.problem
+            elif isinstance(event, ImageRead) and (why := why_missing(event)):
                 self._failed[event.image] = why
             return
         if self._staged is None:
@@ -268,6 +275,7 @@ class _Import:
 
     def _end(self, report: IntegrityReport, late: JsonObject) -> ImportReport:
         """The document was read to its end: judge it, then commit or, in a dry run, only tell."""
+        report = as_claimed(report, self._request)
         self._warnings += judge(report, self._request, self._given().head)
         if self._source.hint.document is not None and self._source.hint.document != report.document:
             raise DigestMismatch("the document is not the one that its index names")
@@ -287,7 +295,7 @@ class _Import:
         if staged is not None:
             staged.finish()
             self._refuse_damage(staged)
-            plan = _without_failed(plan, {**staged.failed, **staged.damaged})
+            plan = _without_failed(plan, {**staged.failed, **staged.damaged, **self._other_than_sealed(report, staged)})
             check_stated(plan, staged.disks)
         import_id = uuid.uuid4().hex if staged is None else staged.row.id
         done = commit(cluster, plan, self._request, import_id, staged=staged, telemetry=self._telemetry)
@@ -308,6 +316,13 @@ class _Import:
         if self._state is None:
             raise InternalError("the reader gives the state before the end")
         return self._state
+
+    def _other_than_sealed(self, report: IntegrityReport, staged: StagedImport) -> dict[int, str]:
+        """What agrees with itself and not with `integrity` is damaged too, where damage is skipped."""
+        if not self._request.skip_damaged or not report.present:
+            return {}
+        others = (image for image in report.damaged_images if image not in staged.damaged)
+        return dict.fromkeys(others, "it does not match its digest in `integrity`")
 
     def _refuse_damage(self, staged: StagedImport) -> None:
         if not staged.damaged or self._request.skip_damaged:

@@ -34,7 +34,7 @@ def hint_of(source: Input, limits: Limits) -> Hint:
 
     found = read_skeleton(source.stream, limits=limits)
     source.stream.seek(0)
-    if found is None or found.report.claimed is None:
+    if found is None or found.report.claimed is None or found.report.edited:
         return NOTHING
     return Hint(
         document=found.report.claimed,

@@ -7,12 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec import structs
+
 from blixard.disks.staging import Staged
 from blixard.errors import DigestMismatch, ExitCode, MalformedExport
 from blixard.format.events import IntegrityReport
 from blixard.model.structs import ExportHead
 from blixard.ops.import_request import ImportRequest
 from blixard.plan.values import ContentAction, ImportPlan
+
+
+def as_claimed(report: IntegrityReport, request: ImportRequest) -> IntegrityReport:
+    """With `--skip-damaged`, a document that lacks damaged images and nothing else is the one that it says it is."""
+    if not request.skip_damaged or not report.only_images or report.claimed is None:
+        return report
+    return structs.replace(report, document=report.claimed, edited=())
 
 
 def judge(report: IntegrityReport, request: ImportRequest, head: ExportHead) -> list[str]:

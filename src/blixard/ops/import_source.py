@@ -52,26 +52,27 @@ Opened = Callable[[], AbstractContextManager[ImportSource]]
 
 
 @contextmanager
-def file_source(name: str, limits: Limits) -> Iterator[ImportSource]:
-    """The document in a file, or on standard input (`-`).
+def file_source(name: str, limits: Limits, *, skip_damaged: bool = False) -> Iterator[ImportSource]:
+    """The document in a file, or on standard input (`-`); with `skip_damaged` what can be read of its images.
 
     Raises:
         StorageError: it cannot be opened.
         UsageError: it is a directory or a terminal.
     """
     with open_input(name) as source:
-        yield _FileSource(name, source, limits)
+        yield _FileSource(name, source, limits, skip_damaged=skip_damaged)
 
 
 class _FileSource:
-    def __init__(self, name: str, source: Input, limits: Limits) -> None:
+    def __init__(self, name: str, source: Input, limits: Limits, *, skip_damaged: bool) -> None:
         self._name = name
+        self._skip_damaged = skip_damaged
         self._source = source
         self._limits = limits
         self.hint = hint_of(source, limits)
 
     def events(self) -> Iterator[Event]:
-        return read_export(self._source.stream, limits=self._limits)
+        return read_export(self._source.stream, limits=self._limits, skip_damaged=self._skip_damaged)
 
     def again(self) -> AbstractContextManager[Iterator[Event]] | None:
         return None if self._name == "-" else self._once_more()
@@ -82,4 +83,4 @@ class _FileSource:
     @contextmanager
     def _once_more(self) -> Iterator[Iterator[Event]]:
         with open_input(self._name) as again:
-            yield read_export(again.stream, limits=self._limits)
+            yield read_export(again.stream, limits=self._limits, skip_damaged=self._skip_damaged)

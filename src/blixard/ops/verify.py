@@ -18,7 +18,6 @@ from blixard.limits import DEFAULT, Limits
 from blixard.ops.examine import Examined, examine, expect_data, starts_as_gzip
 from blixard.ops.owners import Owner, owners
 from blixard.ops.rescue import Rescue, rescue_commands
-from blixard.ops.salvage import salvage_from
 from blixard.ops.silence import SILENT
 from blixard.place import Input, open_input
 from blixard.ports import Progress
@@ -96,7 +95,7 @@ def verify_file(options: VerifyOptions, *, progress: Progress) -> VerifyReport:
             threads=options.threads,
             limits=options.limits,
             progress=progress,
-            salvage=salvage_from(given, options.limits) if given.seekable else None,
+            skip_damaged=True,
         )
         return _report(options, found, compressed=compressed)
 
@@ -139,7 +138,7 @@ def _report(options: VerifyOptions, found: Examined, *, compressed: bool) -> Ver
     rescue = Rescue(
         source=options.source,
         readable=found.problem is None,
-        accept_edited=bool(seal and seal.edited and seal.compressed),
+        accept_edited=bool(seal and seal.edited and seal.compressed and not seal.only_images),
         intact=intact_vms,
         damaged=tuple(verdict.vm for verdict in damaged),
         contents=tuple(_good_contents(found, whose, images)),
@@ -151,28 +150,28 @@ def _report(options: VerifyOptions, found: Examined, *, compressed: bool) -> Ver
         sealed=seal is not None and seal.present,
         document=None if seal is None else seal.document,
         problem=None if found.problem is None else found.problem.message,
-        edited=() if seal is None else seal.edited,
+        edited=() if seal is None or seal.only_images else seal.edited,
         images=images,
         vms_intact=intact_vms,
         vms_damaged=damaged,
         vms_incomplete=incomplete,
         records=found.records,
         data_bytes=found.data_bytes,
-        restore=rescue_commands(rescue) if any(verdict.damaged for verdict in images) else (),
+        restore=rescue_commands(rescue) if found.problem or any(verdict.damaged for verdict in images) else (),
         exit_code=exit_code,
     )
 
 
 def _verdicts(found: Examined, whose: dict[int, Owner]) -> Iterator[ImageVerdict]:
-    """One verdict for each image that was read or that a VM names."""
+    """One verdict for each image that was read or lost, or that a VM names."""
     first: dict[int, Damage] = {}
     for damage in found.damage:
         first.setdefault(damage.image, damage)
     stated = set(found.seal.damaged_images) if found.seal else set()
-    for image in sorted(found.images.keys() | whose.keys()):
+    for image in sorted(found.images.keys() | whose.keys() | found.lost):
         read = found.images.get(image)
         if read is None:
-            owner = whose[image]
+            owner = whose.get(image, Owner("-", str(image)))
             yield ImageVerdict(
                 image=image, vm=owner.vm, disk=owner.name, data_bytes=0, damaged=_not_reached(first, image)
             )
@@ -223,7 +222,7 @@ def _good_contents(
 
 def _exit_code(options: VerifyOptions, found: Examined, images: tuple[ImageVerdict, ...], *, whole: bool) -> ExitCode:
     if found.problem is not None:
-        return ExitCode.MALFORMED
+        return found.problem.exit_code
     if any(verdict.damaged for verdict in images):
         return ExitCode.DIGEST_MISMATCH
     seal = found.seal

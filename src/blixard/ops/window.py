@@ -18,11 +18,11 @@ from msgspec import Struct
 
 from blixard.errors import MalformedExport, StorageError
 from blixard.format.events import ImageRead, RecordRead, StateRead
+from blixard.format.reader import read_export
 from blixard.format.records import frame
 from blixard.limits import MIB, Limits
 from blixard.model.incoming import IncomingState
 from blixard.model.structs import ImageHead, ImageTail, Record
-from blixard.ops.up_to_damage import read_up_to_damage
 from blixard.place import Input
 
 Load = Callable[[], bytes]
@@ -102,7 +102,7 @@ class StreamWindow:
 
     def _events(self) -> Iterator[object]:
         self._stream.seek(0)
-        return read_up_to_damage(self._stream, self._limits)
+        return read_export(self._stream, limits=self._limits)
 
 
 def note_reference(references: dict[bytes, list[tuple[int, int, int]]], record: Record) -> None:

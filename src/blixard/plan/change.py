@@ -207,6 +207,7 @@ def _provenance(plan: ImportPlan, now: datetime) -> Provenance:
         imported_at=now,
         mode=plan.mode.value,
         edited=source.edited,
+        partial=bool(plan.failed_images),
         kept=UNSET if plan.kept == Kept() else plan.kept,
     )
 

@@ -1,4 +1,5 @@
 import gzip
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -6,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from blixard.errors import DigestMismatch, ExitCode, LimitExceeded, MalformedExport, UnsupportedVersion
+from blixard.format.index import open_fast
 from blixard.limits import Limits
 from blixard.model.structs import JsonObject
 from blixard.ops.silence import SILENT
@@ -195,10 +197,33 @@ def test_a_file_cut_behind_the_first_disk_gives_the_line_that_takes_that_disk_ou
 def test_a_damaged_gzip_member_does_not_hide_the_disks_behind_it(tmp_path: Path) -> None:
     report = verify(tmp_path, with_damaged_record(cluster_document(compress=True), 2, 1))
 
-    assert report.exit_code is ExitCode.MALFORMED
-    assert damaged_images(report) == [2]
+    assert report.exit_code is ExitCode.DIGEST_MISMATCH
+    assert (damaged_images(report), report.edited, report.problem) == ([2], (), None)
     assert report.vms_intact == ("cfg", "db-1")
-    assert [line.split()[4] for line in report.restore] == ["db-1/root", "db-1/data", "cfg/vmlinuz"]
+    file = tmp_path / "cluster.json"
+    assert report.restore == (f"blixard cluster import -i {file} --skip-damaged --only vm=cfg --only vm=db-1",)
+
+
+def test_a_damaged_gzip_member_is_named_by_its_place_in_the_file(tmp_path: Path) -> None:
+    document = cluster_document(compress=True)
+    begin, _ = record_place(document, 2, 1)
+
+    report = verify(tmp_path, with_damaged_record(document, 2, 1))
+
+    assert (report.images[2].damaged or "").startswith(f"record 1: the gzip member at byte `{begin}` is damaged")
+
+
+@LAYOUTS
+def test_damage_behind_the_disks_leaves_the_lines_that_take_them_out(tmp_path: Path, *, compress: bool) -> None:
+    document = cluster_document(compress=compress)
+    view = open_fast(io.BytesIO(document))
+    assert view is not None
+    at = int(view.index.integrity or 0) + 30
+
+    report = verify(tmp_path, document[:at] + b"\x01" * 20 + document[at + 20 :])
+
+    assert report.exit_code is ExitCode.MALFORMED
+    assert [line.split()[2] for line in report.restore] == ["extract"] * 4
 
 
 def test_what_refers_to_a_damaged_gzip_member_is_damaged(tmp_path: Path) -> None:
@@ -221,7 +246,7 @@ def test_every_flipped_bit_is_found(tmp_path: Path, *, compress: bool) -> None:
         assert report.exit_code is not ExitCode.DONE or documents.read(bytes(changed)).end.report.intact
 
 
-def test_a_reference_to_nothing_is_malformed(tmp_path: Path) -> None:
+def test_a_reference_to_nothing_costs_its_image(tmp_path: Path) -> None:
     def first_image_gone(document: JsonObject) -> None:
         del document["images"][0]
         for each in document["vms"].values():
@@ -230,8 +255,8 @@ def test_a_reference_to_nothing_is_malformed(tmp_path: Path) -> None:
 
     report = verify(tmp_path, edited(cluster_document(), first_image_gone))
 
-    assert report.exit_code is ExitCode.MALFORMED
-    assert "which no earlier record holds" in (report.problem or "")
+    assert (report.exit_code, report.problem) == (ExitCode.DIGEST_MISMATCH, None)
+    assert "which no earlier record holds" in (report.images[0].damaged or "")
 
 
 def test_a_limit_that_is_passed_is_no_verdict(tmp_path: Path) -> None:
@@ -250,7 +275,7 @@ def test_a_finished_export_is_read_back(tmp_path: Path) -> None:
     ("document", "error"),
     [
         (with_damaged_record(cluster_document(), 2, 1), DigestMismatch),
-        (with_damaged_record(cluster_document(compress=True), 2, 1), MalformedExport),
+        (with_damaged_record(cluster_document(compress=True), 2, 1), DigestMismatch),
         (edited(cluster_document(), more_memory), DigestMismatch),
         (cluster_document()[:-3], MalformedExport),
     ],
