@@ -67,7 +67,8 @@ class LaneListener:
         self._closed = threading.Event()
         self._socket = _listen(address)
         self.host, self.port = self._socket.getsockname()[:2]
-        threading.Thread(target=self._accept, name="lane-listen", daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, name="lane-listen", daemon=True)
+        self._accepting.start()
 
     def expect(self, session: Expected) -> None:
         """From now on the peer of `session` may connect."""
@@ -86,6 +87,7 @@ class LaneListener:
         self._closed.set()
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        self._accepting.join()
         with self._lock:
             waiting, self._waiting = self._waiting, deque()
         for sock, _ in waiting:
