@@ -14,10 +14,10 @@ from blixard.errors import PeerMisbehaved, PeerUnreachable, TransferError
 from blixard.limits import KIB, MIB
 from blixard.peer import protocol
 from blixard.peer.channel import BODY_BYTES, Channel, Link
-from blixard.peer.meter import Meter
-from blixard.peer.patience import REPLY_SECONDS, Patience
+from blixard.peer.fetching import Fetch
+from blixard.peer.patience import Patience
 from blixard.peer.protocol import head, understood
-from blixard.peer.wanted import Item, Wanted
+from blixard.peer.wanted import Item
 
 _BATCHES = 2
 _BATCH_SECONDS = 0.5
@@ -38,9 +38,8 @@ class Asker:
 
     def __init__(
         self,
+        fetch: Fetch,
         link: Link,
-        wanted: Wanted,
-        meter: Meter,
         *,
         giver: object,
         may: Callable[[], bool],
@@ -48,8 +47,9 @@ class Asker:
         progress: Callable[[int], None],
     ) -> None:
         self._link = link
-        self._wanted = wanted
-        self._meter = meter
+        self._wanted = fetch.wanted
+        self._meter = fetch.meter
+        self._options = fetch.options
         self._giver = giver
         self._may = may
         self._ends = ends
@@ -57,7 +57,7 @@ class Asker:
         self._channel: Channel | None = None
         self._asked: deque[deque[Item]] = deque()
         self._batch_bytes = _FIRST
-        self._patience = Patience()
+        self._patience = Patience(self._options.grace_seconds)
         self.received = 0
 
     def run(self) -> None:
@@ -99,8 +99,8 @@ class Asker:
 
     def _send(self, items: list[Item]) -> None:
         if self._channel is None:
-            self._channel = self._link.open(REPLY_SECONDS)
-            self._patience = Patience()
+            self._channel = self._link.open(self._options.reply_seconds)
+            self._patience = Patience(self._options.grace_seconds)
         self._channel.send(head(protocol.GetRecords(tuple(digest.hex() for digest, _ in items))))
 
     def _receive(self) -> None:
@@ -111,7 +111,7 @@ class Asker:
         if channel is None:
             raise TransferError("nothing was asked for")
         began = time.monotonic()
-        frame = channel.receive(REPLY_SECONDS, limit=_frame_limit(length))
+        frame = channel.receive(self._options.reply_seconds, limit=_frame_limit(length))
         seconds = time.monotonic() - began
         if frame is None:
             raise PeerUnreachable("the peer ended the channel before it had answered")

@@ -14,7 +14,7 @@ from blixard.errors import PeerMisbehaved, PeerUnreachable, TransferError
 from blixard.peer import protocol
 from blixard.peer.channel import Body, Channel
 from blixard.peer.fetching import Fetch
-from blixard.peer.patience import REPLY_SECONDS, Patience, TooSlow
+from blixard.peer.patience import Patience, TooSlow
 from blixard.peer.protocol import head, understood
 from blixard.peer.provider import Provider
 from blixard.peer.visit import Visit
@@ -38,7 +38,7 @@ class DocumentStream(io.RawIOBase):
         self._offset = 0
         self._size: int | None = None
         self._ended = False
-        self._patience = Patience()
+        self._patience = Patience(fetch.options.grace_seconds)
 
     def readable(self) -> bool:
         """It is."""
@@ -85,14 +85,14 @@ class DocumentStream(io.RawIOBase):
             if self._size not in {None, self._visit.document_size}:
                 raise PeerMisbehaved("the sender announced a document of another size than before")
             self._size = self._visit.document_size
-            channel = self._visit.link.open(REPLY_SECONDS)
+            channel = self._visit.link.open(self._fetch.options.reply_seconds)
             channel.send(head(protocol.GetDocument(self._offset)))
             self._channel = channel
         return self._channel
 
     def _received(self, channel: Channel) -> Body:
         began = time.monotonic()
-        frame = channel.receive(REPLY_SECONDS, limit=_PART_LIMIT)
+        frame = channel.receive(self._fetch.options.reply_seconds, limit=_PART_LIMIT)
         if frame is None:
             raise PeerUnreachable("the sender ended the channel within the document")
         message = understood(frame[0], protocol.Part | protocol.End)

@@ -13,6 +13,7 @@ from blixard.limits import MIB
 from blixard.peer import protocol
 from blixard.peer.channel import Endpoint, LaneMaker
 from blixard.peer.meter import Meter
+from blixard.peer.patience import GRACE_SECONDS, REPLY_SECONDS
 from blixard.peer.threads import Threads
 from blixard.peer.wanted import Wanted
 
@@ -31,6 +32,10 @@ class FetchOptions(Struct, frozen=True, kw_only=True):
     bytes_in_flight: int = 64 * MIB
     """Decoded bytes of records asked for and not collected yet."""
     connect_seconds: float = 10.0
+    reply_seconds: float = REPLY_SECONDS
+    """Longest wait for one frame to begin."""
+    grace_seconds: float = GRACE_SECONDS
+    """Longest wait for frames that come one by one, each just in time (`patience.py`)."""
     first_pause: float = 0.2
     longest_pause: float = 5.0
     """Pauses between attempts to connect; each is twice the last."""

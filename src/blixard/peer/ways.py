@@ -70,9 +70,8 @@ class Way:
 
     def _ask(self) -> None:
         asker = Asker(
+            self._fetch,
             self.link,
-            self._fetch.wanted,
-            self._fetch.meter,
             giver=self._giver,
             may=self._may,
             ends=lambda: self._ended,
