@@ -7,11 +7,12 @@ import pytest
 
 from blixard.errors import InternalError, PeerMisbehaved
 from blixard.limits import KIB, MIB
+from blixard.model.structs import JsonObject
 from blixard.peer.channel import BODY_BYTES, HEAD_BYTES
 from blixard.peer.frames import FrameReader, decode_head, encode_frame
 
 
-def encoded(head: dict[str, object], body: bytes = b"") -> bytes:
+def encoded(head: JsonObject, body: bytes = b"") -> bytes:
     return b"".join(encode_frame(head, body))
 
 
@@ -39,7 +40,7 @@ def test_a_frame_that_no_peer_would_take_is_a_bug_of_ours(head: dict[str, object
 
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 64, 10_000])
 def test_frames_come_out_however_the_bytes_come_in(step: int) -> None:
-    sent = [({"n": n}, bytes([n]) * (n * 37)) for n in range(20)]
+    sent: list[tuple[JsonObject, bytes]] = [({"n": n}, bytes([n]) * (n * 37)) for n in range(20)]
     stream = b"".join(encoded(*frame) for frame in sent)
     reader = FrameReader()
 
@@ -120,5 +121,5 @@ def test_a_received_body_cannot_be_changed() -> None:
 @pytest.mark.parametrize(
     "text", ["{}", '{"a": [1, -2, true, null, "\\u00e9"]}', ' {"a":"\\ud83d\\ude00"} ', '{"é": 18446744073709551615}']
 )
-def test_a_head_is_any_object_of_plain_JSON(text: str) -> None:
+def test_a_head_is_any_object_of_plain_json(text: str) -> None:
     assert isinstance(decode_head(text.encode()), dict)
