@@ -113,6 +113,9 @@ def _tell(session: Session, report: VerifyReport) -> None:
     if report.problem:
         error = MalformedExport if code is ExitCode.MALFORMED else DigestMismatch
         session.out.error(error.id, report.problem, hint, code)
+    elif code is ExitCode.MALFORMED:
+        other = next(image.damaged for image in report.images if image.malformed)
+        session.out.error(MalformedExport.id, other or "malformed", hint, code)
     elif code is ExitCode.DIGEST_MISMATCH:
         session.out.error(DigestMismatch.id, _mismatch(report), hint or _edited_hint(report), code)
     elif not report.sealed:

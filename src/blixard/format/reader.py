@@ -26,7 +26,7 @@ from blixard.model.incoming import IncomingState
 
 _BOM = b"\xef\xbb\xbf"
 _START_BYTES = 16
-_HINT = "`blixard cluster verify FILE` says what of it is whole, and how to bring back just that"
+_HINT = "`import --skip-damaged` brings the disks that are whole; `blixard cluster verify FILE` names them"
 
 
 def read_export(stream: BinaryIO, *, limits: Limits = DEFAULT, skip_damaged: bool = False) -> Iterator[Event]:

@@ -17,10 +17,11 @@ from blixard.limits import DEFAULT, Limits
 from blixard.model.codec import file_bytes
 from blixard.model.incoming import IncomingState
 from blixard.model.structs import ContentKind, Disk, DiskFormat, File, Vm
+from blixard.ops.agreement import Shape, check_agreement, stated_shape
 from blixard.ops.owners import Owner
 from blixard.ops.scatter import scatter
 from blixard.ops.staged_file import StagedFile
-from blixard.ops.window import Window, open_window
+from blixard.ops.window import ImageContent, Window, open_window
 from blixard.place import open_input, open_output, same_file
 from blixard.ports import Progress
 
@@ -78,7 +79,9 @@ def extract(options: ExtractOptions, *, progress: Progress, journal: files.Journ
             return _write_inline(options, owner, part)
         _check_output(options)
         image = _image_of(owner, part)
-        return _write_image(options, window, owner, image, progress=progress, journal=journal)
+        content = window.content(image)
+        check_agreement(owner.label, stated_shape(part), image, Shape(content.head.format, content.head.size_bytes))
+        return _write_image(options, window, owner, content, progress=progress, journal=journal)
 
 
 def _chosen(state: IncomingState, what: str) -> tuple[Vm, Disk | File]:
@@ -158,12 +161,11 @@ def _write_image(
     options: ExtractOptions,
     window: Window,
     owner: Owner,
-    image: int,
+    content: ImageContent,
     *,
     progress: Progress,
     journal: files.Journal | None,
 ) -> ExtractReport:
-    content = window.content(image)
     head, tail = content.head, content.tail
     if tail.failed is not None:
         raise NotFound(f"`{owner.label}` is not in the file: the export could not read it: {tail.failed}")

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from blixard.disks.staging import Staged
-from blixard.errors import DigestMismatch, ExitCode, MalformedExport
+from blixard.errors import DigestMismatch, ExitCode
 from blixard.format.events import IntegrityReport
 from blixard.model.structs import ExportHead
+from blixard.ops.agreement import Shape, check_agreement
 from blixard.ops.import_request import ImportRequest
 from blixard.plan.values import ContentAction, ImportPlan
 
@@ -48,24 +49,18 @@ def judge(report: IntegrityReport, request: ImportRequest, head: ExportHead) -> 
 
 
 def check_stated(plan: ImportPlan, staged: Mapping[int, Staged]) -> None:
-    """Hold what the VMs say of their disks against the images that came: a VM must not start on another disk.
-
-    `vm` and `disk` of an image are for people, `disks[].image` is the only link (FORMAT.md section 2).
+    """Hold what the VMs say of their disks against the images that came.
 
     Raises:
         MalformedExport: an image has another size or format than the disk that names it.
     """
     for change in plan.contents:
         image = staged.get(change.image) if change.image is not None else None
-        if image is None or change.action is not ContentAction.STAGE:
+        if image is None or change.image is None or change.action is not ContentAction.STAGE:
             continue
-        size = image.size_bytes if change.size_bytes is None else change.size_bytes
-        if (size, change.format) != (image.size_bytes, image.format):
-            raise MalformedExport(
-                f"disk `{change.vm}/{change.key.name}` is stated as `{change.format}` of `{size}` bytes, its image "
-                f"`{change.image}` is `{image.format}` of `{image.size_bytes}`",
-                hint="set `format` and `size_bytes` of the disk to those of its image",
-            )
+        stated = Shape(change.format or image.format, UNSET if change.size_bytes is None else change.size_bytes)
+        label = f"{change.vm}/{change.key.name}"
+        check_agreement(label, stated, change.image, Shape(image.format, image.size_bytes))
 
 
 def exit_code_of(plan: ImportPlan) -> ExitCode:

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct, UnsetType
 
 from blixard.model.incoming import IncomingVm
-from blixard.model.structs import ContentKind
+from blixard.model.structs import ContentKind, Disk, File
 
 
 class Owner(Struct, frozen=True):
@@ -26,14 +26,17 @@ class Owner(Struct, frozen=True):
         return f"{self.vm}/{self.name}"
 
 
-def owners(vms: Mapping[str, IncomingVm]) -> dict[int, Owner]:
-    """The owner of each image that has one, by image number."""
-    found: dict[int, Owner] = {}
+def linked(vms: Mapping[str, IncomingVm]) -> Iterator[tuple[int, Owner, Disk | File]]:
+    """Each image that has an owner: its number, its owner, and what the VM says of it."""
     for name, incoming in vms.items():
         for disk in incoming.vm.disks:
             if not isinstance(disk.image, UnsetType):
-                found[disk.image] = Owner(name, disk.name)
+                yield disk.image, Owner(name, disk.name), disk
         for file in incoming.vm.files:
             if not isinstance(file.image, UnsetType):
-                found[file.image] = Owner(name, file.name, ContentKind.FILE)
-    return found
+                yield file.image, Owner(name, file.name, ContentKind.FILE), file
+
+
+def owners(vms: Mapping[str, IncomingVm]) -> dict[int, Owner]:
+    """The owner of each image that has one, by image number."""
+    return {image: owner for image, owner, _ in linked(vms)}

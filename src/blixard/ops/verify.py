@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from blixard.disks.verify import Damage
-from blixard.errors import DigestMismatch, ExitCode
+from blixard.errors import DigestMismatch, ExitCode, MalformedExport
 from blixard.format.events import IntegrityReport
 from blixard.limits import DEFAULT, Limits
+from blixard.ops.agreement import Shape, check_agreement, stated_shape
 from blixard.ops.examine import Examined, examine, expect_data, starts_as_gzip
-from blixard.ops.owners import Owner, owners
+from blixard.ops.owners import Owner, linked, owners
 from blixard.ops.rescue import Rescue, rescue_commands
 from blixard.ops.silence import SILENT
 from blixard.place import Input, open_input
@@ -45,6 +46,8 @@ class ImageVerdict(Struct, frozen=True, kw_only=True):
     data_bytes: int
     damaged: str | None = None
     failed: str | None = None
+    malformed: bool = False
+    """It is whole, and not the disk that names it."""
 
 
 class VmVerdict(Struct, frozen=True, kw_only=True):
@@ -168,6 +171,7 @@ def _verdicts(found: Examined, whose: dict[int, Owner]) -> Iterator[ImageVerdict
     for damage in found.damage:
         first.setdefault(damage.image, damage)
     stated = set(found.seal.damaged_images) if found.seal else set()
+    others = _other_disks(found)
     for image in sorted(found.images.keys() | whose.keys() | found.lost):
         read = found.images.get(image)
         if read is None:
@@ -183,6 +187,8 @@ def _verdicts(found: Examined, whose: dict[int, Owner]) -> Iterator[ImageVerdict
             why = "a record is damaged"
         elif not read.whole or image in stated:
             why = "its digest does not match: it was edited, or records were lost"
+        elif image in others:
+            why = others[image]
         yield ImageVerdict(
             image=image,
             vm=read.head.vm,
@@ -190,7 +196,22 @@ def _verdicts(found: Examined, whose: dict[int, Owner]) -> Iterator[ImageVerdict
             data_bytes=read.tail.data_bytes,
             damaged=why,
             failed=read.tail.failed,
+            malformed=why is not None and why == others.get(image),
         )
+
+
+def _other_disks(found: Examined) -> dict[int, str]:
+    """Images that are another disk than the one that names them, and how they differ."""
+    differ = {}
+    for image, owner, part in linked(found.state.vms):
+        read = found.images.get(image)
+        if read is None:
+            continue
+        try:
+            check_agreement(owner.label, stated_shape(part), image, Shape(read.head.format, read.head.size_bytes))
+        except MalformedExport as problem:
+            differ[image] = problem.message
+    return differ
 
 
 def _not_reached(first: dict[int, Damage], image: int) -> str:
@@ -223,6 +244,8 @@ def _good_contents(
 def _exit_code(options: VerifyOptions, found: Examined, images: tuple[ImageVerdict, ...], *, whole: bool) -> ExitCode:
     if found.problem is not None:
         return found.problem.exit_code
+    if any(verdict.malformed for verdict in images):
+        return ExitCode.MALFORMED
     if any(verdict.damaged for verdict in images):
         return ExitCode.DIGEST_MISMATCH
     seal = found.seal

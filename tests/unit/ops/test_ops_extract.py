@@ -294,3 +294,14 @@ def test_a_temporary_name_is_noted_where_there_is_a_data_directory(tmp_path: Pat
 
     assert leftovers(tmp_path) == ["out", "pending"]
     assert list((tmp_path / "pending").iterdir()) == []
+
+
+@pytest.mark.parametrize(("key", "value"), [("size_bytes", 2 << 20), ("format", "qcow2")])
+def test_a_disk_that_is_stated_otherwise_than_its_image_is_malformed(tmp_path: Path, key: str, value: object) -> None:
+    def stated_otherwise(document: JsonObject) -> None:
+        document["vms"]["web-1"]["disks"][0][key] = value
+
+    with pytest.raises(MalformedExport, match=r"disk `web-1/root` is stated as .*, its image `2` is `raw`"):
+        take(tmp_path, edited(cluster_document(), stated_otherwise), "web-1")
+
+    assert leftovers(tmp_path) == []

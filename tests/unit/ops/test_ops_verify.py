@@ -286,3 +286,21 @@ def test_an_export_that_is_not_what_was_written_is_not_published(
 ) -> None:
     with Path(put(tmp_path, document)).open("rb") as file, pytest.raises(error):
         verify_descriptor(file.fileno())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [("size_bytes", 2 << 20, "`raw` of `2097152` bytes"), ("format", "qcow2", "`qcow2` of `4194304` bytes")],
+)
+def test_a_disk_that_is_stated_otherwise_than_its_image_is_malformed(
+    tmp_path: Path, key: str, value: object, says: str
+) -> None:
+    def stated_otherwise(document: JsonObject) -> None:
+        document["vms"]["db-1"]["disks"][1][key] = value
+
+    report = verify(tmp_path, edited(cluster_document(), stated_otherwise), allow_edited=True)
+
+    assert (report.exit_code, damaged_images(report)) == (ExitCode.MALFORMED, [1])
+    assert says in (report.images[1].damaged or "")
+    assert "its image `1` is `raw` of `4194304`" in (report.images[1].damaged or "")
+    assert report.vms_intact == ("cfg", "web-1")
