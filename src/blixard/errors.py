@@ -134,7 +134,7 @@ class ExportFileError(BlixardError):
 
 
 class MalformedExport(ExportFileError):
-    """Not an export, cut short, or it breaks a rule of FORMAT.md."""
+    """Not an export, cut short, or it breaks a rule of the file format."""
 
     id = "export.malformed"
 
@@ -154,7 +154,7 @@ class UnsupportedVersion(ExportFileError):
 
 
 class LimitExceeded(ExportFileError):
-    """A bound of `limits.py` was passed; the message names the limit, so that it can be raised knowingly."""
+    """One of the limits was passed; the message names it, so that it can be raised knowingly."""
 
     id = "export.limit"
     exit_code = ExitCode.LIMIT

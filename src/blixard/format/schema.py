@@ -38,7 +38,7 @@ def export_schema() -> JsonObject:
     return {
         "$schema": _SCHEMA,
         "title": "Blixard cluster export, version 1.x",
-        "description": "See FORMAT.md. Keys that are not named here are kept.",
+        "description": "docs/reference/format.md says what each key means. Keys that are not named here are kept.",
         "type": "object",
         "properties": _sections(),
         "required": list(KEYS),

@@ -71,7 +71,7 @@ class FileRole(StrEnum):
 
 
 class Consistency(StrEnum):
-    """How consistent a disk's content is (DESIGN.md section 5), best first."""
+    """How consistent a disk's content is, best first."""
 
     STOPPED = "stopped"
     FILESYSTEM = "filesystem"
