@@ -7,6 +7,7 @@ adapter without a property of its transport says so in a class attribute, with a
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -65,9 +66,13 @@ def no_thread_left() -> Iterator[None]:
     """Every thread that began inside has ended soon after."""
     before = set(threading.enumerate())
     yield
-    for thread in set(threading.enumerate()) - before:
-        thread.join(SOON)
-    left = set(threading.enumerate()) - before
+    deadline = time.monotonic() + SOON
+    while (left := set(threading.enumerate()) - before) and time.monotonic() < deadline:
+        for thread in left:
+            if thread.ident is None:
+                threading.Event().wait(0.001)  # another thread is just starting it
+            else:
+                thread.join(SOON)
     assert not left, f"threads are left: {sorted(thread.name for thread in left)}"
 
 
