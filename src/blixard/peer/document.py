@@ -18,6 +18,7 @@ from blixard.peer.patience import Patience, TooSlow
 from blixard.peer.protocol import head, understood
 from blixard.peer.provider import Provider
 from blixard.peer.visit import Visit
+from blixard.peer.wanted import again
 
 _PART_LIMIT = 4 * protocol.PART_BYTES
 
@@ -67,17 +68,18 @@ class DocumentStream(io.RawIOBase):
             except (PeerMisbehaved, TooSlow) as problem:
                 self.provider.drop(problem)
                 raise
-            except TransferError:
-                if self.provider.problem is not None or self._fetch.stopped.is_set():
+            except TransferError as problem:
+                if self.provider.problem is not None:
+                    raise again(self.provider.problem) from problem
+                if self._fetch.stopped.is_set():
                     raise
-                self._abandon()
+                self._abandon(problem)
 
-    def _abandon(self) -> None:
+    def _abandon(self, problem: TransferError) -> None:
         """The connection is of no use: its keeper makes another, or gives the sender up."""
         self._channel = None
         if self._visit is not None:
-            self._visit.failed = True
-            self._visit.close()
+            self._visit.fail(problem)
 
     def _open(self) -> Channel:
         if self._channel is None:

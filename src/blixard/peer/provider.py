@@ -99,10 +99,16 @@ class Provider:
         """Connect and stay; why it ended."""
         try:
             visit.open(self._seconds_for_connecting())
-            self._enter(visit)
-            visit.stay()
         except TransferError as problem:
+            visit.close()
             return problem
+        self._enter(visit)
+        try:
+            visit.stay()
+        except (PeerMisbehaved, PeerRefused) as problem:
+            return problem
+        except TransferError as problem:
+            return PeerUnreachable(f"the connection to the sender was lost: {(visit.failure or problem).message}")
         finally:
             self._leave(visit)
             visit.close()

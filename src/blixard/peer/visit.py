@@ -63,7 +63,7 @@ class Visit:
         self.document_size = 0
         self.began = time.monotonic()
         self.told_done = threading.Event()
-        self.failed = False
+        self.failure: TransferError | None = None
         """Something was asked of it, and did not come."""
         self._fetch = fetch
         self._ticket = ticket
@@ -106,7 +106,7 @@ class Visit:
         """True when it brought something, or stood for long: a loss is then the first of its kind."""
         brought = self._fruit + sum(way.received for way in self._ways)
         stood = time.monotonic() - self.began > _STOOD_SECONDS
-        return brought >= _FRUIT_BYTES or (stood and not self.failed)
+        return brought >= _FRUIT_BYTES or (stood and self.failure is None)
 
     def open(self, timeout: float) -> None:
         """Connect and prove that we hold the ticket.
@@ -134,7 +134,7 @@ class Visit:
         """Ask over the link, and over a lane when there is one, until the connection is lost or closed.
 
         Raises:
-            TransferError: why it ended; None of it is worth blaming the sender for unless it is PeerMisbehaved.
+            TransferError: why it ended; after `close` it only says that, and `failure` may know more.
         """
         control = self._control
         if control is None:
@@ -153,6 +153,13 @@ class Visit:
     def brought(self, size: int) -> None:
         """So many bytes of the document came over it."""
         self._fruit += size
+
+    def fail(self, problem: TransferError) -> None:
+        """What was asked of it did not come, or was wrong: of no use any more."""
+        self.failure = self.failure or problem
+        if isinstance(problem, PeerMisbehaved | TooSlow):
+            self._blame(problem)
+        self.close()
 
     def say_done(self, timeout: float) -> None:
         """Tell the sender that we have all, and wait until it has counted that, or the time passed.
@@ -225,19 +232,13 @@ class Visit:
     def _way_lost(self, way: Way, problem: TransferError) -> None:
         with self._lock:
             is_lane = way in self._lane_ways
-            self.failed = self.failed or not is_lane
             if is_lane:
                 self._lane_ways.remove(way)
                 self._fruit += way.received
         way.close()
         if isinstance(problem, PeerMisbehaved) or not is_lane:
-            self._blame_or_close(problem)
+            self.fail(problem)
         self._fetch.tell()
-
-    def _blame_or_close(self, problem: TransferError) -> None:
-        if isinstance(problem, PeerMisbehaved | TooSlow):
-            self._blame(problem)
-        self.close()
 
 
 def _refused(message: protocol.Refused) -> PeerRefused:
