@@ -10,6 +10,7 @@ import os
 import platform
 import resource
 import sqlite3
+import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -25,9 +26,10 @@ from blixard.limits import DEFAULT, GIB
 from blixard.ports import Clock
 from blixard.store.opening import open_store
 
-LIBRARIES = ("blake3", "click", "isal", "msgspec", "numpy", "psutil", "pybase64", "rich", "zstandard")
+LIBRARIES = ("blake3", "click", "iroh", "isal", "msgspec", "numpy", "psutil", "pybase64", "rich", "zstandard")
 _FEW_FILES = 1024
 _FICLONE = 0x40049409
+_CONGESTION = Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
 _BUILT = datetime(2026, 1, 1, tzinfo=UTC)
 """No honest clock shows a time before this was written."""
 
@@ -51,7 +53,7 @@ class Check(Struct, frozen=True, kw_only=True):
 
 def examine(home: Home, clock: Clock) -> tuple[Check, ...]:
     """Run all checks."""
-    return (*_versions(), *_data_dir(home, clock), *_clusters(home), *_process())
+    return (*_versions(), *_data_dir(home, clock), *_clusters(home), *_process(), *_peers())
 
 
 def _ok(name: str, saw: str) -> Check:
@@ -203,3 +205,40 @@ def _process() -> Iterator[Check]:
     else:
         yield _ok("file descriptors", saw)
     yield _ok("processors", str(len(os.sched_getaffinity(0))))
+
+
+def _peers() -> Iterator[Check]:
+    yield _endpoint()
+    yield _bbr()
+
+
+def _endpoint() -> Check:
+    """An endpoint with a key of its own on a free port, gone again at once; nobody is called."""
+    name = "iroh endpoint"
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", RuntimeWarning)
+            from blixard.peer.endpoint import IrohEndpoint
+
+            with IrohEndpoint(os.urandom(32)) as endpoint:
+                at = ", ".join(f"`{each}`" for each in endpoint.addresses())
+    except ImportError as error:
+        return _fail(name, f"the library cannot be loaded: {error}", "install blixard again, with its dependencies")
+    except BlixardError as error:
+        return _fail(name, error.message, error.hint)
+    if caught:
+        return _warn(name, str(caught[0].message), "install `iroh` 1.2")
+    return _ok(name, f"can be made; others would reach it at {at}")
+
+
+def _bbr() -> Check:
+    from blixard.peer.tcp import bbr_works
+
+    name = "fast lane"
+    if bbr_works():
+        return _ok(name, "TCP with BBR: lost packets do not slow it down")
+    saw = "TCP without BBR: slow where packets are lost"
+    there = _CONGESTION.read_text().split() if _CONGESTION.exists() else []
+    if "bbr" in there:
+        return _warn(name, saw, "allow it: `sysctl net.ipv4.tcp_allowed_congestion_control='reno cubic bbr'`")
+    return _warn(name, saw, "`modprobe tcp_bbr` on the sending side, if its kernel has it")

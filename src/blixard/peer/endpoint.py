@@ -11,23 +11,27 @@ import threading
 import weakref
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from msgspec import Struct
 
 from blixard.errors import PeerMisbehaved, PeerUnreachable, TransferError, UsageError
 from blixard.peer.addresses import MOST, SocketAddress, companion, parse_address, parse_remote, to_advertise
 from blixard.peer.binding import load
-from blixard.peer.iroh_link import IrohLink, message_of
+from blixard.peer.iroh_link import IrohLink, message_of, system_error_of
 from blixard.peer.iroh_listener import IrohListener
 from blixard.peer.loop import release, shared_loop
+from blixard.peer.node_key import FAILED
 
 if TYPE_CHECKING:
-    from iroh import Connection, Endpoint, EndpointAddr, EndpointBuilder, Incoming
+    from iroh import Connection, Endpoint, EndpointAddr, EndpointBuilder, Incoming, RelayMode
 
 ALPN = b"blixard/export/1"
-FAILED = "failed to create Iroh node"
 
+_OUR_WINDOW = 32 << 20
+"""Bytes that whom we called may have under way to us on all channels together: enough for 300 MB/s at 100 ms."""
+_THEIR_WINDOW = 2 << 20
+"""The same for callers: they send requests, and hostile ones come in numbers."""
 _HANDSHAKES = 64
 """Handshakes under way; a further caller is sent away at once and comes again."""
 _HANDSHAKE_SECONDS = 10.0
@@ -66,6 +70,7 @@ class IrohEndpoint:
         self._listen = None if options.listen is None else _option("p2p.listen", options.listen)
         self._advertise = tuple(str(_option("p2p.advertise", each)) for each in options.advertise)
         self._relay = options.relay
+        relays = _relay_mode(options.relay)
         self._gate = threading.Lock()
         self._closed = False
         self._listener: IrohListener | None = None
@@ -75,22 +80,24 @@ class IrohEndpoint:
         self._has_listened = False
         self._loop = shared_loop()
         try:
-            self._endpoint = self._loop.run(self._bind(secret))
+            endpoint = self._loop.run(self._bind(secret, relays))
         except BaseException:
             release(self._loop)
             raise
-        self.id = str(self._endpoint.id())
+        self._endpoint: Endpoint | None = endpoint
+        self.id = str(endpoint.id())
 
     def addresses(self) -> tuple[str, ...]:
         """Where others reach us, for a ticket; interfaces that come and go are seen."""
-        found = to_advertise(self._endpoint.bound_sockets(), self._endpoint.addr().direct_addresses(), self._listen)
+        endpoint = self._live()
+        found = to_advertise(endpoint.bound_sockets(), endpoint.addr().direct_addresses(), self._listen)
         return tuple(dict.fromkeys((*self._advertise, *found)))[:MOST]
 
     def relay_url(self, timeout: float) -> str | None:
         """The relay by which others reach us, for a ticket; None when there is none within `timeout` seconds."""
         if self._relay is not None:
-            self._loop.run(self._online(timeout))
-        return self._endpoint.addr().relay_url()
+            self._loop.run(self._online(self._live(), timeout))
+        return self._live().addr().relay_url()
 
     def connect(
         self, endpoint_id: str, addresses: tuple[str, ...], relay: str | None, timeout: float | None
@@ -99,17 +106,16 @@ class IrohEndpoint:
         if endpoint_id == self.id:
             raise TransferError("the ticket names this very node", hint="use it with another data directory")
         address = self._address_of(endpoint_id, addresses, relay)
-        self._check_open()
-        return self._loop.run(self._connect(address, timeout))
+        return self._loop.run(self._connect(self._live(), address, timeout))
 
     def listen(self) -> IrohListener:
         """As `Endpoint.listen`."""
-        self._check_open()
+        endpoint = self._live()
         listener = IrohListener(self.addresses, self._stop_listening)
         with self._gate:
             self._listener = listener
             self._has_listened = True
-        self._endpoint.set_alpns([ALPN])
+        endpoint.set_alpns([ALPN])
         return listener
 
     def close(self) -> None:
@@ -124,8 +130,11 @@ class IrohEndpoint:
         for link in links:
             link.close()
         try:
-            self._loop.run(self._shut_down())
+            self._loop.run(self._shut_down(self._live()))
         finally:
+            # its sockets go with the last object that knows it; a cancelled task knows what it was doing
+            del self._taking
+            self._endpoint = None
             release(self._loop)
 
     def __enter__(self) -> Self:
@@ -134,26 +143,30 @@ class IrohEndpoint:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    async def _bind(self, secret: bytes) -> Endpoint:
+    async def _bind(self, secret: bytes, relays: RelayMode) -> Endpoint:
         ffi = load()
-        builder: EndpointBuilder = ffi.EndpointBuilder()
-        builder.apply_minimal()
         try:
-            builder.secret_key(secret)
-            builder.relay_mode(_relay_mode(ffi, self._relay))
-            if self._listen is not None:
-                other = companion(self._listen)
-                for address in (self._listen, other) if other else (self._listen,):
-                    builder.bind_addr(str(address))
-            endpoint: Endpoint = await builder.bind()
+            endpoint = await self._builder(secret, relays).bind()
         except ffi.IrohError as error:
             at = f" on `{self._listen}`" if self._listen else ""
             raise TransferError(
-                f"{FAILED}: cannot bind{at}: {message_of(error)}",
+                f"{FAILED}: cannot bind{at}: {system_error_of(error)}",
                 hint="another program may have that port; choose one with `--p2p-listen ADDR:PORT`",
             ) from error
-        self._loop.spawn(self._take_callers(endpoint))
+        self._taking = self._loop.spawn(self._take_callers(endpoint))
         return endpoint
+
+    def _builder(self, secret: bytes, relays: RelayMode) -> EndpointBuilder:
+        builder: EndpointBuilder = load().EndpointBuilder()
+        builder.apply_minimal()
+        builder.secret_key(secret)
+        builder.relay_mode(relays)
+        if self._listen is not None:
+            builder.bind_addr(str(self._listen))
+            other = companion(self._listen)
+            if other is not None:
+                builder.bind_addr(str(other))
+        return builder
 
     def _address_of(self, endpoint_id: str, addresses: tuple[str, ...], relay: str | None) -> EndpointAddr:
         ffi = load()
@@ -173,9 +186,9 @@ class IrohEndpoint:
             raise TransferError("the peer's endpoint id makes no sense") from error
         return address
 
-    async def _connect(self, address: EndpointAddr, seconds: float | None) -> IrohLink:
+    async def _connect(self, endpoint: Endpoint, address: EndpointAddr, seconds: float | None) -> IrohLink:
         ffi = load()
-        task = asyncio.ensure_future(self._dial(address, seconds))
+        task = asyncio.ensure_future(self._dial(endpoint, address, seconds))
         self._connecting.add(task)
         try:
             return await task
@@ -186,9 +199,9 @@ class IrohEndpoint:
         finally:
             self._connecting.discard(task)
 
-    async def _dial(self, address: EndpointAddr, seconds: float | None) -> IrohLink:
+    async def _dial(self, endpoint: Endpoint, address: EndpointAddr, seconds: float | None) -> IrohLink:
         async with asyncio.timeout(seconds):
-            return self._link(await self._endpoint.connect(address, ALPN))
+            return self._link(await endpoint.connect(address, ALPN), _OUR_WINDOW)
 
     async def _take_callers(self, endpoint: Endpoint) -> None:
         """Meet whoever calls, for as long as the endpoint is there: callers that nobody takes would queue up in it."""
@@ -209,7 +222,7 @@ class IrohEndpoint:
         try:
             async with asyncio.timeout(_HANDSHAKE_SECONDS):
                 connection = await (await incoming.accept()).connect()
-            link = self._link(connection)
+            link = self._link(connection, _THEIR_WINDOW)
             listener = self._listener
             if listener is None or not listener.deliver(link):
                 link.close("busy")
@@ -218,8 +231,8 @@ class IrohEndpoint:
         finally:
             self._greeting -= 1
 
-    def _link(self, connection: Connection) -> IrohLink:
-        link = IrohLink(self._loop, connection, self.id)
+    def _link(self, connection: Connection, window: int) -> IrohLink:
+        link = IrohLink(self._loop, connection, self.id, window=window)
         with self._gate:
             if not self._closed:
                 self._links.add(link)
@@ -232,21 +245,26 @@ class IrohEndpoint:
             if self._listener is not listener:
                 return
             self._listener = None
-        self._endpoint.set_alpns([])
+            endpoint = self._endpoint
+        if endpoint is not None:
+            endpoint.set_alpns([])
 
-    async def _online(self, seconds: float) -> None:
+    async def _online(self, endpoint: Endpoint, seconds: float) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._endpoint.online(), seconds)
+            await asyncio.wait_for(endpoint.online(), seconds)
 
-    async def _shut_down(self) -> None:
+    async def _shut_down(self, endpoint: Endpoint) -> None:
         for task in self._connecting:
             task.cancel()
         with suppress(TimeoutError, load().IrohError):
-            await asyncio.wait_for(self._endpoint.close(), _CLOSE_SECONDS)
+            await asyncio.wait_for(endpoint.close(), _CLOSE_SECONDS)
+        self._taking.cancel()
 
-    def _check_open(self) -> None:
-        if self._closed:
+    def _live(self) -> Endpoint:
+        endpoint = self._endpoint
+        if endpoint is None:
             raise TransferError("the endpoint is closed")
+        return endpoint
 
 
 def endpoint_id(secret: bytes) -> str:
@@ -263,10 +281,19 @@ def _option(name: str, text: str) -> SocketAddress:
         ) from error
 
 
-def _relay_mode(ffi: Any, relay: str | None) -> Any:
-    if relay is None:
-        return ffi.RelayMode.disabled()
-    return ffi.RelayMode.default_mode() if relay == "default" else ffi.RelayMode.custom_from_urls([relay])
+def _relay_mode(relay: str | None) -> RelayMode:
+    ffi = load()
+    mode: RelayMode
+    try:
+        if relay is None:
+            mode = ffi.RelayMode.disabled()
+        else:
+            mode = ffi.RelayMode.default_mode() if relay == "default" else ffi.RelayMode.custom_from_urls([relay])
+    except ffi.IrohError as error:
+        raise UsageError(
+            f"`p2p.relay`: `{relay}` is not a URL", hint="as in `https://relay.example`, or `default`"
+        ) from error
+    return mode
 
 
 _NOBODY_HINT = "is the share still running, and does a firewall let UDP through to it?"

@@ -1,4 +1,5 @@
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -71,3 +72,11 @@ def test_a_clock_in_the_past_fails(tmp_path: Path) -> None:
 )
 def test_what_support_needs_is_there(tmp_path: Path, name: str) -> None:
     assert name in checks(Home(tmp_path))
+
+
+def test_it_sees_whether_a_node_can_be_made_and_what_the_lane_has(tmp_path: Path) -> None:
+    found = checks(Home(tmp_path))
+
+    assert found["iroh endpoint"].verdict is Verdict.OK
+    assert re.search(r"at `[0-9.]+:[0-9]+`", found["iroh endpoint"].saw)
+    assert ("with BBR" in found["fast lane"].saw) == (found["fast lane"].verdict is Verdict.OK)
