@@ -12,7 +12,9 @@ import click
 
 from blixard.cli import human
 from blixard.cli.file_source import thread_count
-from blixard.cli.options import P2P_SHARE, command
+from blixard.cli.network import network_of
+from blixard.cli.options import command
+from blixard.cli.share import options_of, serve, sharing_options
 from blixard.errors import ExitCode, UsageError
 from blixard.ops.quantities import parse_duration
 
@@ -56,7 +58,8 @@ def selection(function: Any) -> Any:
 @click.option("--verify", is_flag=True, help="Read the file back from the disk before it gets its name")
 @click.option("--exported-at", metavar="TIME", help="RFC 3339  [SOURCE_DATE_EPOCH, else now]")
 @click.option("--threads", type=click.IntRange(1, 64), metavar="N", help="Workers  [one for each core]")
-@P2P_SHARE
+@click.option("--p2p-share", is_flag=True, help="Then serve the file to those who have its ticket")
+@sharing_options
 def export(session: Session, file: str | None, output: str | None, **given: Any) -> ExitCode | None:
     """Write a cluster into one file.
 
@@ -68,7 +71,10 @@ def export(session: Session, file: str | None, output: str | None, **given: Any)
     from blixard.cli import wiring
     from blixard.ops.export import export_cluster
 
+    network = network_of(session, given)
     options = _options(session, _one_name(file, output), given)
+    if given["p2p_share"] and options.output == "-":
+        raise UsageError("`--p2p-share` serves the file, and standard output is none", hint="use `-o FILE`")
     if options.output == "-" and session.options.json:
         raise UsageError("`--json` and `-o -` both want standard output", hint="use `-o FILE`")
     with ExitStack() as stack:
@@ -78,8 +84,15 @@ def export(session: Session, file: str | None, output: str | None, **given: Any)
         _tell_before(session, options)
         with wiring.progress(session) as progress:
             report = export_cluster(opened, options, progress=progress, telemetry=telemetry)
-    _tell(session, options, report)
-    return report.exit_code
+        if not given["p2p_share"]:
+            _tell(session, options, report)
+            return report.exit_code
+        if not session.out.json:
+            _tell(session, options, report)
+        served = serve(session, options_of(session, options.output, given), network, qr=given["qr"], opened=opened)
+        if session.out.json:
+            session.out.document({"event": "export", "report": report})
+        return served or report.exit_code
 
 
 def _one_name(file: str | None, output: str | None) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +12,16 @@ import click
 
 from blixard.cli import human
 from blixard.cli.export import selection
+from blixard.cli.fetching import fetching_options, sender_names, senders, tickets_of
 from blixard.cli.file_source import thread_count
-from blixard.cli.options import P2P, command, pair
+from blixard.cli.options import command, pair
 from blixard.errors import ExitCode, StorageError, UsageError
 
 if TYPE_CHECKING:
     from blixard.cli.session import Session
     from blixard.ops.import_request import ImportReport, ImportRequest
     from blixard.ops.import_target import ImportTarget
+    from blixard.ops.peer_source import PeerSource
     from blixard.plan.options import ImportOptions, Values
     from blixard.plan.rules import Rules
     from blixard.plan.values import ImportPlan
@@ -45,7 +49,7 @@ _VARIABLE = "BLIXARD_VAR_"
     ],
 )
 @click.argument("file", required=False)
-@click.option("-i", "--input", "source", metavar="FILE", help="What to import; `-` is standard input")
+@click.option("-i", "--input", "sources", multiple=True, metavar="FILE", help="What to import; `-` is standard input")
 @click.option("-m", "--merge", is_flag=True, help="Add and update, delete nothing  [replace]")
 @click.option("--dry-run", is_flag=True, help="Show the plan, touch nothing")
 @click.option("--exit-code", is_flag=True, help="With `--dry-run`: 5 when something would change")
@@ -77,8 +81,9 @@ _VARIABLE = "BLIXARD_VAR_"
 @click.option("--skip-damaged", is_flag=True, help="Leave damaged disks out instead of importing nothing")
 @click.option("--force-in-use", is_flag=True, help="Replace disks that a process has open")
 @click.option("--threads", type=click.IntRange(1, 64), metavar="N", help="Workers  [one for each core]")
-@P2P
-def import_(session: Session, file: str | None, source: str | None, **given: Any) -> ExitCode | None:
+@click.option("--p2p", is_flag=True, help="`-i` is a ticket: fetch from its sender; several from all of them")
+@fetching_options
+def import_(session: Session, file: str | None, sources: tuple[str, ...], **given: Any) -> ExitCode | None:
     """Bring a cluster back from a file.
 
     Replaces by default: inside the file's scope the cluster becomes what the file
@@ -89,10 +94,18 @@ def import_(session: Session, file: str | None, source: str | None, **given: Any
     from blixard.cli import wiring
     from blixard.ops.context import SystemClock
     from blixard.ops.import_ import import_document
+    from blixard.ops.import_request import VERB
 
     _check(given)
     site = wiring.site(session)
-    request = _request(session, _one_name(file, source), given)
+    named = (*([file] if file else []), *sources)
+    opened: Callable[[], AbstractContextManager[PeerSource]] | None = None
+    if given["p2p"]:
+        tickets = tickets_of(named, given["ticket_file"])
+        opened = senders(session, tickets, given, VERB)
+        request = _request(session, sender_names(tickets), given)
+    else:
+        request = _request(session, _one_name(named), given)
 
     def consent(plan: ImportPlan, target: ImportTarget) -> None:
         _ask(session, plan, target)
@@ -105,6 +118,7 @@ def import_(session: Session, file: str | None, source: str | None, **given: Any
             clock=SystemClock(),
             progress=progress,
             consent=consent,
+            opened=opened,
         )
     return _tell(session, report, request, given)
 
@@ -117,13 +131,12 @@ def _check(given: dict[str, Any]) -> None:
         raise UsageError("`--on-conflict` goes with `--merge`", hint="a replace makes the cluster what the file says")
 
 
-def _one_name(file: str | None, source: str | None) -> str:
-    if file and source and file != source:
-        raise UsageError(f"two files: `{file}` and `-i {source}`", hint="give one of them")
-    name = source or file
-    if not name:
+def _one_name(named: tuple[str, ...]) -> str:
+    if len(set(named)) > 1:
+        raise UsageError(f"two files: `{named[0]}` and `{named[1]}`", hint="give one of them")
+    if not named:
         raise UsageError("no file was named", hint="`-i FILE`; `-i -` is standard input")
-    return name
+    return named[0]
 
 
 def _request(session: Session, source: str, given: dict[str, Any]) -> ImportRequest:

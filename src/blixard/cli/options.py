@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-NEXT_VERSION = "comes with the next version"
-
 
 def duration(text: str | timedelta) -> timedelta:
     """An option's type: `10m`, `26h`."""
@@ -90,22 +88,6 @@ def command(
         return leaf(examples=examples, exits=exits, common=common_options())(with_session)
 
     return decorate
-
-
-def not_yet(flag: str, *, instead: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A promised flag that this version refuses, in one clear error with exit 2."""
-
-    def refuse(_context: click.Context, _option: click.Parameter, given: bool) -> None:  # noqa: FBT001 - click's signature
-        if given:
-            raise UsageError(f"`{flag}` {NEXT_VERSION}", hint=instead)
-
-    return click.option(
-        flag, is_flag=True, callback=refuse, expose_value=False, help=f"Share over the network ({NEXT_VERSION})"
-    )
-
-
-P2P_SHARE = not_yet("--p2p-share", instead="copy the file: `export -o FILE`, then `import -i FILE` on the other node")
-P2P = not_yet("--p2p", instead="copy the file to this machine and import it: `import -i FILE`")
 
 
 def _session(common: dict[str, Any]) -> Session:

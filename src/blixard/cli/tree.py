@@ -14,6 +14,8 @@ CLUSTER = {
     "status": Entry("status:status", "Show what a cluster is made of and when it was last exported"),
     "export": Entry("export:export", "Write a cluster into one file"),
     "import": Entry("import_:import_", "Bring a cluster back from a file"),
+    "share": Entry("share:share", "Serve an export file to those who have its ticket"),
+    "fetch": Entry("fetch:fetch", "Fetch an export by ticket into a file"),
     "undo": Entry("undo:undo", "Take back an import or a deletion"),
     "inspect": Entry("inspect:inspect", "Show what is inside an export file"),
     "verify": Entry("verify:verify", "Check an export file: every digest, every record"),
@@ -48,6 +50,8 @@ ROOT = {
     "cluster": Entry("tree:cluster", "Export, import and look after clusters"),
     "node": Entry("tree:node", "The hosts of a cluster"),
     "vm": Entry("tree:vm", "The virtual machines of a cluster"),
+    "ticket": Entry("tree:ticket", "Tickets of shares"),
+    "peer": Entry("tree:peer", "This node among peers"),
     "telemetry": Entry("tree:telemetry", "Logs and metrics of this node"),
     "doctor": Entry("doctor:doctor", "Check that this machine can do the work"),
     "config": Entry("tree:config", "Settings and where they come from"),
@@ -70,6 +74,18 @@ telemetry = LazyGroup(
     {"show": Entry("telemetry:show", "Show logs and metrics, this node's and imported ones")},
     examples=["blixard telemetry show --since 24h"],
     help=ROOT["telemetry"].summary + ".",
+)
+ticket = LazyGroup(
+    "ticket",
+    {"show": Entry("peer:show", "Show what is in a ticket, without its secret")},
+    examples=["blixard ticket show -i ticket.txt"],
+    help=ROOT["ticket"].summary + ".",
+)
+peer = LazyGroup(
+    "peer",
+    {"id": Entry("peer:peer_id", "Print this node's id among peers")},
+    examples=["blixard peer id"],
+    help=ROOT["peer"].summary + ".",
 )
 config = LazyGroup(
     "config",

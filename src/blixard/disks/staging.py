@@ -169,6 +169,10 @@ class Staging:
             if staged.head is not None:
                 self._sink.received(image, staged.head)
 
+    def uses(self, image: int, digest: bytes) -> bool:
+        """True when a record of an image ends up in a disk, there or by way of a reference."""
+        return image not in self._aside or self._needed(digest)
+
     def holds(self, image: int, position: int) -> bool:
         """True when an earlier run wrote this record, as far as its bitmap says."""
         return image not in self._aside and image in self._images and self._images[image].holds(position)

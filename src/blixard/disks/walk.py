@@ -22,7 +22,9 @@ from blixard.limits import MIB, Limits
 from blixard.model.structs import Record, RecordKind
 
 Load = Callable[[], bytes]
-"""Gives a record's zstd frame; runs in a worker. A ValueError (bad base64) means that the record is damaged."""
+"""Gives a record's zstd frame; runs in a worker. A ValueError (bad base64) means that the record is damaged.
+
+One with a method `reject(why)` is told of a wrong frame and called again: somebody else may have it (a peer)."""
 
 IN_FLIGHT_BYTES = 64 * MIB
 
@@ -165,6 +167,16 @@ class RecordWalk:
         self._sink.keep(given, place, data)
 
     def _open(self, record: Record, load: Load) -> bytes:
+        while True:
+            try:
+                return self._decoded(record, load)
+            except ExportFileError as problem:
+                reject: Callable[[str], None] | None = getattr(load, "reject", None)
+                if reject is None:
+                    raise
+                reject(problem.message)
+
+    def _decoded(self, record: Record, load: Load) -> bytes:
         try:
             frame = load()
         except ValueError as problem:

@@ -6,6 +6,7 @@ Records pass through as they are: their frames are not decoded again, and what t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import BinaryIO
 
 from msgspec import Struct, structs
@@ -16,13 +17,21 @@ from blixard.format.reader import read_export
 from blixard.format.records import encode_record, frame
 from blixard.format.writer import ExportWriter
 from blixard.limits import Limits
-from blixard.model.structs import Disk, ExportHead, File, ImageHead, Vm
+from blixard.model.structs import Disk, ExportHead, File, ImageHead, Record, Vm
 from blixard.ops.as_given import as_given
 from blixard.ops.examine import Examined
 from blixard.ops.owners import Owner, owners
 
 _LEVEL = 1
 _TELEMETRY_FIRST = ("resourceMetrics", "resourceLogs")
+
+
+FrameOf = Callable[[RecordRead], bytes | None]
+"""A record's zstd frame; None for a reference."""
+
+
+def _frame_in_text(event: RecordRead) -> bytes | None:
+    return None if event.text is None else frame(event.text)
 
 
 class CanonicalForm(Struct, frozen=True, kw_only=True):
@@ -45,7 +54,15 @@ class CanonicalForm(Struct, frozen=True, kw_only=True):
         """It gets an index."""
         return self.sealed and self.heads is not None
 
-    def write(self, reopen: Callable[[], BinaryIO], sink: BinaryIO, *, compress: bool, layout: bool = True) -> str:
+    def write(
+        self,
+        reopen: Callable[[], BinaryIO],
+        sink: BinaryIO,
+        *,
+        compress: bool,
+        layout: bool = True,
+        frame_of: FrameOf = _frame_in_text,
+    ) -> str:
         """Write the document.
 
         Args:
@@ -53,6 +70,7 @@ class CanonicalForm(Struct, frozen=True, kw_only=True):
             sink: only `write` is called.
             compress: gzip.
             layout: write the index, where there is one to write.
+            frame_of: gives each record's frame, in order, when it is not in the stream itself.
 
         Returns:
             The document's digest.
@@ -72,7 +90,8 @@ class CanonicalForm(Struct, frozen=True, kw_only=True):
                     self._write_telemetry(key, reopen(), writer)
             if self.heads is not None:
                 writer.begin_images()
-                self._write_images(self.heads, reopen(), writer, compress=compress)
+                encode = partial(encode_record, compress=compress, level=_LEVEL)
+                self._write_images(self.heads, reopen(), writer, encode, frame_of)
             return writer.finish().document
 
     def _write_telemetry(self, key: str, stream: BinaryIO, writer: ExportWriter) -> None:
@@ -83,15 +102,19 @@ class CanonicalForm(Struct, frozen=True, kw_only=True):
                 return
 
     def _write_images(
-        self, heads: tuple[ImageHead, ...], stream: BinaryIO, writer: ExportWriter, *, compress: bool
+        self,
+        heads: tuple[ImageHead, ...],
+        stream: BinaryIO,
+        writer: ExportWriter,
+        encode: Callable[[Record, bytes | None], bytes],
+        frame_of: FrameOf,
     ) -> None:
         for event in self._events(stream):
             if isinstance(event, ImageBegun):
                 writer.begin_image(heads[event.image])
             elif isinstance(event, RecordRead):
-                data = None if event.text is None else frame(event.text)
-                line = encode_record(event.record, data, compress=compress, level=_LEVEL)
-                writer.write_record(event.record, data, line)
+                data = frame_of(event)
+                writer.write_record(event.record, data, encode(event.record, data))
             elif isinstance(event, ImageRead):
                 writer.end_image(consistency=event.tail.consistency, failed=event.tail.failed)
 

@@ -22,7 +22,7 @@ from blixard.ops.quantities import parse_duration, parse_size
 
 SYSTEM_FILE = Path("/etc/blixard/config.toml")
 PREFIX = "BLIXARD_"
-RESERVED = "p2p."
+LANES = ("auto", "iroh", "tcp")
 T = TypeVar("T")
 
 
@@ -75,6 +75,18 @@ def _texts(given: Any) -> tuple[str, ...]:
     return tuple(given)
 
 
+def _word(given: Any) -> str:
+    if not isinstance(given, str) or not given:
+        raise UsageError(f"{given!r} is not a text")
+    return given
+
+
+def _lane(given: Any) -> str:
+    if given not in LANES:
+        raise UsageError(f"{given!r} is no lane", hint=f"one of {', '.join(LANES)}")
+    return str(given)
+
+
 KEYS: dict[str, Key] = {
     "data_dir": Key(_path, None),
     "undo.keep": Key(_count, 3),
@@ -85,6 +97,11 @@ KEYS: dict[str, Key] = {
     "telemetry.max_bytes": Key(_size, 256 * MIB),
     "export.level": Key(_count, 1),
     "export.threads": Key(_count, None),
+    "p2p.lane": Key(_lane, "auto"),
+    "p2p.relay": Key(_word, None),
+    "p2p.listen": Key(_word, None),
+    "p2p.advertise": Key(_texts, ()),
+    "p2p.limit_rate": Key(_size, None),
     **{
         f"limits.{field.name}": Key(_size if field.name.endswith("_bytes") else _count, field.default)
         for field in structs.fields(Limits)
@@ -142,10 +159,6 @@ def load_config(flags: Mapping[str, str | None], environment: Mapping[str, str] 
         settings[name] = _find(name, key, flags.get(name), environment, files)
     if settings["data_dir"].value is None:
         settings["data_dir"] = Setting("data_dir", _default_data_dir(environment), "default")
-    for path, table in files:
-        for name, value in table.items():
-            if name.startswith(RESERVED):
-                settings[name] = Setting(name, value, f"{path}, reserved")
     return Config(settings)
 
 
@@ -208,7 +221,7 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"`{path}` is not TOML: {error}") from error
     for name in table:
-        if name not in KEYS and not name.startswith(RESERVED):
+        if name not in KEYS:
             raise UsageError(f"`{path}`: unknown setting `{name}`", hint=_closest(name))
     return table
 

@@ -13,6 +13,7 @@ from typing import BinaryIO, cast
 
 from msgspec import Struct
 
+from blixard import files
 from blixard.disks.verify import Damage, Verifier
 from blixard.errors import DigestMismatch, ExportFileError, MalformedExport
 from blixard.format.envelope import MAGIC
@@ -91,7 +92,8 @@ def examine(
         MalformedExport: it ends or breaks before its VMs were read, so there is nothing to tell.
         UnsupportedVersion, LimitExceeded: as the reader says.
     """
-    with Verifier(threads=threads, limits=limits, skip_damaged=skip_damaged) as verifier:
+    folder = files.roomy_folder()
+    with Verifier(threads=threads, limits=limits, folder=folder, skip_damaged=skip_damaged) as verifier:
         examination = Examination(verifier, progress)
         try:
             for event in read_export(stream, limits=limits, skip_damaged=skip_damaged):

@@ -150,7 +150,7 @@ class _Export:
         written = self._document(snapshot, gathered)
         with open_output(options.output, journal=cluster.home.journal) as output:
             self._check_space(output, gathered)
-            document, size = self._write(output.file, gathered, written)
+            document, size = self._write(output, gathered, written)
             self._publish(output, written)
         report = ExportReport(
             cluster=snapshot.name,
@@ -248,17 +248,20 @@ class _Export:
                 hint="write to another file system, or stream with `-o -`",
             )
 
-    def _write(self, sink: BinaryIO, gathered: Gathered, document: Masked) -> tuple[str, int]:
+    def _write(self, output: Output, gathered: Gathered, document: Masked) -> tuple[str, int]:
         """Write all of it; return the document's digest and its size as stored."""
         options = self._options
+        # where the export goes there is room; the system's temporary folder may be memory
+        folder = Path(options.output).absolute().parent if output.atomic else self._cluster.directory.path
         marks = not options.template
         with ExportWriter(
-            sink,
+            output.file,
             compress=options.compress,
             level=options.level,
             layout=marks,
             integrity=marks,
             limits=self._cluster.policy.limits,
+            spill_to=str(folder),
         ) as writer:
             writer.write_state(document.head, document.vms)
             if options.telemetry:
@@ -268,7 +271,9 @@ class _Export:
             if options.images:
                 writer.begin_images()
                 self._progress.expect(sum(image.head.size_bytes for image in gathered.images))
-                encoding = Encoding(compress=options.compress, level=options.level, threads=options.threads)
+                encoding = Encoding(
+                    compress=options.compress, level=options.level, threads=options.threads, folder=folder
+                )
                 for report in write_images(writer, gathered.images, encoding, self._progress):
                     self._note(report)
             return writer.finish().document, writer.stored_bytes

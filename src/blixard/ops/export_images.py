@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -45,6 +46,8 @@ class Encoding(Struct, frozen=True, kw_only=True):
     compress: bool
     level: int
     threads: int
+    folder: Path | None = None
+    """Of temporary files; None is the system's."""
 
 
 def write_images(
@@ -57,7 +60,7 @@ def write_images(
     """
     busy = users_of(image.path for image in images if image.path is not None)
     encode = partial(encode_record, compress=encoding.compress, level=encoding.level)
-    with DedupTable() as dedup, RecordPipeline(encoding.threads, dedup) as pipeline:
+    with DedupTable(folder=encoding.folder) as dedup, RecordPipeline(encoding.threads, dedup) as pipeline:
         for image in images:
             writer.begin_image(image.head)
             progress.begin(f"{image.head.vm}/{image.head.disk}", image.head.size_bytes)

@@ -256,14 +256,15 @@ class _Import:
             folder = self._stack.enter_context(self._home.scratch(VERB)) / "images"
             staged = stage_loose(folder, (self._wanted, self._needs), request, progress, self._clock)
         else:
-            self._look_for_needs(self._prepared.plan)
+            self._look_for_needs(self._prepared)
             taking = (self._wanted, self._needs)
             staged = stage_in_cluster(self._prepared.cluster, self._source.hint.document, taking, request, progress)
         self._stack.callback(staged.close)
         return staged
 
-    def _look_for_needs(self, plan: ImportPlan) -> None:
+    def _look_for_needs(self, prepared: _Prepared) -> None:
         """When disks stay out, see what the others need of them, so that no more than that is kept of them."""
+        plan = prepared.plan
         linked = sum(
             part.image is not UNSET
             for each in self._given().vms.values()
@@ -271,7 +272,7 @@ class _Import:
             for part in parts
         )
         if len(plan.images()) < linked:
-            self._needs.look(self._source, plan)
+            self._needs.look(self._source, plan, prepared.cluster.directory.path)
 
     def _end(self, report: IntegrityReport, late: JsonObject) -> ImportReport:
         """The document was read to its end: judge it, then commit or, in a dry run, only tell."""

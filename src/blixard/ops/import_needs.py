@@ -6,6 +6,8 @@ records are all that is kept of it; without it (a pipe) everything has to be, un
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from blixard.disks.dedup import DigestTable
 from blixard.format.events import RecordRead
 from blixard.limits import Limits
@@ -28,12 +30,13 @@ class Needs:
         """True when a reference may need the record."""
         return self._digests is None or self._digests.get(digest) is not None
 
-    def look(self, source: ImportSource, plan: ImportPlan) -> None:
+    def look(self, source: ImportSource, plan: ImportPlan, folder: Path) -> None:
         """Read the document once more, only to see what the images of `plan` refer to.
 
         Args:
             source: read front to back, and no record is decoded; when that cannot be, everything stays needed.
             plan: names the images that are taken.
+            folder: where what does not fit into memory goes.
 
         Raises:
             ExportFileError, StorageError: as reading it for the import would.
@@ -42,7 +45,7 @@ class Needs:
         again = source.again() if wanted else None
         if wanted and again is None:
             return
-        found = self._digests = DigestTable(0, spill_bytes=self._limits.spill_bytes)
+        found = self._digests = DigestTable(0, spill_bytes=self._limits.spill_bytes, folder=folder)
         if again is None:
             return
         with again as events:

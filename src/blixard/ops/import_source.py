@@ -38,6 +38,10 @@ class ImportSource(Protocol):
     def again(self) -> AbstractContextManager[Iterator[Event]] | None:
         """The document once more, beside `events`; None when it can be read only once."""
 
+    @property
+    def at_hand(self) -> bool:
+        """True when all records come anyway, so that those which nobody needs are checked too."""
+
     def load(self, event: RecordRead, *, held: bool) -> Load | None:
         """How a worker gets the frame of a record; None for a reference.
 
@@ -64,6 +68,8 @@ def file_source(name: str, limits: Limits, *, skip_damaged: bool = False) -> Ite
 
 
 class _FileSource:
+    at_hand = True
+
     def __init__(self, name: str, source: Input, limits: Limits, *, skip_damaged: bool) -> None:
         self._name = name
         self._skip_damaged = skip_damaged

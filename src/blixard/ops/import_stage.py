@@ -169,6 +169,8 @@ class StagedImport:
             self._progress.begin(self._titles[event.image], event.head.size_bytes)
 
     def _record(self, event: RecordRead, source: ImportSource) -> None:
+        if not source.at_hand and not self._staging.uses(event.image, event.record.digest):
+            return
         load = source.load(event, held=self._staging.holds(event.image, event.position))
         text_bytes = 0 if event.text is None else len(event.text)
         self._staging.put(event.image, event.position, event.record, load, text_bytes=text_bytes)

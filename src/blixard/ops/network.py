@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 _RELAY_SECONDS = 10.0
 
 
+def peer_id(home: Home) -> str:
+    """The id of the node at `home` among peers, 64 hex digits; its key is made when there is none yet.
+
+    Raises:
+        Locked, StorageError: `failed to create Iroh node`, and why.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from blixard.peer.node_key import read_node_key
+
+    key = Ed25519PrivateKey.from_private_bytes(read_node_key(home, "peer id"))
+    return key.public_key().public_bytes_raw().hex()
+
+
 class LaneChoice(StrEnum):
     """`p2p.lane`: which way records may take."""
 
@@ -68,7 +82,10 @@ class Network(Struct, frozen=True, kw_only=True):
         if self.lane is LaneChoice.IROH:
             return None
         from blixard.peer.lane import LaneHost
+        from blixard.peer.lane_dial import Tuning
+        from blixard.peer.rate import RateLimit
 
-        host = LaneHost()
+        limit = RateLimit(self.rate)
+        host = LaneHost(tuning=Tuning(sending=limit, receiving=limit))
         stack.callback(host.close)
         return host.lane

@@ -16,6 +16,7 @@ from typing import BinaryIO, Protocol
 
 from msgspec import Struct
 
+from blixard import files
 from blixard.errors import MalformedExport, StorageError
 from blixard.format.events import ImageRead, RecordRead, StateRead
 from blixard.format.reader import read_export
@@ -122,13 +123,14 @@ def _seekable(given: Input) -> Iterator[Input]:
 
 def _spool(given: Input) -> Input:
     """All of a stream in a temporary file that has no name."""
+    folder = files.roomy_folder()
     try:
-        with tempfile.TemporaryFile() as spool:
+        with tempfile.TemporaryFile(dir=folder) as spool:
             shutil.copyfileobj(given.stream, spool, MIB)
             spool.flush()
             return Input(os.dup(spool.fileno()), given.name)
     except OSError as error:
         raise StorageError(
-            f"cannot spool `{given.name}` in `{tempfile.gettempdir()}`: {os.strerror(error.errno or 0).lower()}",
+            f"cannot spool `{given.name}` in `{folder}`: {os.strerror(error.errno or 0).lower()}",
             hint="give the file by name, or set TMPDIR to where there is space",
         ) from error

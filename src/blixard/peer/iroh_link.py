@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from blixard.errors import PeerUnreachable, TransferError
+from blixard.errors import PeerMisbehaved, PeerUnreachable, TransferError
 from blixard.model.structs import JsonObject
 from blixard.peer.binding import READ_BYTES, load, read_into
 from blixard.peer.channel import BODY_BYTES, STALL_SECONDS, Body, Frame, body_seconds

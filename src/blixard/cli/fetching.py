@@ -1,0 +1,67 @@
+"""What `import --p2p` and `cluster fetch` share: tickets, how patiently, and the document at its senders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from blixard.cli.network import network_of, network_options
+from blixard.cli.options import duration
+from blixard.cli.peer import ticket_text
+
+if TYPE_CHECKING:
+    from blixard.cli.session import Session
+    from blixard.ops.peer_source import PeerSource
+    from blixard.peer.ticket import Ticket
+
+MINUTE = timedelta(minutes=1)
+
+
+def fetching_options(function: Any) -> Any:
+    """Options of every command that fetches."""
+    for option in (
+        click.option("--connections", type=click.IntRange(1, 16), default=1, metavar="N", help="To each sender  [1]"),
+        click.option(
+            "--timeout", type=duration, default=MINUTE, metavar="DURATION", help="For a silent sender  [1m]"
+        ),
+        click.option("--ticket-file", metavar="FILE", help="The ticket, out of sight of process lists"),
+    ):
+        function = option(function)
+    return network_options(function)
+
+
+def tickets_of(sources: Sequence[str], ticket_file: str | None) -> list[Ticket]:
+    """The tickets that were given: arguments, `-`, a file, or BLIXARD_TICKET.
+
+    Raises:
+        UsageError: none.
+        InvalidTicket: one is garbled; the error says where.
+    """
+    from blixard.peer.ticket import parse_ticket
+
+    if not sources:
+        return [parse_ticket(ticket_text(None, ticket_file))]
+    return [parse_ticket(ticket_text(source, None)) for source in sources]
+
+
+def senders(
+    session: Session, tickets: Sequence[Ticket], given: dict[str, Any], verb: str
+) -> Callable[[], AbstractContextManager[PeerSource]]:
+    """Opens the document at its senders."""
+    from blixard.cli import wiring
+    from blixard.ops.peer_source import peer_source
+    from blixard.peer.fetching import FetchOptions
+
+    options = FetchOptions(timeout=given["timeout"].total_seconds(), connections=given["connections"])
+    network = network_of(session, given)
+    site = wiring.site(session)
+    return lambda: peer_source(site.home, tickets, network, options=options, limits=session.config.limits, verb=verb)
+
+
+def sender_names(tickets: Sequence[Ticket]) -> str:
+    """How the senders stand in history and reports: ids, never the ticket."""
+    return ", ".join(f"peer {ticket.peer_id[:16]}" for ticket in tickets)

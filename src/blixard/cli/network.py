@@ -1,0 +1,44 @@
+"""The options of every command that goes on the network, and what they make."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from blixard.cli.options import size
+
+if TYPE_CHECKING:
+    from blixard.cli.session import Session
+    from blixard.ops.network import Network
+
+
+def network_options(function: Any) -> Any:
+    """`--p2p-...`, `--lane`, `--limit-rate`: settings `p2p.*` for one run."""
+    for option in (
+        click.option(
+            "--limit-rate", type=size, metavar="SIZE", help="Bytes a second at most, `10MiB`  [p2p.limit_rate]"
+        ),
+        click.option("--lane", type=click.Choice(["auto", "iroh", "tcp"]), help="Ways for disk content  [p2p.lane]"),
+        click.option("--relay", metavar="URL", help="A relay, or `default`: tells third parties  [p2p.relay]"),
+        click.option(
+            "--p2p-advertise", multiple=True, metavar="ADDR:PORT", help="Put into the ticket  [p2p.advertise]"
+        ),
+        click.option("--p2p-listen", metavar="ADDR:PORT", help="Listen there  [p2p.listen]"),
+    ):
+        function = option(function)
+    return function
+
+
+def network_of(session: Session, given: dict[str, Any]) -> Network:
+    """The network of one run: options over settings; takes its options out of `given`."""
+    from blixard.ops.network import LaneChoice, Network
+
+    config = session.config
+    return Network(
+        listen=given.pop("p2p_listen") or config.optional("p2p.listen", str),
+        advertise=tuple(given.pop("p2p_advertise")) or config.get("p2p.advertise", tuple),
+        relay=given.pop("relay") or config.optional("p2p.relay", str),
+        lane=LaneChoice(given.pop("lane") or config.get("p2p.lane", str)),
+        rate=given.pop("limit_rate") or config.optional("p2p.limit_rate", int),
+    )
