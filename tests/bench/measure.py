@@ -112,13 +112,22 @@ class _Watch:
 
 def _tree(pid: int) -> Iterator[int]:
     yield pid
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+    for children in _children_files(pid):
         try:
             found = children.read_text().split()
         except OSError:
             continue
         for child in found:
             yield from _tree(int(child))
+
+
+def _children_files(pid: int) -> list[Path]:
+    """One for each thread; none when the process is gone."""
+    tasks = Path(f"/proc/{pid}/task")
+    try:
+        return [tasks / name / "children" for name in os.listdir(tasks)]  # noqa: PTH208 - names, and one try around all
+    except OSError:
+        return []
 
 
 def _memory(pid: int) -> tuple[int, int]:
