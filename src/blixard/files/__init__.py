@@ -24,7 +24,7 @@ from blixard.files.paths import (
     unlink,
 )
 from blixard.files.seam import Observation, observe, storage_error, translated
-from blixard.files.space import allocated_bytes, free_bytes
+from blixard.files.space import allocated_bytes, free_bytes, roomy_folder
 from blixard.files.streams import SinkStream, SourceStream, buffered_sink, buffered_source
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "reflink_or_copy",
     "remove_tree",
     "rename",
+    "roomy_folder",
     "storage_error",
     "translated",
     "truncate",

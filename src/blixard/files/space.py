@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from blixard.files.paths import is_there
@@ -24,6 +25,17 @@ def free_bytes(path: AnyPath) -> int:
     with translated("ask for free space at", at):
         about = os.statvfs(at)
     return about.f_bavail * about.f_frsize
+
+
+def roomy_folder() -> Path:
+    """Where large temporary files go that belong to nothing: TMPDIR, else /var/tmp, which is a disk where /tmp is not.
+
+    Source: FHS 3.0 section 5.15 (what lies in /var/tmp outlives a reboot).
+    """
+    disk = Path("/var/tmp")  # noqa: S108 - files without a name are made in there
+    if not os.environ.get("TMPDIR") and os.access(disk, os.W_OK | os.X_OK):
+        return disk
+    return Path(tempfile.gettempdir())
 
 
 def allocated_bytes(path: AnyPath) -> int:

@@ -18,13 +18,18 @@ _BATCH = 1 << 14
 
 
 class Tables:
-    """Stored lengths of all records, and the index rows of all images, in document order."""
+    """Stored lengths of all records, and the index rows of all images, in document order.
 
-    def __init__(self, spill_bytes: int) -> None:
+    Args:
+        spill_bytes: what may be held in memory.
+        folder: where the rest goes; None is the system's temporary folder.
+    """
+
+    def __init__(self, spill_bytes: int, folder: str | None = None) -> None:
         # u32: a stored record stays far below 4 GiB
         self._batch = array("I")
-        self._lengths: IO[bytes] = SpooledTemporaryFile(max_size=spill_bytes // 2)  # noqa: SIM115 - closed by `close`
-        self._rows: IO[bytes] = SpooledTemporaryFile(max_size=spill_bytes // 2)  # noqa: SIM115 - closed by `close`
+        self._lengths: IO[bytes] = SpooledTemporaryFile(spill_bytes // 2, dir=folder)  # noqa: SIM115 - closed by `close`
+        self._rows: IO[bytes] = SpooledTemporaryFile(spill_bytes // 2, dir=folder)  # noqa: SIM115 - closed by `close`
         self._counts = array("Q")
 
     def add_length(self, stored: int) -> None:

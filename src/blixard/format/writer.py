@@ -51,6 +51,7 @@ class ExportWriter:
         layout: write `record_tables` and `index` when there are images.
         integrity: write `integrity`.
         limits: only `spill_bytes` and `telemetry_element_bytes` are looked at.
+        spill_to: the folder of temporary files; None is the system's.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class ExportWriter:
         layout: bool = True,
         integrity: bool = True,
         limits: Limits = DEFAULT,
+        spill_to: str | None = None,
     ) -> None:
         self._sink = Sink(sink, compress=compress, level=level)
         self._level = level
@@ -69,7 +71,7 @@ class ExportWriter:
         self._with_integrity = integrity
         self._limits = limits
         self._digests = SectionDigests()
-        self._tables = Tables(limits.spill_bytes)
+        self._tables = Tables(limits.spill_bytes, spill_to)
         self._telemetry: _Telemetry | None = None
         self._telemetry_at: int | UnsetType = UNSET
         self._images: list[str] | None = None

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from msgspec import UNSET, Struct, structs, to_builtins
 

@@ -1,5 +1,8 @@
 import os
+import tempfile
 from pathlib import Path
+
+import pytest
 
 from blixard import files
 
@@ -22,3 +25,17 @@ def test_allocated_bytes_counts_blocks_and_not_sizes(tmp_path: Path) -> None:
     assert files.allocated_bytes(tmp_path / "inner" / "full") >= 1 << 20
     assert 1 << 20 <= files.allocated_bytes(tmp_path) < 2 << 20
     assert files.allocated_bytes(tmp_path / "missing") == 0
+
+
+def test_large_temporary_files_go_where_the_operator_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+    assert files.roomy_folder() == tmp_path
+
+
+@pytest.mark.skipif(not os.access("/var/tmp", os.W_OK | os.X_OK), reason="there is no /var/tmp")  # noqa: S108 - its name
+def test_large_temporary_files_do_not_go_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TMPDIR", raising=False)
+
+    assert files.roomy_folder() == Path("/var/tmp")  # noqa: S108 - as above

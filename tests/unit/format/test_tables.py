@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +30,14 @@ def test_lengths_come_back_image_by_image(spill: int, counts: list[int]) -> None
     assert [len(json.loads(b"[" + text + b"]")) for text in found] == counts
     assert all(text.startswith(b"1,2,3") for text in found if text.count(b",") > 2)
     assert [one["records"] for one in rows] == counts
+
+
+def test_what_does_not_fit_goes_into_the_folder_that_was_named(tmp_path: Path) -> None:
+    tables = Tables(2, str(tmp_path / "missing"))
+
+    with pytest.raises(FileNotFoundError, match="missing"):
+        tables.add_image(row(0))
+    tables.close()
 
 
 @pytest.mark.parametrize("compress", [False, True])
