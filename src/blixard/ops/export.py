@@ -272,7 +272,11 @@ class _Export:
                 writer.begin_images()
                 self._progress.expect(sum(image.head.size_bytes for image in gathered.images))
                 encoding = Encoding(
-                    compress=options.compress, level=options.level, threads=options.threads, folder=folder
+                    compress=options.compress,
+                    level=options.level,
+                    threads=options.threads,
+                    folder=folder,
+                    spill_bytes=self._cluster.policy.limits.spill_bytes,
                 )
                 for report in write_images(writer, gathered.images, encoding, self._progress):
                     self._note(report)

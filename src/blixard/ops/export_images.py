@@ -18,6 +18,7 @@ from blixard.errors import BlixardError, InternalError, RefusedError
 from blixard.format.records import encode_record
 from blixard.format.writer import ExportWriter
 from blixard.home.in_use import users_of
+from blixard.limits import DEFAULT
 from blixard.model.structs import Consistency, DiskFormat, ImageTail
 from blixard.ops.contents import open_content
 from blixard.ops.gather import ImageSource
@@ -48,6 +49,7 @@ class Encoding(Struct, frozen=True, kw_only=True):
     threads: int
     folder: Path | None = None
     """Of temporary files; None is the system's."""
+    spill_bytes: int = DEFAULT.spill_bytes
 
 
 def write_images(
@@ -60,7 +62,8 @@ def write_images(
     """
     busy = users_of(image.path for image in images if image.path is not None)
     encode = partial(encode_record, compress=encoding.compress, level=encoding.level)
-    with DedupTable(folder=encoding.folder) as dedup, RecordPipeline(encoding.threads, dedup) as pipeline:
+    table = DedupTable(spill_bytes=encoding.spill_bytes, folder=encoding.folder)
+    with table as dedup, RecordPipeline(encoding.threads, dedup) as pipeline:
         for image in images:
             writer.begin_image(image.head)
             progress.begin(f"{image.head.vm}/{image.head.disk}", image.head.size_bytes)
