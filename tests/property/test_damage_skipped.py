@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import random
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -216,6 +218,30 @@ def test_a_document_is_known_by_its_digest_with_and_without_its_damaged_disks(ex
 
     assert (first["document"], first["partial"]) == (second["document"], False)
     assert (second["edited"], second["partial"]) == ((), True)
+
+
+@pytest.mark.parametrize("layout", ["gzip", "plain"])
+def test_the_commands_that_verify_prints_bring_back_what_it_calls_intact(
+    exports: dict[str, Export], layout: str
+) -> None:
+    export, restored = exports[layout], 0
+    with fast_folder() as folder:
+        for number, place in enumerate(places(export, 20, 5)):
+            world = World(folder / str(number))
+            world.root.mkdir()
+            (world.root / "file").write_bytes(flipped(export.document, place, 5))
+            ran = world.blixard("cluster", "verify", world.root / "file", "--json", "--allow-edited")
+            report = json.loads(ran.out) if ran.out.startswith("{") else {}
+            intact = set(report.get("vms_intact", ()))
+            for line in report.get("restore", ()):
+                command = shlex.split(line)[1:]
+                assert command[1] == "import", (place, line)
+                assert world.blixard(*command).code == 0, (place, line)
+
+                assert {name.partition("/")[0] for name in picture(world)["lab"].disks} == intact, (place, line)
+                assert picture(world)["lab"].disks.items() <= export.disks.items(), (place, line)
+                restored += 1
+    assert restored > 10
 
 
 def test_the_shared_parts_are_shared(exports: dict[str, Export]) -> None:
