@@ -8,7 +8,7 @@ import pytest
 
 from blixard.cli import main, tree
 from blixard.cli.commands import Entry, LazyGroup
-from blixard.cli.options import P2P, P2P_SHARE, command
+from blixard.cli.options import command
 from blixard.cli.session import Session
 from blixard.errors import (
     BlixardError,
@@ -28,8 +28,6 @@ def behave(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Session], Exi
 
     def install(action: Callable[[Session], ExitCode | None]) -> None:
         @command(examples=["blixard try"])
-        @P2P
-        @P2P_SHARE
         def _try(session: Session) -> ExitCode | None:
             """Do what the test says."""
             return action(session)
@@ -142,16 +140,6 @@ def test_a_command_may_end_with_a_result_that_is_no_error(behave: Behave) -> Non
     behave(lambda _session: ExitCode.STALE)
 
     assert main(["try"]) == 6
-
-
-@pytest.mark.parametrize("flag", ["--p2p", "--p2p-share"])
-def test_sharing_is_refused_clearly_until_the_next_version(
-    behave: Behave, flag: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    behave(lambda _session: None)
-
-    assert main(["try", flag]) == 2
-    assert f"`{flag}` comes with the next version" in capsys.readouterr().err
 
 
 def test_a_misspelt_command_is_told_the_close_one(capsys: pytest.CaptureFixture[str]) -> None:

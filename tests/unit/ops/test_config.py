@@ -77,8 +77,23 @@ def test_an_unknown_key_is_an_error_that_names_the_close_ones(tmp_path: Path) ->
     assert caught.value.hint.startswith("did you mean `undo.keep`")
 
 
-def test_keys_of_the_next_version_are_reserved_not_refused(tmp_path: Path) -> None:
-    assert load(tmp_path, '[p2p]\nrelay = "x"').settings["p2p.relay"].origin.endswith("reserved")
+def test_settings_of_the_network_are_read_as_their_options_are(tmp_path: Path) -> None:
+    text = '[p2p]\nlane = "iroh"\nrelay = "https://relay.example"\nadvertise = ["192.0.2.1:4433"]\nlimit_rate = "10MiB"'
+
+    config = load(tmp_path, text, BLIXARD_P2P_ADVERTISE="192.0.2.2:4433, 192.0.2.3:4433")
+
+    assert config.get("p2p.lane", str) == "iroh"
+    assert config.optional("p2p.relay", str) == "https://relay.example"
+    assert config.get("p2p.advertise", tuple) == ("192.0.2.2:4433", "192.0.2.3:4433")
+    assert config.optional("p2p.limit_rate", int) == 10 * 2**20
+    assert config.optional("p2p.listen", str) is None
+
+
+def test_an_unknown_lane_is_told_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"`?p2p\.lane") as caught:
+        load(tmp_path, 'p2p.lane = "fast"')
+
+    assert "auto, iroh, tcp" in f"{caught.value.message} {caught.value.hint}"
 
 
 @pytest.mark.parametrize(
