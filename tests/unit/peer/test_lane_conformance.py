@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from blixard.peer.channel import Link
 from blixard.peer.lane_link import LaneLink
 from support.lanes import FAR_ID, NEAR_ID, two_sides, without_dialling
 from support.link_conformance import LinkConformance, LinkPair, no_thread_left
@@ -11,11 +12,12 @@ from support.link_conformance import LinkConformance, LinkPair, no_thread_left
 
 class LanePair:
     def __init__(self, near: LaneLink, far: LaneLink) -> None:
-        self.near = near
-        self.far = far
+        self.near: Link = near
+        self.far: Link = far
+        self._lose = near.lose
 
     def cut(self) -> None:
-        self.near.lose("the lane is lost")
+        self._lose("the lane is lost")
 
 
 class TestDialledLane(LinkConformance):
