@@ -99,7 +99,9 @@ def marked_records(world: World) -> int:
 @pytest.mark.parametrize("mode", [(), ("--merge", "--replace-disks", "--match", "name")], ids=["replace", "merge"])
 def test_an_import_is_killed_at_random_moments(dose: int, mode: tuple[str, ...], world: World) -> None:
     rng = random.Random(f"{mode} {dose}")
-    imports = {name: ("cluster", "import", "-i", world.out / f"{name}.json.gz", *mode) for name in ("one", "two")}
+    imports: dict[str, tuple[str, ...]] = {
+        name: ("cluster", "import", "-i", str(world.out / f"{name}.json.gz"), *mode) for name in ("one", "two")
+    }
     seconds, states = [], {}
     for name in ("one", "two", "one", "two"):
         seconds.append(timed(partial(must, world, *imports[name])))

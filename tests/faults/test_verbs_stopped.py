@@ -208,7 +208,7 @@ TIDYING = ("unlink", "remove", "run DELETE")
 CODES = [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EACCES]
 REFUSALS = [
     pytest.param(code, dose, id=f"{errno.errorcode[code]}-{'all' if dose is None else 'sample'}", marks=marks)
-    for code, dose, marks in [
+    for code, dose, marks in [  # type: ignore[misc]
         (errno.ENOSPC, 10, ()),
         (errno.EIO, 6, ()),
         (errno.EROFS, 2, ()),

@@ -131,6 +131,10 @@ TABLES: dict[str, tuple[ImageBuilder, str]] = {
     "too many snapshots": (image().fields(snapshots=65537, snapshots_offset=END), "65537 snapshots"),
     "snapshot table not at a cluster's beginning": (snapshot().fields(snapshots_offset=END + 8), "snapshot table at"),
     "snapshot table beyond the end": (snapshot().fields(snapshots_offset=1 << 40), "ends inside entry 0"),
+    "no snapshots, in a table not at a cluster's beginning": (
+        image().fields(snapshots_offset=END + 8),
+        "snapshot table at",
+    ),
     "more snapshots than table": (snapshot().fields(snapshots=40_000), "ends inside entry"),
     "snapshot with a megabyte of extra data": (snapshot(extra=1 << 20), "ends inside entry 0"),
     "snapshot name that runs out of the file": (snapshot(name=0xFFFF), "ends inside entry 0"),
@@ -141,9 +145,14 @@ TABLES: dict[str, tuple[ImageBuilder, str]] = {
         image().extension(0x1234, b"", length=CLUSTER),
         "runs over its end",
     ),
+    "extension cut by the backing name": (image().backing(b"base").fields(backing_offset=132), "within 8 bytes"),
     "extension length that overflows": (image().extension(0x1234, b"", length=0xFFFF_FFFF), "runs over its end"),
     "extension runs into the backing name": (
         image().backing(b"base").extension(0x1234, b"", length=1000),
+        "runs over its end",
+    ),
+    "extension runs into where no backing name is": (
+        image().fields(backing_offset=1024).extension(0x1234, b"", length=1000),
         "runs over its end",
     ),
     "encryption extension": (image().extension(0x0537BE77, bytes(16)), "is encrypted"),
@@ -300,6 +309,7 @@ BACKING: dict[str, tuple[Build, str]] = {
         in_file(image().backing(b"base").fields(backing_offset=2**64 - 2)),
         "outside",
     ),
+    "backing name of nothing, nowhere": (in_file(image().fields(backing_offset=1 << 40)), "outside"),
     "backing json": (beside(b'json:{"driver":"file","filename":"/etc/shadow"}'), "not a plain path"),
     "backing URL": (beside(b"https://example.org/x"), "not a plain path"),
     "backing nbd": (beside(b"nbd:unix:/run/x"), "not a plain path"),

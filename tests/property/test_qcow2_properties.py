@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -183,6 +184,40 @@ def test_a_damaged_image_is_read_or_refused(image: bytes) -> None:
 @given(image=damaged())
 def test_a_damaged_image_is_read_or_refused_in_a_long_run(image: bytes) -> None:
     read_or_refuse(image)
+
+
+def read_alike(image: bytes) -> None:
+    """Where we read a damaged image and QEMU does, both see the same; we may refuse more than QEMU."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, ours = Path(folder) / "disk", Path(folder) / "ours"
+        path.write_bytes(image)
+        try:
+            with closing(open_reader(path, DiskFormat.QCOW2)) as reader:
+                if reader.size_bytes > 16 * MIB:
+                    return
+                ours.write_bytes(read_all(reader))
+                assert read_extents(reader) == ours.read_bytes()
+        except (ExportFileError, StorageError):
+            return
+        compared = subprocess.run(
+            ["qemu-img", "compare", "-f", "qcow2", "-F", "raw", path, ours], check=False, capture_output=True, text=True
+        )
+        assert compared.returncode != 1, compared.stdout
+
+
+@needs_qemu
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(image=damaged())
+def test_a_damaged_image_that_is_read_is_read_as_qemu_does(image: bytes) -> None:
+    read_alike(image)
+
+
+@pytest.mark.long
+@needs_qemu
+@settings(max_examples=4000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(image=damaged())
+def test_a_damaged_image_that_is_read_is_read_as_qemu_does_in_a_long_run(image: bytes) -> None:
+    read_alike(image)
 
 
 @settings(max_examples=200, deadline=None)

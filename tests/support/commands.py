@@ -67,7 +67,11 @@ def failing(number: int, code: int, *, lasting: bool = False, note: Path | None 
 def counting(into: Path) -> Observer:
     """Append a line to `into` for every operation."""
     fd = os.open(into, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
-    return lambda operation, path: os.write(fd, f"{operation} {path}\n".encode()) and None
+
+    def count(operation: str, path: str) -> None:
+        os.write(fd, f"{operation} {path}\n".encode())
+
+    return count
 
 
 def run(

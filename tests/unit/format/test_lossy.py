@@ -173,7 +173,7 @@ def test_without_the_option_a_damaged_member_of_a_record_is_a_mismatch() -> None
 
 def test_all_that_stands_before_damage_is_read_before_its_error() -> None:
     document = with_damaged_record(cluster_document(compress=True), 2, 1)
-    events = []
+    events: list[Event] = []
 
     with pytest.raises(DigestMismatch):
         events.extend(read_export(io.BytesIO(document)))

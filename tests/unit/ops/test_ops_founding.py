@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_what_is_staged_for_a_new_cluster_waits_for_seven_days(opened: OpenClust
 
 
 @pytest.mark.parametrize("fields", [{"document": None}, {"done": True}])
-def test_what_no_import_comes_back_to_goes_at_once(opened: OpenCluster, fields: dict[str, None]) -> None:
+def test_what_no_import_comes_back_to_goes_at_once(opened: OpenCluster, fields: dict[str, Any]) -> None:
     begun(opened, **fields)
 
     sweep_founded(opened.home, VERB, opened.clock.now())
