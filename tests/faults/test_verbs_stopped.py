@@ -206,15 +206,17 @@ def test_killed_at_an_operation(name: str, dose: int | None, worlds: Callable[[s
 TIDYING = ("unlink", "remove", "run DELETE")
 """What cannot be removed now, the next command removes."""
 CODES = [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EACCES]
+Marks = pytest.MarkDecorator | tuple[()]
+SAMPLED: list[tuple[int, int | None, Marks]] = [
+    (errno.ENOSPC, 10, ()),
+    (errno.EIO, 6, ()),
+    (errno.EROFS, 2, ()),
+    (errno.EACCES, 2, ()),
+]
+ALL: list[tuple[int, int | None, Marks]] = [(code, None, pytest.mark.long) for code in CODES]
 REFUSALS = [
     pytest.param(code, dose, id=f"{errno.errorcode[code]}-{'all' if dose is None else 'sample'}", marks=marks)
-    for code, dose, marks in [  # type: ignore[misc]
-        (errno.ENOSPC, 10, ()),
-        (errno.EIO, 6, ()),
-        (errno.EROFS, 2, ()),
-        (errno.EACCES, 2, ()),
-        *((code, None, pytest.mark.long) for code in CODES),
-    ]
+    for code, dose, marks in SAMPLED + ALL
 ]
 
 

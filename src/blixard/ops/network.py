@@ -27,12 +27,10 @@ def peer_id(home: Home) -> str:
     Raises:
         Locked, StorageError: `failed to create Iroh node`, and why.
     """
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
+    from blixard.peer.endpoint import endpoint_id
     from blixard.peer.node_key import read_node_key
 
-    key = Ed25519PrivateKey.from_private_bytes(read_node_key(home, "peer id"))
-    return key.public_key().public_bytes_raw().hex()
+    return endpoint_id(read_node_key(home, "peer id"))
 
 
 class LaneChoice(StrEnum):
