@@ -1,7 +1,8 @@
 """`blixard demo`: the main job on real disks, through the public commands and nothing else.
 
 It makes ext4 disks from files of this machine, exports a cluster of three VMs, brings it back in another place, proves
-every disk equal byte by byte, fills a template, and takes that back. What is shown is what was run.
+every disk equal byte by byte, fills a template, takes that back, and hands the cluster to a third place by ticket. What
+is shown is what was run.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 _SOURCE_BYTES = 64 << 20
 """How much of this machine's files goes onto the base disk: real data, and quick on two cores."""
 _DISK = "192M"
+_SHARE_SECONDS = 60.0
+_LOOK_SECONDS = 0.05
 _TEMPLATE_STEP = """\
 jq '.metadata.template.variables.memory = {
       "type": "integer", "description": "MB for each web server",
@@ -87,6 +91,7 @@ class _Demo:
         self._prove()
         self._fill_a_template()
         self._take_back()
+        self._share()
         self._say("green", f"\nDone in {time.monotonic() - started:.0f} s: every disk came back byte for byte.")
 
     def _make_disks(self) -> None:
@@ -151,6 +156,24 @@ class _Demo:
         self._shell("blixard cluster undo")
         self._shell("blixard cluster status")
 
+    def _share(self) -> None:
+        self._scene("A third site: share the file, import it by ticket")
+        sharer = self._beside("blixard cluster share cluster-full.json.gz --share-uses 1 > ticket.out 2> share.log")
+        try:
+            self._wait_for_a_line(sharer, self._folder / "ticket.out")
+            self._shell("cat ticket.out")
+            self._environment["BLIXARD_DATA_DIR"] = str(self._folder / "site-c")
+            self._shell("export BLIXARD_DATA_DIR=$PWD/site-c")
+            self._shell("blixard cluster import -i $(sed 's/.*: //' ticket.out) --p2p")
+            self._wait_for_the_end(sharer)
+        finally:
+            sharer.kill()
+            sharer.wait()
+        self._shell("cat share.log")
+        self._shell("blixard cluster export -o third.json.gz -c my-cluster --include-images -q")
+        self._shell("blixard cluster extract third.json.gz web-2 -o third.raw --format raw -q")
+        self._shell("cmp clone.raw third.raw && echo identical")
+
     def _copy_files(self, target: Path) -> None:
         """Real files, enough for a base disk: Python's own library is on every machine that runs this."""
         target.mkdir()
@@ -173,6 +196,33 @@ class _Demo:
         """Show a command line and run it as a person's shell would."""
         self._say("cyan", f"$ {line}")
         self._run(line, None)
+
+    def _beside(self, line: str) -> subprocess.Popen[bytes]:
+        """Show a command line and run it beside those that follow, as a person's shell does with `&`."""
+        self._say("cyan", f"$ {line} &")
+        # `exec`: what is ended is the command, not a shell around it
+        return subprocess.Popen(f"exec {line}", shell=True, cwd=self._folder, env=self._environment)  # noqa: S602 - as `_run`
+
+    def _wait_for_a_line(self, process: subprocess.Popen[bytes], file: Path) -> None:
+        """Until `process` has written a whole line to `file`."""
+        end = time.monotonic() + _SHARE_SECONDS
+        while not (file.exists() and file.read_bytes().endswith(b"\n")):
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_LOOK_SECONDS)
+                break
+            if time.monotonic() > end:
+                break
+        if not file.exists() or not file.read_bytes():
+            raise StorageError("the share did not print its ticket", hint=f"see `{self._folder / 'share.log'}`")
+
+    def _wait_for_the_end(self, process: subprocess.Popen[bytes]) -> None:
+        self._say("cyan", "$ wait")
+        try:
+            code = process.wait(_SHARE_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise StorageError("the share did not end after its one receiver") from error
+        if code != ExitCode.DONE:
+            raise StorageError(f"the share ended with {code}", hint=f"see `{self._folder / 'share.log'}`")
 
     def _quietly(self, line: str) -> None:
         self._run(line, subprocess.DEVNULL)

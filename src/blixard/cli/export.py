@@ -38,8 +38,9 @@ def selection(function: Any) -> Any:
         "blixard cluster export -o cluster-backup.json.gz -c my-cluster",
         "blixard cluster export -o cluster-full.json.gz -c my-cluster --include-images --verify",
         "blixard cluster export -o - -c my-cluster --no-compress",
+        "blixard cluster export -o backup.json.gz -c my-cluster --include-images --p2p-share",
     ],
-    exits=[ExitCode.PARTIAL, ExitCode.REFUSED, ExitCode.NOT_FOUND, ExitCode.LOCKED],
+    exits=[ExitCode.PARTIAL, ExitCode.REFUSED, ExitCode.NOT_FOUND, ExitCode.LOCKED, ExitCode.TRANSFER],
 )
 @click.argument("file", required=False)
 @click.option("-o", "--output", metavar="FILE", help="Where to; `-` is standard output")

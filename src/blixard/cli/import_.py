@@ -35,6 +35,7 @@ _VARIABLE = "BLIXARD_VAR_"
         "blixard cluster import -i cluster-backup.json.gz",
         "blixard cluster import -i cluster-backup.json.gz --merge",
         "blixard cluster import -i cluster-backup.json.gz -c staging --dry-run",
+        "blixard cluster import --p2p --ticket-file ticket.txt",
     ],
     exits=[
         ExitCode.PARTIAL,
@@ -46,6 +47,10 @@ _VARIABLE = "BLIXARD_VAR_"
         ExitCode.LIMIT,
         ExitCode.LOCKED,
         ExitCode.CONFLICT,
+        ExitCode.TRANSFER,
+        ExitCode.BAD_TICKET,
+        ExitCode.PEER_UNREACHABLE,
+        ExitCode.PEER_MISBEHAVED,
     ],
 )
 @click.argument("file", required=False)
