@@ -81,7 +81,7 @@ def test_its_examples_parse(path: str) -> None:
     leaf = LEAVES[path]
     assert isinstance(leaf, Leaf)
     for example in "\n".join(leaf.examples).replace("\\\n", "").splitlines():
-        for part in re.split(r"\s+[|>]\s+", example):
+        for part in re.split(r"\s+[|<>]\s+", example):
             words = shlex.split(part.removeprefix('eval "$(').removesuffix(')"'))
             while words and "=" in words[0]:
                 words.pop(0)
