@@ -31,7 +31,12 @@ class MemberDamaged(MalformedExport):
     """A gzip member is not what was written: what it holds is lost, and says nothing about the next ones.
 
     Inside this package only: the reader knows what the member should have held, and raises what that means.
+    `begins`: offset in the text at which the member began.
     """
+
+    def __init__(self, message: str, *, begins: int) -> None:
+        super().__init__(message)
+        self.begins = begins
 
 
 class TextSource(Protocol):
@@ -88,6 +93,7 @@ class GzipText:
         self._before = before
         self._member: igzip_lib.IgzipDecompressor | None = None
         self._member_at = 0
+        self._given = self._begins = 0
         self._feed = 0
 
     def read(self, size: int) -> bytes:
@@ -102,6 +108,7 @@ class GzipText:
                 return b""
             text = self._step(member, size)
             if text:
+                self._given += len(text)
                 return text
 
     def _next_member(self) -> igzip_lib.IgzipDecompressor | None:
@@ -112,11 +119,14 @@ class GzipText:
             rest = bytes(self._chunk[self._at :])
             self._before += self._at
             self._chunk, self._at = memoryview(rest + piece), 0
-        self._member_at = self._before + self._at
+        self._member_at, self._begins = self._before + self._at, self._given
         if self._at == len(self._chunk):
             return None
         if self._chunk[self._at : self._at + len(MAGIC)] != MAGIC:
-            raise MemberDamaged(f"something that is not gzip follows the last gzip member, at byte `{self._member_at}`")
+            raise MemberDamaged(
+                f"something that is not gzip follows the last gzip member, at byte `{self._member_at}`",
+                begins=self._begins,
+            )
         # small at first: what a member leaves unused is copied back, and tiny members would copy the chunk every time
         self._feed = _FIRST_FEED
         self._member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
@@ -134,7 +144,8 @@ class GzipText:
         return text
 
     def _damaged(self, problem: str) -> MemberDamaged:
-        return MemberDamaged(f"the gzip member at byte `{self._member_at}` is damaged: {problem}")
+        message = f"the gzip member at byte `{self._member_at}` is damaged: {problem}"
+        return MemberDamaged(message, begins=self._begins)
 
     def _next_input(self) -> memoryview:
         if self._at == len(self._chunk):

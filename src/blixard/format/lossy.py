@@ -33,6 +33,7 @@ _BEHIND = re.compile(rb'(?:  )?"(?:integrity|record_tables|index)": ')
 _END_OF_DOCUMENT = b"}\n"
 _END_OF_LINE = re.compile(rb",?\n")
 _HEAD_BYTES = KIB
+_KEY_BYTES = len(b'"images":')
 
 Named = Mapping[int, tuple[str, str]]
 """The VM and the disk or file whose content an image is, by the image's number."""
@@ -60,10 +61,12 @@ class LossyImages:
         # False once an image may have been lost without a trace
         self._counted = True
         self._records = 0
+        self._begins = 0
 
     def read(self) -> Iterator[Event]:
         """Pass the section."""
         cursor = self._cursor
+        self._begins = cursor.at - _KEY_BYTES
         cursor.pos += len(_START_OF_IMAGES)
         while True:
             # the longest record, and the few bytes around it
@@ -108,6 +111,8 @@ class LossyImages:
             yield from self._lose(f"the line that ends at byte `{self._cursor.at}` makes no sense", records=1)
 
     def _damaged_member(self, problem: MemberDamaged) -> Iterator[Event]:
+        if problem.begins < self._begins:
+            raise problem  # it holds some of the state too, which was read and may be wrong
         yield from self._lose(problem.message, records=1)
         if self._cursor.forget_damage().startswith(_END_OF_RECORDS):
             self._close()

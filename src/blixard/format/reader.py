@@ -84,7 +84,9 @@ class DocumentReader:
         self._state = StateReader(self._cursor, self._digests)
         self._images: ImagesReader | LossyImages = ImagesReader(self._cursor, skeleton=skeleton)
         self._skip = skip
+        self._hint = _HINT if skip is None else None
         self._inside_images = False
+        self._images_at = 0
         self._images_seen = False
         self._given: IncomingState | None = None
         self._claim: Claim | None = None
@@ -95,9 +97,9 @@ class DocumentReader:
         try:
             yield from self._document()
         except MemberDamaged as problem:
-            if not self._inside_images:
+            if not self._inside_images or problem.begins < self._images_at:
                 raise MalformedExport(problem.message) from problem
-            raise DigestMismatch(problem.message, hint=_HINT) from problem
+            raise DigestMismatch(problem.message, hint=self._hint) from problem
         except MalformedExport as problem:
             # a later version may look odd long before it says that it is one
             if self._state.version is None:
@@ -105,7 +107,7 @@ class DocumentReader:
                 if isinstance(version, str) and not supported(version):
                     raise unsupported(version, self._state.exporter) from problem
             if self._inside_images:
-                problem.hint = problem.hint or _HINT
+                problem.hint = problem.hint or self._hint
             raise
 
     def _document(self) -> Iterator[Event]:
@@ -128,6 +130,7 @@ class DocumentReader:
             if self._state.whole:
                 yield from self._state_once()
             self._images_seen = self._inside_images = True
+            self._images_at = begun - len(b'"images":')
             if self._skip is not None and self._state.whole and START.match(self._cursor.rest(_START_BYTES)):
                 self._images = LossyImages(self._cursor, self._state.named_images, self._skip)
             yield from self._images.read()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import io
 import re
 
@@ -162,6 +163,18 @@ def test_a_document_of_another_layout_is_read_strictly(other: object) -> None:
 
     with pytest.raises(MalformedExport):
         read_in_part(text[:at] + b"'" + text[at + 1 :])
+
+
+@pytest.mark.parametrize("pieces", [1, 7])
+def test_a_damaged_member_that_holds_some_of_the_state_is_not_skipped(pieces: int) -> None:
+    """Recompressed by somebody else: members end anywhere."""
+    text = cluster_document()
+    size = -(-len(text) // pieces)
+    members = [gzip.compress(text[at : at + size], mtime=0) for at in range(0, len(text), size)]
+    members[0] = members[0][:-8] + b"####" + members[0][-4:]
+
+    with pytest.raises(MalformedExport, match="the gzip member at byte `0` is damaged"):
+        read_in_part(b"".join(members))
 
 
 def test_without_the_option_a_damaged_member_of_a_record_is_a_mismatch() -> None:
