@@ -36,3 +36,45 @@ make_my_cluster() {
 on_machine() {
   export BLIXARD_DATA_DIR="$HOME/machines/$1"
 }
+
+# on_other_screens: from here on a share runs beside the page, as on another screen, and TICKET is what it prints
+on_other_screens() {
+  sharers=()
+  # word for word what a page shows, so that it needs no `&`
+  blixard() {
+    case " $* " in
+      *" cluster share "* | *" --p2p-share "*) share_beside "$@" ;;
+      *) command blixard "$@" ;;
+    esac
+  }
+  trap ctrl_c EXIT
+}
+
+share_beside() {
+  local screen said
+  screen=$(mktemp -d)
+  mkfifo "$screen/out"
+  (exec blixard "$@") > "$screen/out" 2> "$screen/err" &
+  sharers+=($!)
+  exec {shown}< "$screen/out"
+  # the ticket, or the end of a share that failed
+  IFS= read -r said <&"$shown" || { cat "$screen/err"; return 1; }
+  TICKET=${said##* }
+}
+
+# shares_are_over: each share has ended by itself, and well
+shares_are_over() {
+  local each
+  for each in "${sharers[@]}"; do wait "$each"; done
+  sharers=()
+}
+
+# ctrl_c: end every share that still runs
+ctrl_c() {
+  local each
+  for each in "${sharers[@]}"; do
+    kill "$each" 2> /dev/null || true
+    wait "$each" || true
+  done
+  sharers=()
+}
