@@ -20,8 +20,6 @@ from blixard.peer.provider import Provider
 from blixard.peer.visit import Visit
 from blixard.peer.wanted import again
 
-_PART_LIMIT = 4 * protocol.PART_BYTES
-
 
 class DocumentStream(io.RawIOBase):
     """Bytes of the document, once, forwards. Wrap it in a BufferedReader.
@@ -94,7 +92,7 @@ class DocumentStream(io.RawIOBase):
 
     def _received(self, channel: Channel) -> Body:
         began = time.monotonic()
-        frame = channel.receive(self._fetch.options.reply_seconds, limit=_PART_LIMIT)
+        frame = channel.receive(self._fetch.options.reply_seconds, limit=protocol.PART_LIMIT)
         if frame is None:
             raise PeerUnreachable("the sender ended the channel within the document")
         message = understood(frame[0], protocol.Part | protocol.End)

@@ -37,6 +37,8 @@ BATCH = 256
 """Digests in one request."""
 PART_BYTES = 256 << 10
 """Body of a `part` as we send it."""
+PART_LIMIT = 1 << 20
+"""Longest body of a `part`; an empty one is none."""
 PING_SECONDS = 2.0
 LOST_SECONDS = 10.0
 """Silence on the control channel after which the peer is lost (the transport alone takes 30 s)."""

@@ -144,6 +144,7 @@ class Visit:
         with self._lock:
             self._ways.append(way)
         way.start(self._fetch.options.channels, most=0)
+        self._fetch.tell()
         while (message := control.listen()) is not None:
             if isinstance(message, protocol.Bye):
                 self.told_done.set()

@@ -37,6 +37,7 @@ class Way:
         giver: object,
         may: Callable[[], bool],
         lost: Callable[[Way, TransferError], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.link = link
         self.received = 0
@@ -48,7 +49,8 @@ class Way:
         self._ended = False
         self._askers = 0
         self._most = 1
-        self._trial = (time.monotonic(), 0)
+        self._clock = clock
+        self._trial = (clock(), 0)
         self._best = 0.0
 
     def start(self, channels: int, most: int) -> None:
@@ -101,11 +103,11 @@ class Way:
         with self._lock:
             self.received += size
             began, before = self._trial
-            seconds = time.monotonic() - began
+            seconds = self._clock() - began
             if self._askers >= self._most or seconds < _TRIAL_SECONDS:
                 return
             rate = (self.received - before) / seconds
-            self._trial = (time.monotonic(), self.received)
+            self._trial = (self._clock(), self.received)
             if rate < self._best * _WORTH_IT:
                 self._most = 0
                 return

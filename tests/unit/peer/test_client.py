@@ -276,7 +276,7 @@ def test_the_secret_shows_nowhere(here: World, caplog: pytest.LogCaptureFixture)
     told = [repr(ticket), str(ticket.public()), repr(server), repr(server._admission.terms)]
     with pytest.raises(PeerRefused) as caught:
         here.fetch(ticket)
-    told += traceback.format_exception(caught.value) + [repr(caught.value), caught.value.hint or ""]
+    told += [*traceback.format_exception(caught.value), repr(caught.value), str(caught.value.hint)]
     told += [repr(here.notes.__dict__), caplog.text]
     told += [
         msgspec.json.encode(server.receivers()).decode(),

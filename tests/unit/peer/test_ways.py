@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from blixard.errors import PeerMisbehaved, PeerUnreachable, TransferError
+from blixard.limits import MIB
+from blixard.peer.control import Control
+from blixard.peer.fetching import Fetch
+from blixard.peer.loopback import LoopbackLink
+from blixard.peer.meter import Meter
+from blixard.peer.protocol import FROM_CLIENT, Done, Ping, head
+from blixard.peer.threads import Threads
+from blixard.peer.wanted import Wanted
+from blixard.peer.ways import Way
+from support.link_conformance import SOON, Started, no_thread_left
+from support.peers import CLIENT, OTHER, QUICK, World, world
+
+
+@pytest.fixture
+def here() -> Iterator[World]:
+    with no_thread_left(), world() as made:
+        yield made
+
+
+class Scene:
+    """A way over a loopback link, with nothing to ask for and a clock of its own."""
+
+    def __init__(self, here: World) -> None:
+        self.now = 0.0
+        self.losses: list[TransferError] = []
+        self.lost = threading.Event()
+        endpoint = here.endpoint(CLIENT)
+        far = here.endpoint(OTHER)
+        listener = far.listen()
+        near = endpoint.connect(OTHER, timeout=SOON)
+        taken = listener.accept(SOON)
+        assert taken is not None
+        self.far: LoopbackLink = taken
+        self.threads = Threads("scene")
+        self.wanted = Wanted(MIB)
+        stopped, changed = threading.Event(), threading.Condition()
+        fetch = Fetch(endpoint, QUICK, self.wanted, Meter(), self.threads, stopped, changed)
+        self.way = Way(fetch, near, giver=self, may=lambda: True, lost=self._lost, clock=lambda: self.now)
+        here.stack.callback(self.threads.join)
+        here.stack.callback(self.way.close)
+
+    def _lost(self, _way: Way, problem: TransferError) -> None:
+        self.losses.append(problem)
+        self.lost.set()
+
+    def trial(self, rate: int) -> int:
+        """Two seconds at so many bytes a second; the number of channels then."""
+        self.now += 2
+        self.way._progress(2 * rate)
+        return self.way._askers
+
+
+def test_a_lane_gets_connections_while_each_brings_a_tenth_more(here: World) -> None:
+    scene = Scene(here)
+    scene.way.start(1, most=4)
+
+    assert scene.trial(100) == 2
+    assert scene.trial(150) == 3
+    assert scene.trial(160) == 3
+    assert scene.trial(900) == 3
+
+
+def test_a_lane_gets_no_more_connections_than_said(here: World) -> None:
+    scene = Scene(here)
+    scene.way.start(1, most=3)
+
+    assert [scene.trial(100 * 2**step) for step in range(4)] == [2, 3, 3, 3]
+
+
+def test_the_link_of_a_session_keeps_the_channels_that_it_began_with(here: World) -> None:
+    scene = Scene(here)
+    scene.way.start(4, most=0)
+
+    assert [scene.trial(100 * 2**step) for step in range(3)] == [4, 4, 4]
+
+
+def test_a_way_is_lost_once_however_many_channels_it_had(here: World) -> None:
+    scene = Scene(here)
+    scene.way.start(4, most=0)
+    for number in range(8):
+        scene.wanted.request(bytes([number]) * 32, MIB)
+    assert scene.far.accept(SOON).receive(SOON) is not None
+    scene.far.cut()
+    assert scene.lost.wait(SOON)
+    scene.way.close()
+    scene.threads.join()
+
+    assert [type(problem) for problem in scene.losses] == [PeerUnreachable]
+
+
+def test_a_heartbeat_is_heard_and_does_not_count_as_a_message(here: World) -> None:
+    scene = Scene(here)
+    near = scene.way.link.open(SOON)
+    far = scene.far.accept(SOON)
+    sender = Control(near, FROM_CLIENT, every=0.02)
+    listener = Control(far, FROM_CLIENT, every=0.02, lost=0.5)
+    beating = Started(sender.beat)
+    listening = Started(listener.listen)
+    assert not listening.is_done_within(0.7)
+    sender.say(Done())
+
+    assert listening.result() == Done()
+    sender.close()
+    beating.result()
+    with pytest.raises(PeerUnreachable):
+        listener.listen()
+
+
+def test_silence_is_a_lost_connection_and_a_finish_is_not(here: World) -> None:
+    scene = Scene(here)
+    near, far = scene.way.link.open(SOON), scene.far.accept(SOON)
+    sender, listener = Control(near, FROM_CLIENT), Control(far, FROM_CLIENT, lost=SOON)
+    finishing = Started(sender.finish)
+    assert listener.listen() is None
+    finishing.result()
+
+    silent = Control(scene.way.link.open(SOON), FROM_CLIENT, lost=0.05)
+    with pytest.raises(PeerUnreachable):
+        silent.listen()
+
+
+def test_a_flood_of_pings_is_not_a_heartbeat(here: World) -> None:
+    scene = Scene(here)
+    near, far = scene.way.link.open(SOON), scene.far.accept(SOON)
+    for _ in range(60):
+        near.send(head(Ping()))
+
+    with pytest.raises(PeerMisbehaved, match="floods"):
+        Control(far, FROM_CLIENT).listen()
+
+
+def test_no_thread_is_started_after_the_end() -> None:
+    threads = Threads("test")
+    ran = threading.Event()
+    assert threads.spawn("one", ran.set)
+    threads.join()
+    threads.join()
+
+    assert ran.is_set()
+    assert not threads.spawn("two", ran.clear)
+    assert ran.is_set()
