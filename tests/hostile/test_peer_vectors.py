@@ -6,6 +6,7 @@ import tracemalloc
 from collections.abc import Iterator
 
 import pytest
+from msgspec.structs import replace
 
 from blixard.errors import PeerMisbehaved, TransferError
 from blixard.limits import MIB
@@ -66,7 +67,7 @@ def test_a_share_survives_a_client_and_serves_the_next(here: World, vector: Clie
     except TransferError:
         pass
     finally:
-        remote = here.fetch()
+        remote = here.fetch(options=replace(QUICK, ping_seconds=0.1))
         assert collect(remote, here.shelf.wanted) == here.shelf.records
         link.close()
 
@@ -92,7 +93,7 @@ def test_a_fetch_of_records_meets_a_bad_sender_with_the_right_error_in_time(here
 @pytest.mark.parametrize("vector", RECORD_SERVERS, ids=lambda vector: vector.name)
 def test_a_bad_sender_does_not_stop_a_fetch_that_has_a_good_one_too(here: World, vector: ServerVector) -> None:
     here.play(lambda link: vector.act(link, here.shelf))
-    here.serve(OTHER)
+    here.serve(OTHER, bounds=Bounds(ping_seconds=0.1))
 
     remote = here.fetch(here.ticket(), here.ticket(OTHER), options=HASTY)
 
