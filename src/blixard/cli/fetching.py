@@ -25,9 +25,7 @@ def fetching_options(function: Any) -> Any:
     """Options of every command that fetches."""
     for option in (
         click.option("--connections", type=click.IntRange(1, 16), default=1, metavar="N", help="To each sender  [1]"),
-        click.option(
-            "--timeout", type=duration, default=MINUTE, metavar="DURATION", help="For a silent sender  [1m]"
-        ),
+        click.option("--timeout", type=duration, default=MINUTE, metavar="DURATION", help="For a silent sender  [1m]"),
         click.option("--ticket-file", metavar="FILE", help="The ticket, out of sight of process lists"),
     ):
         function = option(function)

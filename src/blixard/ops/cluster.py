@@ -20,6 +20,7 @@ from blixard.ops.context import OpenCluster
 from blixard.ports import StateChange
 from blixard.store.opening import make_store, open_store
 
+
 class Made(Struct, frozen=True, kw_only=True):
     """A cluster that exists now."""
 

@@ -104,7 +104,7 @@ class IrohLink:
         try:
             async with asyncio.timeout(seconds):
                 stream = await self._connection.open_bi()
-                # QUIC tells the peer of a stream only with its first byte, and the one who opens may be the one who waits
+                # QUIC tells the peer of a stream only with its first byte, and the one who opens may also be who waits
                 await stream.send().write_all(_OPENED)
                 return stream
         except TimeoutError:
