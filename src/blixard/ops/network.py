@@ -79,11 +79,18 @@ class Network(Struct, frozen=True, kw_only=True):
     def _lanes(self, stack: ExitStack) -> LaneMaker | None:
         if self.lane is LaneChoice.IROH:
             return None
+        from blixard.peer.addresses import parse_address
         from blixard.peer.lane import LaneHost
         from blixard.peer.lane_dial import Tuning
         from blixard.peer.rate import RateLimit
 
         limit = RateLimit(self.rate)
-        host = LaneHost(tuning=Tuning(sending=limit, receiving=limit))
+        listen = None if self.listen is None else parse_address(self.listen)
+        told = parse_address(self.advertise[0]) if self.advertise else None
+        host = LaneHost(
+            listen=("", 0) if listen is None else (str(listen.ip), listen.port),
+            advertise=None if told is None else (told.ip, told.port),
+            tuning=Tuning(sending=limit, receiving=limit),
+        )
         stack.callback(host.close)
         return host.lane

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import IO, BinaryIO
 
+from blixard import files
 from blixard.disks.walk import Load
 from blixard.errors import ExportFileError, LimitExceeded, PeerMisbehaved, StorageError
 from blixard.format.events import End, Event, ImageRead, RecordRead
@@ -49,7 +50,7 @@ def peer_source(
     with ExitStack() as stack:
         node = stack.enter_context(network.node(home, verb))
         remote = stack.enter_context(Remote.connect(tickets, node.endpoint, options, lanes=node.lanes))
-        document = stack.enter_context(tempfile.TemporaryFile())
+        document = stack.enter_context(tempfile.TemporaryFile(dir=files.roomy_folder()))
         hint = _proven(remote, document, limits)
         source = PeerSource(remote, document, hint, limits)
         yield source
@@ -140,9 +141,7 @@ def _receive(remote: Remote, document: IO[bytes], limits: Limits) -> None:
             try:
                 document.write(piece)
             except OSError as error:
-                raise StorageError(
-                    f"cannot keep the document in `{tempfile.gettempdir()}`: {error.strerror}"
-                ) from error
+                raise StorageError(f"cannot keep the document in `{files.roomy_folder()}`: {error.strerror}") from error
     document.flush()
 
 

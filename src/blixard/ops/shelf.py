@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, BinaryIO, Self
 
+from blixard import files
 from blixard.disks.dedup import DigestTable
 from blixard.errors import DigestMismatch, UsageError
 from blixard.format.events import End, ImageBegun, IntegrityReport
@@ -54,9 +55,9 @@ class ExportShelf:
         self._view: FastView | None = None
         self._stack = ExitStack()
         try:
-            self._places = DigestTable(_PLACE.size, spill_bytes=limits.spill_bytes)
+            self._places = DigestTable(_PLACE.size, spill_bytes=limits.spill_bytes, folder=files.roomy_folder())
             self._stack.callback(self._places.close)
-            self._hollow: IO[bytes] = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
+            self._hollow: IO[bytes] = self._stack.enter_context(tempfile.TemporaryFile(dir=files.roomy_folder()))  # noqa: SIM115 - the stack closes it
             self._open(progress)
         except BaseException:
             self._stack.close()
