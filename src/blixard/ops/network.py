@@ -17,6 +17,7 @@ from blixard.peer.channel import LaneMaker
 
 if TYPE_CHECKING:
     from blixard.peer.endpoint import IrohEndpoint
+    from blixard.peer.rate import RateLimit
 
 _RELAY_SECONDS = 10.0
 
@@ -68,23 +69,23 @@ class Network(Struct, frozen=True, kw_only=True):
         """
         from blixard.peer.endpoint import EndpointOptions, IrohEndpoint
         from blixard.peer.node_key import hold_node_key
+        from blixard.peer.rate import RateLimit
 
         with ExitStack() as stack:
             key = stack.enter_context(hold_node_key(home, verb))
             options = EndpointOptions(listen=self.listen, advertise=self.advertise, relay=self.relay)
-            endpoint = stack.enter_context(IrohEndpoint(key.secret, options))
+            limit = RateLimit(self.rate)
+            endpoint = stack.enter_context(IrohEndpoint(key.secret, options, limit=limit))
             relay = endpoint.relay_url(_RELAY_SECONDS) if self.relay is not None else None
-            yield Node(endpoint, relay, self._lanes(stack))
+            yield Node(endpoint, relay, self._lanes(stack, limit))
 
-    def _lanes(self, stack: ExitStack) -> LaneMaker | None:
+    def _lanes(self, stack: ExitStack, limit: RateLimit) -> LaneMaker | None:
         if self.lane is LaneChoice.IROH:
             return None
         from blixard.peer.addresses import parse_address
         from blixard.peer.lane import LaneHost
         from blixard.peer.lane_dial import Tuning
-        from blixard.peer.rate import RateLimit
 
-        limit = RateLimit(self.rate)
         listen = None if self.listen is None else parse_address(self.listen)
         told = parse_address(self.advertise[0]) if self.advertise else None
         host = LaneHost(

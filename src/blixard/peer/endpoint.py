@@ -22,6 +22,7 @@ from blixard.peer.iroh_link import IrohLink, message_of, system_error_of
 from blixard.peer.iroh_listener import IrohListener
 from blixard.peer.loop import release, shared_loop
 from blixard.peer.node_key import FAILED
+from blixard.peer.rate import UNLIMITED, RateLimit
 
 if TYPE_CHECKING:
     from iroh import Connection, Endpoint, EndpointAddr, EndpointBuilder, Incoming, RelayMode
@@ -59,14 +60,16 @@ class IrohEndpoint:
     Args:
         secret: the 32 bytes of the node key.
         options: see there.
+        limit: what bodies may take on all links, both ways together; shared with the lane.
 
     Raises:
         TransferError: `failed to create Iroh node`, and why.
         UsageError: an option is not an address.
     """
 
-    def __init__(self, secret: bytes, options: EndpointOptions | None = None) -> None:
+    def __init__(self, secret: bytes, options: EndpointOptions | None = None, *, limit: RateLimit = UNLIMITED) -> None:
         options = options or EndpointOptions()
+        self._limit = limit
         self._listen = None if options.listen is None else _option("p2p.listen", options.listen)
         self._advertise = tuple(str(_option("p2p.advertise", each)) for each in options.advertise)
         self._relay = options.relay
@@ -232,7 +235,7 @@ class IrohEndpoint:
             self._greeting -= 1
 
     def _link(self, connection: Connection, window: int) -> IrohLink:
-        link = IrohLink(self._loop, connection, self.id, window=window)
+        link = IrohLink(self._loop, connection, self.id, window=window, limit=self._limit)
         with self._gate:
             if not self._closed:
                 self._links.add(link)

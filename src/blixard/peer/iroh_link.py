@@ -18,6 +18,7 @@ from blixard.peer.binding import READ_BYTES, load, read_into
 from blixard.peer.channel import BODY_BYTES, STALL_SECONDS, Body, Frame, body_seconds
 from blixard.peer.frames import FrameReader, encode_frame
 from blixard.peer.loop import LoopThread
+from blixard.peer.rate import UNLIMITED, RateLimit
 
 if TYPE_CHECKING:
     from iroh import BiStream, Connection
@@ -45,11 +46,14 @@ class IrohLink:
         connection: after its handshake.
         local_id: our endpoint's.
         window: bytes that the peer may have under way to us; what we do not take lies in memory.
+        limit: what bodies may take, both ways together.
     """
 
     kind = "iroh"
 
-    def __init__(self, loop: LoopThread, connection: Connection, local_id: str, *, window: int) -> None:
+    def __init__(
+        self, loop: LoopThread, connection: Connection, local_id: str, *, window: int, limit: RateLimit = UNLIMITED
+    ) -> None:
         self._loop = loop
         # the object must live as long as the link: the binding closes a connection with its last object
         self._connection = connection
@@ -58,6 +62,7 @@ class IrohLink:
         self.local_id = local_id
         self.remote_id = str(connection.remote_id())
         self.closed = False
+        self.limit = limit
         connection.set_max_concurrent_bi_streams(_STREAMS)
         connection.set_max_concurrent_uni_streams(0)
         connection.set_receive_window(window)
@@ -145,13 +150,19 @@ class IrohChannel:
         pieces = encode_frame(head, body)
         if self._finished:
             raise TransferError("the channel is finished")
+        if self._link.limit.limited:
+            pieces = self._send_slowly(pieces)
         self._run(self._write(pieces, STALL_SECONDS + body_seconds(len(body))))
 
     def receive(self, timeout: float | None, *, limit: int = BODY_BYTES) -> Frame | None:
         """As `Channel.receive`."""
         if self._ended and not self._closed:
             return None
-        return self._run(self._read(timeout, limit))
+        frame = self._run(self._read(timeout, limit))
+        left = 0 if frame is None else len(frame[1])
+        while left:  # what we do not read, the peer cannot send
+            left -= self._link.limit.grant(left)
+        return frame
 
     def finish(self) -> None:
         """As `Channel.finish`: returns when the peer's side has acknowledged all of it."""
@@ -164,6 +175,22 @@ class IrohChannel:
         if not self._closed:
             self._closed = True
             self._loop.soon(lambda: self._loop.spawn(self._drop()))
+
+    def _send_slowly(self, pieces: list[Body]) -> list[Body]:
+        """Send a large frame as the rate grants it; waiting is ours and no stall of the peer. The rest is returned."""
+        left: list[Body] = []
+        for piece in pieces:
+            view: memoryview = memoryview(piece)
+            if len(view) <= _AHEAD_BYTES:
+                left.append(view)
+                continue
+            self._run(self._write(left, STALL_SECONDS))
+            left = []
+            while view:
+                granted = self._link.limit.grant(len(view))
+                self._run(self._write([view[:granted]], STALL_SECONDS + body_seconds(granted)))
+                view = view[granted:]
+        return left
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         try:
