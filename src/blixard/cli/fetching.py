@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,16 @@ def senders(
     options = FetchOptions(timeout=given["timeout"].total_seconds(), connections=given["connections"])
     network = network_of(session, given)
     site = wiring.site(session)
-    return lambda: peer_source(site.home, tickets, network, options=options, limits=session.config.limits, verb=verb)
+    looking = bool(given.get("dry_run"))
+
+    @contextmanager
+    def opened() -> Iterator[PeerSource]:
+        limits = session.config.limits
+        with peer_source(site.home, tickets, network, options=options, limits=limits, verb=verb) as source:
+            source.wanted = not looking  # whoever only looks at the plan has not fetched it: no use is spent
+            yield source
+
+    return opened
 
 
 def sender_names(tickets: Sequence[Ticket]) -> str:

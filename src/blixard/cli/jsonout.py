@@ -14,10 +14,16 @@ import msgspec
 
 def to_json(value: Any) -> str:
     """`value` (structs, mappings, lists) as an indented JSON document, without a line feed at its end."""
-    encoded = msgspec.json.encode(
-        msgspec.to_builtins(value, enc_hook=_plain, builtin_types=(timedelta,)), enc_hook=_plain
-    )
-    return msgspec.json.format(encoded, indent=2).decode()
+    return msgspec.json.format(_encoded(value), indent=2).decode()
+
+
+def to_json_line(value: Any) -> str:
+    """The same on one line, for a command that prints one document after the other."""
+    return _encoded(value).decode()
+
+
+def _encoded(value: Any) -> bytes:
+    return msgspec.json.encode(msgspec.to_builtins(value, enc_hook=_plain, builtin_types=(timedelta,)), enc_hook=_plain)
 
 
 def _plain(value: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import assert_never
 
 from msgspec import UNSET, Struct, structs
 
+from blixard.disks.staging import CHECKPOINT_BYTES
 from blixard.errors import Conflict, DigestMismatch, ExportFileError, InternalError, RefusedError, StorageError
 from blixard.format.events import (
     End,
@@ -27,6 +28,7 @@ from blixard.format.events import (
     TelemetryRead,
 )
 from blixard.home import Home
+from blixard.limits import MIB
 from blixard.model.incoming import IncomingState
 from blixard.model.structs import JsonObject, Kept
 from blixard.ops.context import OpenCluster
@@ -49,6 +51,9 @@ from blixard.plan.options import ImportOptions
 from blixard.plan.saved import check_saved
 from blixard.plan.values import ImportPlan
 from blixard.ports import Clock, Progress
+
+_FETCHED_CHECKPOINT_BYTES = 8 * MIB
+"""What a kill may cost once more when every byte has come over a network."""
 
 Consent = Callable[[ImportPlan, ImportTarget], None]
 """Shown the plan before anything is written; raises RefusedError when the operator says no."""
@@ -258,7 +263,14 @@ class _Import:
         else:
             self._look_for_needs(self._prepared)
             taking = (self._wanted, self._needs)
-            staged = stage_in_cluster(self._prepared.cluster, self._source.hint.document, taking, request, progress)
+            staged = stage_in_cluster(
+                self._prepared.cluster,
+                self._source.hint.document,
+                taking,
+                request,
+                progress,
+                checkpoint_bytes=CHECKPOINT_BYTES if self._source.at_hand else _FETCHED_CHECKPOINT_BYTES,
+            )
         self._stack.callback(staged.close)
         return staged
 

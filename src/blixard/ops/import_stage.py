@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec import structs
 
 from blixard import files
-from blixard.disks.staging import Staged, Staging
+from blixard.disks.staging import CHECKPOINT_BYTES, Staged, Staging
 from blixard.errors import InternalError, StorageError
 from blixard.format.events import ImageBegun, ImageLost, ImageRead, RecordRead
 from blixard.model.structs import Content
@@ -239,6 +239,8 @@ def stage_in_cluster(
     taking: Taking,
     request: ImportRequest,
     progress: Progress,
+    *,
+    checkpoint_bytes: int = CHECKPOINT_BYTES,
 ) -> StagedImport:
     """Stage in the cluster's own folder, and go on where an import of the same document stopped.
 
@@ -253,7 +255,7 @@ def stage_in_cluster(
         _take_back(cluster, earlier, folder)
     cluster.store.begin_import(row)
     try:
-        staging = _staging(folder, taking, request, resume=earlier is not None)
+        staging = _staging(folder, taking, request, resume=earlier is not None, checkpoint_bytes=checkpoint_bytes)
     except BaseException:
         if earlier is None:
             with suppress(StorageError):
@@ -262,7 +264,14 @@ def stage_in_cluster(
     return StagedImport(row, folder, staging, progress, cluster)
 
 
-def _staging(folder: Path, taking: Taking, request: ImportRequest, *, resume: bool) -> Staging:
+def _staging(
+    folder: Path,
+    taking: Taking,
+    request: ImportRequest,
+    *,
+    resume: bool,
+    checkpoint_bytes: int = CHECKPOINT_BYTES,
+) -> Staging:
     wanted, needed = taking
     return Staging(
         folder,
@@ -272,6 +281,7 @@ def _staging(folder: Path, taking: Taking, request: ImportRequest, *, resume: bo
         resume=resume,
         want=wanted,
         needed=needed,
+        checkpoint_bytes=checkpoint_bytes,
     )
 
 

@@ -1,0 +1,184 @@
+"""Senders that lie, and tickets that open nothing: refused with the right exit code, and the cluster is untouched."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from blixard.peer.secret import Secret
+from support.commands import Ran
+from support.processes import blixard, environment
+from support.shares import Stand, a_stand, take
+from support.world import World, build, fast_folder, litter, picture
+
+QUICK = ("--timeout", "5s")
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[World]:
+    with fast_folder() as folder:
+        yield build(folder / "here")
+
+
+@pytest.fixture
+def there(made: World) -> Iterator[World]:
+    """A copy of the cluster as it is now, to be replaced by the export of how it was."""
+    with fast_folder() as folder:
+        yield made.copy(folder / "there")
+
+
+@pytest.fixture
+def stand(made: World) -> Iterator[Stand]:
+    with a_stand(made.out / "new.json.gz") as stand:
+        yield stand
+
+
+def wrong(_digest: bytes, frame: bytes | None) -> bytes:
+    """A frame of as many bytes, all of them zero."""
+    assert frame is not None
+    length = len(zstandard.ZstdDecompressor().decompress(frame, max_output_size=1 << 24))
+    return zstandard.ZstdCompressor(level=1).compress(bytes(length))
+
+
+def refused(there: World, tickets: str | list[str], code: int, *more: str, **how: Any) -> Ran:
+    """An import that ends with `code` and leaves everything as it was."""
+    before = picture(there)
+    if isinstance(tickets, str):
+        ran = take(there, tickets, "-y", *QUICK, *more, **how)
+    else:
+        named = [part for each in tickets for part in ("-i", each)]
+        ran = blixard(there, "cluster", "import", "--p2p", "-y", *QUICK, *named, *more, **how)
+    assert ran.code == code, ran
+    assert "Traceback" not in ran.err
+    after = picture(there)
+    assert after == before
+    return ran
+
+
+def arrived(there: World, ran: Ran) -> None:
+    assert ran.code == 0, ran
+    assert set(picture(there)["web"].vms) == {"app", "db"}
+
+
+def test_a_sender_of_wrong_frames_misbehaves(stand: Stand, there: World) -> None:
+    stand.shelf.frame_of = wrong
+    stand.serve()
+
+    assert "wrong record" in refused(there, stand.ticket, 43).err
+    assert not [each for each in litter(there, staged=True) if "node.key" not in each]
+
+
+def test_a_sender_of_another_document_misbehaves(stand: Stand, there: World, made: World) -> None:
+    with a_stand(made.out / "old.json.gz") as other, other.shelf.open_document() as document:
+        stand.shelf.text = document.read()
+    stand.serve()
+
+    assert "document" in refused(there, stand.ticket, 43).err
+
+
+def test_a_fetch_from_a_liar_leaves_no_file(stand: Stand, there: World) -> None:
+    stand.shelf.frame_of = wrong
+    stand.serve()
+    target = there.out / "fetched.json"
+    target.write_text("what was there")
+
+    ran = blixard(there, "cluster", "fetch", "-o", target, *QUICK, env=environment(BLIXARD_TICKET=stand.ticket))
+
+    assert ran.code == 43, ran
+    assert target.read_text() == "what was there"
+
+
+def test_a_liar_beside_an_honest_sender_does_no_harm(made: World, stand: Stand, there: World) -> None:
+    with a_stand(made.out / "new.json.gz") as honest:
+        stand.shelf.frame_of = wrong
+        stand.serve()
+        honest.serve()
+        named = ["-i", stand.ticket, "-i", honest.ticket]
+        arrived(there, blixard(there, "cluster", "import", "--p2p", "-y", *named))
+
+
+def test_two_senders_give_one_import(made: World, stand: Stand, there: World) -> None:
+    with a_stand(made.out / "new.json.gz") as other:
+        servers = [stand.serve(), other.serve()]
+        arrived(there, blixard(there, "cluster", "import", "--p2p", "-y", "-i", stand.ticket, "-i", other.ticket))
+
+        known = {digest for each in (stand, other) for digest in each.shelf.asked}
+        assert known
+        assert all(receiver.problem is None for server in servers for receiver in server.receivers())
+
+
+def test_two_senders_of_different_documents_are_refused(made: World, stand: Stand, there: World) -> None:
+    with a_stand(made.out / "old.json.gz") as other:
+        refused(there, [stand.ticket, other.ticket], 41)
+
+
+def test_an_expired_ticket_opens_nothing(stand: Stand, there: World) -> None:
+    stand.serve(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    assert "expired" in refused(there, stand.ticket, 40).err
+
+
+def test_a_share_for_others_lets_nobody_else_in(stand: Stand, there: World) -> None:
+    stand.serve(allowed=frozenset({"ab" * 32}))
+    assert "not" in refused(there, stand.ticket, 40).err
+
+
+def test_a_wrong_secret_opens_nothing(stand: Stand, there: World) -> None:
+    server = stand.serve()
+    assert "does not know this ticket" in refused(there, stand.ticket_with(Secret.new()), 40).err
+    assert server.receivers() == ()
+    assert stand.shelf.asked == []
+
+
+def test_a_used_ticket_is_used_and_its_user_may_come_again(stand: Stand, there: World, made: World) -> None:
+    stand.serve(uses=1)
+    with fast_folder() as folder:
+        first = World(folder)
+        assert take(first, stand.ticket, "-y").code == 0
+        assert "used" in refused(there, stand.ticket, 40).err
+        assert take(first, stand.ticket, "-y").code == 0
+
+
+@pytest.mark.parametrize("at", [20, -1])
+def test_a_garbled_ticket_is_said_to_be_one(stand: Stand, there: World, at: int) -> None:
+    letters = list(stand.ticket)
+    letters[at] = "a" if letters[at] != "a" else "b"
+    refused(there, "".join(letters), 41)
+
+
+def test_a_ticket_of_base32_nonsense_is_none(there: World) -> None:
+    refused(there, "blixard" + base64.b32encode(bytes(100)).decode().lower().rstrip("="), 41)
+
+
+def test_a_sender_that_is_gone_is_unreachable(made: World, there: World) -> None:
+    with a_stand(made.out / "new.json.gz") as gone:
+        ticket = gone.ticket
+    refused(there, ticket, 42, "--timeout", "2s")
+
+
+def test_four_receivers_at_once(stand: Stand) -> None:
+    server = stand.serve(uses=4)
+    with ExitStack() as stack:
+        worlds = [World(stack.enter_context(fast_folder())) for _ in range(4)]
+        results: dict[Path, Ran] = {}
+
+        def receive(world: World) -> None:
+            results[world.data] = take(world, stand.ticket, "-y")
+
+        threads = [threading.Thread(target=receive, args=(world,)) for world in worlds]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert [results[world.data].code for world in worlds] == [0] * 4, results
+        assert len({str(picture(world)["web"].disks) for world in worlds}) == 1
+    assert server.wait(60)
+    assert server.completed == 4

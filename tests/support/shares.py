@@ -1,0 +1,154 @@
+"""Shares for tests: the installed command as a process, and a server in this one whose shelf does as a test says."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from blixard.ops.shelf import ExportShelf
+from blixard.peer.admission import Terms
+from blixard.peer.endpoint import EndpointOptions, IrohEndpoint
+from blixard.peer.secret import Secret
+from blixard.peer.serve import Server
+from blixard.peer.ticket import Ticket
+from support.clusters import Watched
+from support.commands import Ran
+from support.processes import DEADLINE, blixard, start
+from support.world import World
+
+LOOPBACK = ("--p2p-listen", "127.0.0.1:0")
+
+
+class Share:
+    """`blixard cluster share --json` that runs; `ticket` is the one it told."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        assert first, process.communicate(timeout=DEADLINE)
+        self.told: dict[str, Any] = json.loads(first)
+        assert self.told["event"] == "ticket"
+        self.ticket: str = self.told["ticket"]
+        self.err = ""
+
+    def next_event(self) -> dict[str, Any]:
+        """The next line of its standard output."""
+        assert self.process.stdout is not None
+        event: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return event
+
+    def interrupt(self) -> None:
+        """Ctrl-C."""
+        self.process.send_signal(signal.SIGINT)
+
+    def end(self, code: int) -> dict[str, Any]:
+        """Wait for its end; its report."""
+        out, err = self.process.communicate(timeout=DEADLINE)
+        self.err = err.decode()
+        assert self.process.returncode == code, (out, err)
+        last = json.loads(out.decode().splitlines()[-1])
+        assert last["event"] == "summary"
+        report: dict[str, Any] = last["report"]
+        return report
+
+
+@contextmanager
+def sharing(world: World, file: Path, *more: str) -> Iterator[Share]:
+    """Share `file` from the data directory of `world`; killed at the end when it still runs."""
+    with running(start(world, "cluster", "share", file, "--json", *LOOPBACK, *more)) as process:
+        yield Share(process)
+
+
+@contextmanager
+def running(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that does not outlive its test."""
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def take(world: World, ticket: str, *more: str, **how: Any) -> Ran:
+    """`cluster import --p2p` by ticket, the ticket out of sight."""
+    from support.processes import environment
+
+    how.setdefault("env", environment(BLIXARD_TICKET=ticket))
+    return blixard(world, "cluster", "import", "--p2p", *more, **how)
+
+
+class Shelf:
+    """An export's shelf that a test bends: `frame_of` sees each digest and what the file has."""
+
+    def __init__(self, real: ExportShelf) -> None:
+        self.real = real
+        self.title = real.title
+        self.document = real.document
+        self.asked: list[bytes] = []
+        self.frame_of: Callable[[bytes, bytes | None], bytes | None] = lambda _digest, frame: frame
+        self.text: bytes | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def document_size(self) -> int:
+        return self.real.document_size if self.text is None else len(self.text)
+
+    def open_document(self) -> BinaryIO:
+        import io
+
+        return self.real.open_document() if self.text is None else io.BytesIO(self.text)
+
+    def frame(self, digest: bytes) -> bytes | None:
+        with self._lock:
+            self.asked.append(digest)
+        return self.frame_of(digest, self.real.frame(digest))
+
+
+class Stand:
+    """One Iroh endpoint on this machine and a shelf; `serve` as often as a test likes, always under the same ticket."""
+
+    def __init__(self, stack: ExitStack, file: Path) -> None:
+        self.shelf = Shelf(stack.enter_context(ExportShelf(str(file), progress=Watched())))
+        options = EndpointOptions(listen="127.0.0.1:0")
+        self._endpoint = stack.enter_context(IrohEndpoint(secrets.token_bytes(32), options))
+        self.secret = Secret.new()
+        self._stack = stack
+
+    @property
+    def ticket(self) -> str:
+        """What opens it."""
+        return self.ticket_with(self.secret)
+
+    def ticket_with(self, secret: Secret) -> str:
+        """A ticket of this stand with another secret."""
+        return Ticket(
+            endpoint_id=bytes.fromhex(self._endpoint.id),
+            addresses=self._endpoint.addresses(),
+            relay=None,
+            document=self.shelf.document,
+            secret=secret,
+            expires_at=(datetime.now(UTC) + timedelta(days=1)).replace(microsecond=0),
+        ).encode()
+
+    def serve(self, **terms: Any) -> Server:
+        """Begin to serve; it is stopped with the stand."""
+        server = Server(self.shelf, Terms(secret=self.secret, **terms))
+        self._stack.callback(server.stop)
+        server.serve(self._endpoint.listen())
+        return server
+
+
+@contextmanager
+def a_stand(file: Path) -> Iterator[Stand]:
+    """A server in this process."""
+    with ExitStack() as stack:
+        yield Stand(stack, file)
