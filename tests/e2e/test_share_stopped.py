@@ -1,0 +1,223 @@
+"""Shares and fetches that are killed or interrupted: the cluster is untouched, and the next try goes on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from blixard.peer.ticket import parse_ticket
+from support.documents import noise
+from support.processes import blixard, environment, finish, start, until
+from support.shares import Stand, a_stand, running, sharing, take
+from support.world import World, fast_folder, litter, picture
+
+# One run out of five stood still in one of these, while other work changed the package beneath it; which one, and why,
+# is not known. Until it is, they do not belong into the run that must never fail by chance.
+stood_still_once = pytest.mark.long
+
+MIB = 1 << 20
+SIZE = 40 * MIB
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[World]:
+    """A cluster with one disk of 40 MiB, and its export."""
+    with fast_folder() as folder:
+        world = World(folder)
+        for each in (world.data, world.out, world.images):
+            each.mkdir()
+        disk = world.images / "disk.raw"
+        disk.write_bytes(noise(SIZE, 1))
+        world.must("cluster", "init", "web")
+        world.must("vm", "create", "app", "--disk", f"{disk},name=root")
+        world.must("cluster", "export", "-o", world.out / "web.json", "--include-images", "--no-compress")
+        yield world
+
+
+@pytest.fixture
+def there() -> Iterator[World]:
+    """A cluster `web` of its own, to be replaced."""
+    with fast_folder() as folder:
+        world = World(folder)
+        for each in (world.data, world.out):
+            each.mkdir()
+        world.must("cluster", "init", "web")
+        world.must("vm", "create", "old")
+        yield world
+
+
+class Gate:
+    """Lets the first records of a document through; whoever asks for others waits until it is opened."""
+
+    def __init__(self, stand: Stand, first: frozenset[bytes]) -> None:
+        self._first = first
+        self._open = threading.Event()
+        self.reached = threading.Event()
+        stand.shelf.frame_of = self._pass
+
+    def _pass(self, digest: bytes, frame: bytes | None) -> bytes | None:
+        if digest not in self._first:
+            self.reached.set()
+            self._open.wait(60)
+        return frame
+
+    def open(self) -> None:
+        self._open.set()
+
+
+def digests(made: World) -> list[bytes]:
+    """Of the records of the disk, in order."""
+    [image] = json.loads((made.out / "web.json").read_text())["images"]
+    return [bytes.fromhex(record["blake3"]) for record in image["records"]]
+
+
+def staged_positions(world: World) -> set[int]:
+    """The records that the bitmap of the unfinished import speaks for."""
+    found = set()
+    for path in world.cluster().incoming.rglob("*"):
+        content = path.read_bytes() if path.is_file() and path.stat().st_size < MIB else b""
+        if content.startswith(b"blixard records 1\n"):
+            found |= {at * 8 + bit for at, byte in enumerate(content[4096:]) for bit in range(8) if byte >> bit & 1}
+    return found
+
+
+def importing(world: World, ticket: str, *more: str) -> subprocess.Popen[bytes]:
+    """A running import that replaces `web`."""
+    return start(world, "cluster", "import", "--p2p", "-c", "web", "-y", *more, env=environment(BLIXARD_TICKET=ticket))
+
+
+def staged(there: World, records: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until as many records are durable as those that came make sure of: one checkpoint for each 8 MiB."""
+    until(lambda: len(staged_positions(there)) >= records // 8 * 8, process)
+
+
+def kill_receiver(made: World, stand: Stand, there: World, records: int) -> set[int]:
+    """Kill an import that has got the first `records` records; those that it had staged for good."""
+    before = picture(there)
+    gate = Gate(stand, frozenset(digests(made)[:records]))
+    server = stand.serve()
+    with running(importing(there, stand.ticket)) as process:
+        until(gate.reached.is_set, process)
+        staged(there, records, process)
+        process.kill()
+        process.communicate()
+    gate.open()
+    server.stop()
+    assert picture(there) == before
+    stand.shelf.frame_of = lambda _digest, frame: frame
+    stand.shelf.asked.clear()
+    return staged_positions(there)
+
+
+@stood_still_once
+@pytest.mark.parametrize("records", [2, 9, 20, 38])
+def test_an_import_that_was_killed_goes_on_with_the_same_ticket(made: World, there: World, records: int) -> None:
+    with a_stand(made.out / "web.json") as stand:
+        held = kill_receiver(made, stand, there, records)
+        server = stand.serve()
+        ran = take(there, stand.ticket, "-c", "web", "-y", "--json")
+        server.stop()
+        missing = [digest for position, digest in enumerate(digests(made)) if position not in held]
+        [receiver] = server.receivers()
+
+    assert ran.code == 0, ran
+    assert sorted(stand.shelf.asked) == sorted(missing)
+    assert len(missing) * MIB * 0.9 < receiver.sent_bytes < len(missing) * MIB + MIB
+    assert json.loads(ran.out)["resumed"] is bool(held)
+    assert picture(there)["web"].disks == picture(made)["web"].disks
+
+
+@stood_still_once
+def test_the_file_itself_goes_on_where_an_import_by_ticket_was_killed(made: World, there: World) -> None:
+    with a_stand(made.out / "web.json") as stand:
+        assert kill_receiver(made, stand, there, 20)
+    ran = blixard(there, "cluster", "import", "-i", made.out / "web.json", "-c", "web", "-y", "--json")
+
+    assert ran.code == 0, ran
+    assert json.loads(ran.out)["resumed"] is True
+    assert picture(there)["web"].disks == picture(made)["web"].disks
+
+
+@stood_still_once
+def test_a_receiver_whose_sender_was_killed_gives_up_in_time(made: World, there: World) -> None:
+    before = picture(there)
+    script = Path(__file__).parent.parent / "support" / "gated_share.py"
+    first = ",".join(digest.hex() for digest in digests(made)[:20])
+    command = [sys.executable, str(script), str(made.out / "web.json"), first]
+    with running(subprocess.Popen(command, stdout=subprocess.PIPE, env=environment())) as sender:
+        assert sender.stdout is not None
+        ticket = sender.stdout.readline().decode().strip()
+        with running(importing(there, ticket, "--timeout", "2s")) as process:
+            staged(there, 20, process)
+            sender.kill()
+            ran = finish(process)
+
+    assert ran.code == 42, ran
+    assert picture(there) == before
+    with a_stand(made.out / "web.json") as stand:
+        stand.serve()
+        assert take(there, stand.ticket, "-c", "web", "-y").code == 0
+        assert len(stand.shelf.asked) <= len(digests(made)) - 16
+    assert picture(there)["web"].disks == picture(made)["web"].disks
+
+
+@stood_still_once
+def test_ctrl_c_ends_an_import_that_can_go_on(made: World, there: World) -> None:
+    before = picture(there)
+    with a_stand(made.out / "web.json") as stand:
+        gate = Gate(stand, frozenset(digests(made)[:20]))
+        server = stand.serve()
+        with running(importing(there, stand.ticket)) as process:
+            until(gate.reached.is_set, process)
+            staged(there, 20, process)
+            process.send_signal(signal.SIGINT)
+            ran = finish(process)
+        gate.open()
+        server.stop()
+
+    assert ran.code == 130, ran
+    assert "Traceback" not in ran.err
+    assert picture(there) == before
+    assert [each for each in litter(there, staged=True) if "node.key" not in each] == []
+
+
+def test_ctrl_c_ends_a_share_with_3_when_nobody_came(made: World) -> None:
+    with sharing(made, made.out / "web.json") as share:
+        share.interrupt()
+        assert share.end(3)["completed"] == 0
+
+
+def test_ctrl_c_ends_a_share_with_0_when_somebody_has_all(made: World, there: World) -> None:
+    with sharing(made, made.out / "web.json") as share:
+        assert take(there, share.ticket, "-c", "web", "-y").code == 0
+        share.interrupt()
+        assert share.end(0)["completed"] == 1
+
+
+def test_the_ticket_is_told_once_and_nowhere_else(made: World, there: World) -> None:
+    """Neither it nor its secret, in any spelling, comes up in what a receiver says or either side writes."""
+    with sharing(made, made.out / "web.json", "--share-uses", "1", "-v") as share:
+        secret = parse_ticket(share.ticket).secret
+        forms = [share.ticket.encode(), secret.reveal(), secret.reveal().hex().encode()]
+        garbled = share.ticket[:-1] + ("a" if share.ticket[-1] != "a" else "b")
+        said = [
+            take(there, garbled, "-c", "web", "-y", "-v"),
+            take(there, share.ticket, "-c", "nowhere/at all", "-y", "-v"),
+            take(there, share.ticket, "-c", "web", "-y", "-v", "--json"),
+            blixard(there, "cluster", "history", "-c", "web", "--json"),
+        ]
+        share.end(0)
+    written = [path.read_bytes() for world in (made, there) for path in world.data.rglob("*") if path.is_file()]
+    spoken = [text.encode() for ran in said for text in (ran.out, ran.err)]
+
+    assert [ran.code for ran in said][2:] == [0, 0], said
+    assert said[0].code == 41
+    for form in (*forms, garbled[:-1].encode()):
+        assert not any(form in text for text in (*written, *spoken, share.err.encode()))

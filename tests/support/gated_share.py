@@ -1,0 +1,35 @@
+"""A sender that gives only some records and then waits: run as a program, to be killed.
+
+Arguments: the export file; digests (hex, comma-separated) of the records that it gives. Prints its ticket.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from support.shares import a_stand
+
+
+def main(file: str, given: str) -> None:
+    first = {bytes.fromhex(each) for each in given.split(",")}
+    never = threading.Event()
+
+    def gate(digest: bytes, frame: bytes | None) -> bytes | None:
+        if digest not in first:
+            never.wait()
+        return frame
+
+    with a_stand(Path(file)) as stand:
+        stand.shelf.frame_of = gate
+        stand.serve()
+        sys.stdout.write(stand.ticket + "\n")
+        sys.stdout.flush()
+        never.wait()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
