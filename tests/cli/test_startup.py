@@ -7,7 +7,7 @@ import pytest
 from support.shell import BLIXARD, blixard, cpu_seconds, cron_environment, python
 
 ROUNDS = 25
-MORE_ROUNDS = 4
+MORE_ROUNDS = 8
 
 
 def ratio(tmp_path: Path, *arguments: str, bar: float) -> float:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from blixard.files.paths import is_there
@@ -35,6 +34,8 @@ def roomy_folder() -> Path:
     disk = Path("/var/tmp")  # noqa: S108 - files without a name are made in there
     if not os.environ.get("TMPDIR") and os.access(disk, os.W_OK | os.X_OK):
         return disk
+    import tempfile  # 4 ms, and most commands only ask how much is free
+
     return Path(tempfile.gettempdir())
 
 
