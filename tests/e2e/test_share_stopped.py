@@ -18,7 +18,7 @@ from support.processes import blixard, environment, finish, start, until
 from support.shares import Stand, a_stand, running, sharing, take
 from support.world import World, fast_folder, litter, picture
 
-# Two runs out of seven stood still in one of these, on a busy machine; where is not known. Perhaps a record that the gate
+# Two runs out of seven stood still in one of these on a busy machine; where is unknown. Perhaps a record that the gate
 # lets through lies behind a held one in a batch, perhaps the fetch really stops. Until that is known they do not belong
 # into the run that must never fail by chance.
 stood_still_once = pytest.mark.long
