@@ -16,6 +16,7 @@ import msgspec
 
 from blixard import files
 from blixard.errors import LimitExceeded, NotFound, StorageError, UsageError
+from blixard.model.structs import Content
 
 _STORE_TOML_LIMIT = 64 << 10
 _REMOTE = ("etcd://", "etcds://", "http://", "https://")
@@ -50,6 +51,10 @@ class ClusterDir:
     def data_dir(self) -> Path:
         """The data directory that this cluster lies in."""
         return self.path.parent.parent
+
+    def content_path(self, content: Content) -> Path:
+        """Where a content of this cluster lies on this node."""
+        return Path(content.path) if content.path is not None else self.disks / (content.file or "")
 
     def make(self, key: str) -> None:
         """Fill a new, empty directory: folders, locks and `store.toml`; durable when this returns."""

@@ -59,11 +59,6 @@ Part = TypeVar("Part", Disk, File)
 OpenDisk = Callable[[Path, Content], DiskReader]
 
 
-def content_path(cluster: ClusterDir, content: Content) -> Path:
-    """The path of a content on this node."""
-    return cluster.disks / content.file if content.file is not None else Path(content.path or "")
-
-
 def gather(
     snapshot: ClusterSnapshot, cluster: ClusterDir, scope: Scope, *, images: bool, open_disk: OpenDisk
 ) -> Gathered:
@@ -138,7 +133,7 @@ class _Numbering:
 
     def _examine(self, vm: Vm, part: Disk | File, content: Content) -> ImageSource:
         """Open the disk to learn its size now: what was attached in place may have grown since."""
-        path = content_path(self._cluster, content)
+        path = self._cluster.content_path(content)
         head = ImageHead(vm=vm.name, disk=part.name, format=content.format, size_bytes=content.size_bytes)
         try:
             reader = self._open_disk(path, content)

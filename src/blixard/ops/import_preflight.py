@@ -11,7 +11,6 @@ from blixard import files
 from blixard.errors import RefusedError, StorageError
 from blixard.home.in_use import users_of
 from blixard.ops.context import OpenCluster
-from blixard.ops.gather import content_path
 from blixard.ops.leftovers import forget_staged
 from blixard.ops.status import undo_bytes
 from blixard.plan.values import ContentAction, ContentChange, ImportPlan
@@ -83,7 +82,7 @@ def check_in_use(contents: Iterable[ContentChange], cluster: OpenCluster, *, opt
         RefusedError: naming disk, pid and program.
     """
     replaced = {
-        content_path(cluster.directory, change.before): change
+        cluster.directory.content_path(change.before): change
         for change in contents
         if change.before is not None and change.action in _REPLACING
     }

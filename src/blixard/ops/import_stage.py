@@ -209,8 +209,8 @@ class StagedImport:
 class Wanted:
     """Which images the plan takes: all of them until there is a plan."""
 
-    def __init__(self, plan: ImportPlan | None = None) -> None:
-        self._images = None if plan is None else frozenset(plan.images())
+    def __init__(self) -> None:
+        self._images: frozenset[int] | None = None
 
     def settle(self, plan: ImportPlan) -> None:
         """There is a plan now."""

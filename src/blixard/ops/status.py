@@ -12,7 +12,7 @@ from pathlib import Path
 from msgspec import UNSET, Struct, structs
 
 from blixard import files
-from blixard.model.structs import ClusterSnapshot, Content, ContentKey, ContentKind, DesiredState, Provenance, Vm
+from blixard.model.structs import ClusterSnapshot, ContentKey, ContentKind, DesiredState, Provenance, Vm
 from blixard.ops.context import OpenCluster
 from blixard.ports import UndoSummary
 from blixard.store.history import HistoryEntry
@@ -222,16 +222,11 @@ def _disks(opened: OpenCluster, snapshot: ClusterSnapshot, undo: tuple[UndoSumma
         count=len(disks),
         in_place=sum(content.path is not None for content in disks),
         virtual_bytes=sum(content.size_bytes for content in disks),
-        live_bytes=sum(files.allocated_bytes(path_of(directory.disks, content)) for content in live),
+        live_bytes=sum(files.allocated_bytes(directory.content_path(content)) for content in live),
         undo_bytes=_inside(directory.undo) + _held_in_disks(directory.disks, undo, named),
         staged_bytes=_inside(directory.incoming),
         free_bytes=files.free_bytes(directory.disks),
     )
-
-
-def path_of(disks: Path, content: Content) -> Path:
-    """Where content lies."""
-    return Path(content.path) if content.path is not None else disks / (content.file or "")
 
 
 def undo_bytes(opened: OpenCluster) -> int:

@@ -6,7 +6,7 @@ whatever the file says: a record that disagrees with its disk would not boot.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from msgspec import UNSET, Struct, UnsetType, structs
@@ -222,9 +222,3 @@ def with_facts(vm: Vm, facts: Mapping[str, tuple[DiskFormat, int]]) -> Vm:
 
 def _unlinked(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     return tuple(structs.replace(part, image=UNSET) for part in parts)
-
-
-def changed_contents(changes: Iterable[ContentChange]) -> Iterator[ContentChange]:
-    """Those that put or take away content."""
-    moving = (ContentAction.STAGE, ContentAction.DROP, ContentAction.RESTORE)
-    return (change for change in changes if change.action in moving)
