@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from .inputs import MIB
-from .results import BORG, GZIP, PLAIN, RESTIC, TAR, Results
+from .results import BORG, GZIP, PLAIN, RESTIC, TAR, DiskResults, StateResults
 
 FORMAT, DESIGN = "FORMAT.md 6", "DESIGN.md 10"
 MEMORY_MIB = 256
@@ -30,12 +30,17 @@ class Bar(Struct, frozen=True, kw_only=True):
         return self.measured >= self.bar if self.at_least else self.measured <= self.bar
 
 
-def bars(found: Results) -> list[Bar]:
-    """Every bar, in the order of the pages."""
-    return [*_exports(found), *_imports(found), *_bounds(found), *_start_up(found), *_state(found)]
+def of_disks(found: DiskResults) -> list[Bar]:
+    """Every bar of the part about disks, in the order of the pages."""
+    return [*_exports(found), *_imports(found), *_bounds(found), *_start_up(found)]
 
 
-def _exports(found: Results) -> Iterator[Bar]:
+def of_state(found: StateResults) -> list[Bar]:
+    """The bars of the part about state."""
+    return list(_state(found))
+
+
+def _exports(found: DiskResults) -> Iterator[Bar]:
     disks = found.disks
     for ours, times in ((GZIP, 1.0), (PLAIN, 1.5)):
         for peer in (TAR, BORG, RESTIC):
@@ -50,7 +55,7 @@ def _exports(found: Results) -> Iterator[Bar]:
     yield Bar(source=FORMAT, rule=f"{GZIP} export, size against {BORG}", measured=size, bar=1.02)
 
 
-def _imports(found: Results) -> Iterator[Bar]:
+def _imports(found: DiskResults) -> Iterator[Bar]:
     disks = found.disks
     for ours in (GZIP, PLAIN):
         for peer, times in ((BORG, 2.0), (TAR, 1.0)):
@@ -63,7 +68,7 @@ def _imports(found: Results) -> Iterator[Bar]:
             )
 
 
-def _bounds(found: Results) -> Iterator[Bar]:
+def _bounds(found: DiskResults) -> Iterator[Bar]:
     for what, pair in found.memory:
         more = (pair.large.memory - pair.small.memory) / MIB
         rule = f"memory of an export with images above the same without, {what}"
@@ -75,15 +80,15 @@ def _bounds(found: Results) -> Iterator[Bar]:
         yield Bar(source=f"{FORMAT}, {DESIGN}", rule=f"inspect, {what}", measured=ratio, bar=2.0)
 
 
-def _start_up(found: Results) -> Iterator[Bar]:
+def _start_up(found: DiskResults) -> Iterator[Bar]:
     bare = found.start_up["python"].cpu
     for name, command, most in (("version", "blixard --version", 5.0), ("status", "blixard cluster status", 7.0)):
         ratio = found.start_up[name].cpu / bare
         yield Bar(source=DESIGN, rule=f"CPU of {command} against python -c pass", measured=ratio, bar=most)
 
 
-def _state(found: Results) -> Iterator[Bar]:
-    for row in found.state:
+def _state(found: StateResults) -> Iterator[Bar]:
+    for row in found.rows:
         if row.vms != _MANY:
             continue
         for what, usage, most in (("export", row.export, 3.0), ("import", row.import_, 6.0)):

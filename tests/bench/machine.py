@@ -7,12 +7,13 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 _LIBRARIES = ("blake3", "isal", "msgspec", "numpy", "pybase64", "zstandard")
-_TOOLS = {
+DISK_TOOLS = {
     "tar": ["tar", "--version"],
     "zstd": ["zstd", "--version"],
     "borg": ["borg", "--version"],
@@ -22,9 +23,9 @@ _TOOLS = {
 }
 
 
-def describe(work: Path, scale: float, rounds: int) -> dict[str, str]:
-    """The machine, the versions of everything and how the bench was run."""
-    return {
+def describe(work: Path, scale: float, rounds: int, tools: Mapping[str, list[str]]) -> dict[str, str]:
+    """The machine, the versions of everything (`tools`: the command that tells it) and how the bench was run."""
+    found = {
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "scale, rounds": f"{scale:g}, {rounds}",
         "processor": f"{os.cpu_count()} cores, {_first(Path('/proc/cpuinfo'), 'model name')}",
@@ -34,8 +35,10 @@ def describe(work: Path, scale: float, rounds: int) -> dict[str, str]:
         "file system": _file_system(work),
         "blixard": f"{version('blixard')}, Python {sys.version.split()[0]}",
         "libraries": ", ".join(f"{name} {version(name)}" for name in _LIBRARIES),
-        "peers": ", ".join(f"{name} {_tool_version(command)}" for name, command in _TOOLS.items()),
     }
+    if tools:
+        found["peers"] = ", ".join(f"{name} {_tool_version(command)}" for name, command in tools.items())
+    return found
 
 
 def load() -> str:

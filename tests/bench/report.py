@@ -1,52 +1,75 @@
-"""The results as a page: the same Markdown in the terminal and in docs/benchmarks.md."""
+"""The results as a page for each part: the same Markdown in the terminal and in docs/."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from .bars import Bar
 from .contest import Row
 from .inputs import MIB
-from .results import Results
+from .results import DiskResults, StateResults
 from .state import StateRow
 
 _HEAD = """\
 # Benchmarks
 
-Written by `make bench`, which makes its own disks from the machine's files: a base root file system, three clones in
-which ext4 added, changed and removed files, a disk of random data, and a nearly empty large disk. Every tool packs all
-of them and brings them back, in turns (A B C, A B C), with the disks in the page cache, and its time ends when the file
+Written by `make bench`, beside the figures of [state alone](benchmarks-state.md) and of [peers](benchmarks-peers.md).
+It makes its own disks from the machine's files: a base root file system, three clones in which ext4 added, changed and
+removed files, a disk of random data, and a nearly empty large disk. Every tool packs all of them and brings them back,
+in turns (A B C, A B C), with the disks in the page cache, and its time ends when the file
 system is written back. Figures are medians. On a shared machine only the ratios count, and those of a quiet one count
 more: the load average before each round is below. Every restore of ours is compared byte by byte, and must take no more
 room than the blocks of its original that are not zero."""
-_STATE_NOTE = """\
+_STATE_HEAD = """\
+# Benchmarks of state alone
+
+Written by `make bench`, beside [those of disks](benchmarks.md): exports and imports of clusters without disk content.
+Figures are medians.
+
 `dumps` and `loads` are Python's `json`, one call, nothing else; ours is the whole command: start, store, digests, gzip,
 `fsync`. The bars compare CPU time, because `dumps` touches no disk; the last column is of wall time.
 RAM is of the export and of the import."""
 
 
-def page(found: Results, judged: list[Bar]) -> str:
-    """All of it."""
-    return "\n".join([*_page(found, judged), ""])
+def disks_page(found: DiskResults, judged: list[Bar]) -> str:
+    """All about disks."""
+    return "\n".join([*_disks_page(found, judged), ""])
 
 
-def _page(found: Results, judged: list[Bar]) -> Iterator[str]:
+def state_page(found: StateResults, judged: list[Bar]) -> str:
+    """All about state alone."""
+    return "\n".join([*_state_page(found, judged), ""])
+
+
+def _disks_page(found: DiskResults, judged: list[Bar]) -> Iterator[str]:
     yield _HEAD
-    yield "\n## The machine\n"
-    yield from _table(["", ""], ([key, value] for key, value in found.machine.items()))
-    yield f"\nLoad average before each round: {', '.join(found.loads)}."
+    yield from machine_section(found.machine, found.loads)
     yield f"\n## Disks: {found.data_bytes / MIB:,.0f} MiB stored in six raw disks\n"
     yield from _disks(found.disks)
     yield "\nqcow2, an uncompressed and a compressed version of the base:\n"
     yield from _disks(found.qcow2)
-    yield "\n## State alone\n"
-    yield _STATE_NOTE + "\n"
-    yield from _state(found.state)
     yield "\n## Start-up\n"
     rows = ((name, f"{usage.cpu * 1000:.0f}", f"{usage.wall * 1000:.0f}") for name, usage in found.start_up.items())
-    yield from _table(["", "CPU ms", "wall ms"], (list(row) for row in rows))
+    yield from table(["", "CPU ms", "wall ms"], (list(row) for row in rows))
     yield "\n## The bars\n"
     yield from bars_table(judged)
+
+
+def _state_page(found: StateResults, judged: list[Bar]) -> Iterator[str]:
+    yield _STATE_HEAD
+    yield from machine_section(found.machine, [])
+    yield "\n## Exports and imports\n"
+    yield from _state(found.rows)
+    yield "\n## The bars\n"
+    yield from bars_table(judged)
+
+
+def machine_section(machine: Mapping[str, str], loads: Sequence[str]) -> Iterator[str]:
+    """What it was measured on."""
+    yield "\n## The machine\n"
+    yield from table(["", ""], ([key, value] for key, value in machine.items()))
+    if loads:
+        yield f"\nLoad average before each round: {', '.join(loads)}."
 
 
 def bars_table(judged: list[Bar]) -> list[str]:
@@ -55,7 +78,7 @@ def bars_table(judged: list[Bar]) -> list[str]:
         [bar.rule, _amount(bar.measured, bar.unit), _bound(bar), "HOLDS" if bar.holds else "**FAILS**", bar.source]
         for bar in judged
     )
-    return _table(["", "measured", "bar", "", "from"], rows)
+    return table(["", "measured", "bar", "", "from"], rows)
 
 
 def _amount(value: float, unit: str) -> str:
@@ -68,7 +91,7 @@ def _bound(bar: Bar) -> str:
 
 def _disks(rows: dict[str, Row]) -> list[str]:
     names = ["", "export s", "CPU s", "MiB RAM", "import s", "CPU s", "MiB RAM", "stored MB", "restored MB", "equal"]
-    return _table(
+    return table(
         names,
         (
             [
@@ -103,7 +126,7 @@ def _state(rows: list[StateRow]) -> list[str]:
         "MiB RAM",
         "wall / dumps",
     ]
-    return _table(
+    return table(
         names,
         (
             [
@@ -125,7 +148,7 @@ def _state(rows: list[StateRow]) -> list[str]:
     )
 
 
-def _table(names: list[str], rows: Iterable[list[str]]) -> list[str]:
+def table(names: list[str], rows: Iterable[list[str]]) -> list[str]:
     """A Markdown table whose columns line up in a terminal too."""
     given = [names, *rows]
     widths = [max(len(row[column]) for row in given) for column in range(len(names))]

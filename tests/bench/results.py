@@ -13,17 +13,23 @@ BORG, TAR, RESTIC = "borg create, zstd,1", "tar -S, zstd -1 -T0", "restic backup
 GZIP, PLAIN = "blixard gzip", "blixard plain"
 
 
-class Results(Struct, frozen=True, kw_only=True):
-    """What was measured, before anything is judged."""
+class DiskResults(Struct, frozen=True, kw_only=True):
+    """What was measured of disks, before anything is judged."""
 
     machine: dict[str, str]
     loads: list[str]
     data_bytes: int
     disks: dict[str, Row]
     qcow2: dict[str, Row]
-    state: list[StateRow]
     memory: list[tuple[str, Pair]]
     """What was exported, and its exports with and without images."""
     hole: Pair
     inspect: list[tuple[str, Pair]]
     start_up: dict[str, Usage]
+
+
+class StateResults(Struct, frozen=True, kw_only=True):
+    """The same, of state alone."""
+
+    machine: dict[str, str]
+    rows: list[StateRow]
