@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,10 +19,10 @@ DEADLINE = 120
 _MOMENT = 0.005
 
 
-def start(world: World, *arguments: str | Path, **how: Any) -> subprocess.Popen[bytes]:
-    """Start `blixard ARGUMENTS` on `world`; its channels are pipes unless `how` says otherwise."""
+def start(world: World, *arguments: str | Path, before: Sequence[str] = (), **how: Any) -> subprocess.Popen[bytes]:
+    """Start `blixard ARGUMENTS` on `world`, `before` before it; its channels are pipes unless `how` says otherwise."""
     channels = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    command = [PROGRAM, *arguments, "--data-dir", world.data]
+    command = [*before, PROGRAM, *arguments, "--data-dir", world.data]
     how = {**channels, "env": environment(), **how}
     # a job in the background of a shell has SIGINT ignored, and so would its children
     return subprocess.Popen(command, preexec_fn=_interruptible, **how)  # noqa: PLW1509 - only signal(), which is safe

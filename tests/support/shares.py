@@ -22,6 +22,7 @@ from blixard.peer.ticket import Ticket
 from support.clusters import Watched
 from support.commands import Ran
 from support.processes import DEADLINE, blixard, start
+from support.sites import Site
 from support.world import World
 
 LOOPBACK = ("--p2p-listen", "127.0.0.1:0")
@@ -62,9 +63,10 @@ class Share:
 
 
 @contextmanager
-def sharing(world: World, file: Path, *more: str) -> Iterator[Share]:
-    """Share `file` from the data directory of `world`; killed at the end when it still runs."""
-    with running(start(world, "cluster", "share", file, "--json", *LOOPBACK, *more)) as process:
+def sharing(world: World, file: Path, *more: str, site: Site | None = None) -> Iterator[Share]:
+    """Share `file` from the data directory of `world`, at a site of its own perhaps; killed when it still runs."""
+    where, before = (LOOPBACK, ()) if site is None else ((), site.inside)
+    with running(start(world, "cluster", "share", file, "--json", *where, *more, before=before)) as process:
         yield Share(process)
 
 
