@@ -9,13 +9,18 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from blixard.peer.tcp import bbr_works
+
 from . import bars, report
 from .bars import Bar
 from .contest import contest, remove
-from .inputs import allocated, make_inputs
+from .inputs import GIB, MIB, allocated, make_inputs
 from .limits import hole_pair, inspect_pair, memory_pair, start_up
-from .machine import DISK_TOOLS, describe
+from .links import cross, seconds_for
+from .machine import DISK_TOOLS, PEER_TOOLS, describe
 from .measure import BenchError
+from .peer_report import PeerResults, of_peers, peers_page
+from .peers import make_goods, move, small_import
 from .results import GZIP, PLAIN, DiskResults, StateResults
 from .state import state_rows
 from .tools import Tool, disk_tools, qcow2_tools
@@ -105,6 +110,24 @@ def _state(run: Path, scale: float, rounds: int) -> tuple[str, list[Bar]]:
     return report.state_page(found, judged), judged
 
 
+def _peers(run: Path, scale: float, rounds: int) -> tuple[str, list[Bar]]:
+    """Sharing and fetching beside other ways to move a disk."""
+    print("peers, in turns", flush=True)
+    goods = make_goods(run / "goods", int(GIB * scale) // MIB * MIB)
+    moved = move(goods, run, rounds)
+    remove(goods.disk.parent)
+    print("one small record; links with delay and loss", flush=True)
+    found = PeerResults(
+        machine=describe(run, scale, rounds, PEER_TOOLS),
+        moved=moved,
+        whole_import=small_import(run, rounds),
+        links=cross(run / "links", scale, rounds),
+        has_bbr=bbr_works(),
+    )
+    judged = of_peers(found)
+    return peers_page(found, judged, seconds_for(scale)), judged
+
+
 def _drop_peers(tools: list[Tool]) -> None:
     """Give the room back early."""
     for tool in tools:
@@ -115,6 +138,7 @@ def _drop_peers(tools: list[Tool]) -> None:
 PARTS: dict[str, tuple[Part, str]] = {
     "disks": (_disks, "benchmarks.md"),
     "state": (_state, "benchmarks-state.md"),
+    "peers": (_peers, "benchmarks-peers.md"),
 }
 
 

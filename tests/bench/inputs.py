@@ -20,6 +20,7 @@ from .measure import BenchError
 
 GIB = 1 << 30
 MIB = 1 << 20
+KIB = 1 << 10
 SEED = 8
 CLONES = 3
 _LARGEST_FILE = 32 * MIB

@@ -22,6 +22,12 @@ DISK_TOOLS = {
     "mkfs.ext4": ["mkfs.ext4", "-V"],
 }
 
+PEER_TOOLS = {
+    "OpenSSH": ["ssh", "-V"],
+    "rsync": ["rsync", "--version"],
+    "curl": ["curl", "--version"],
+}
+
 
 def describe(work: Path, scale: float, rounds: int, tools: Mapping[str, list[str]]) -> dict[str, str]:
     """The machine, the versions of everything (`tools`: the command that tells it) and how the bench was run."""

@@ -48,7 +48,7 @@ def run(command: list[str], *, environment: dict[str, str], folder: Path, durabl
         child = subprocess.Popen(
             command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
         )
-        watch = _Watch(child.pid)
+        watch = Watch(child.pid)
         _, status, spent = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         if durable:
@@ -85,8 +85,8 @@ def in_turns(jobs: dict[str, Callable[[], Usage]], rounds: int) -> dict[str, lis
     return found
 
 
-class _Watch:
-    """Looks at a process and all its descendants until told to end."""
+class Watch:
+    """Looks at the memory of a process and all its descendants until told to end."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -96,13 +96,14 @@ class _Watch:
         self._thread.start()
 
     def end(self) -> int:
+        """Peak bytes."""
         self._over.set()
         self._thread.join()
         return self._peak
 
     def _look(self) -> None:
         while True:
-            now = [_memory(pid) for pid in _tree(self._pid)]
+            now = [_memory(pid) for pid in tree(self._pid)]
             together = sum(resident for resident, _ in now)
             # the kernel's own high-water mark of one process sees what falls between two samples
             self._peak = max([self._peak, together, *(highest for _, highest in now)])
@@ -110,7 +111,8 @@ class _Watch:
                 return
 
 
-def _tree(pid: int) -> Iterator[int]:
+def tree(pid: int) -> Iterator[int]:
+    """A process and all its descendants."""
     yield pid
     for children in _children_files(pid):
         try:
@@ -118,7 +120,7 @@ def _tree(pid: int) -> Iterator[int]:
         except OSError:
             continue
         for child in found:
-            yield from _tree(int(child))
+            yield from tree(int(child))
 
 
 def _children_files(pid: int) -> list[Path]:

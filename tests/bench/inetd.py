@@ -1,0 +1,29 @@
+"""Hands each connection to a command, with a congestion control that it did not choose.
+
+    inetd.py HOST CONGESTION COMMAND...     prints the port
+
+What the system's default is cannot be set for one network namespace everywhere; for a listening socket root can.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+
+
+def main() -> None:
+    host, congestion, *command = sys.argv[1:]
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    with socket.create_server((host, 0)) as listening:
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion.encode())
+        print(listening.getsockname()[1], flush=True)
+        while True:
+            sock, _ = listening.accept()
+            with sock:
+                subprocess.Popen(command, stdin=sock.fileno(), stdout=sock.fileno())
+
+
+if __name__ == "__main__":
+    main()
