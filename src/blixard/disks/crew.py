@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from blixard.disks.allocation import keep_freed_memory
 from blixard.errors import InternalError
 
 Task = Callable[[], None]
@@ -27,6 +28,7 @@ class Crew:
     """
 
     def __init__(self, threads: int, *, weight: int, name: str) -> None:
+        keep_freed_memory()
         self._bound = weight
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)

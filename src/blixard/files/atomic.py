@@ -23,6 +23,7 @@ from blixard.files.locks import hold
 from blixard.files.paths import fsync_dir, rename, unlink
 from blixard.files.seam import AnyPath, before, mutating, storage_error, translated
 from blixard.files.streams import SinkStream, buffered_sink
+from blixard.files.write_back import WriteBack
 
 _NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS}
 _OTHER_WRITER_SECONDS = 10
@@ -59,7 +60,8 @@ class AtomicFile:
         except BaseException:
             self._clear()
             raise
-        self._stream = SinkStream(self._fd, target)
+        self._write_back = WriteBack(self._fd, target)
+        self._stream = SinkStream(self._fd, target, self._write_back)
         self.file = buffered_sink(self._stream)
 
     def commit(self, verify: Verify | None = None) -> None:
@@ -75,6 +77,8 @@ class AtomicFile:
             raise ValueError("this file is committed or aborted already")
         try:
             self.file.flush()
+            self._write_back.close()
+            self._write_back.check()
             fsync(self._fd, self.target)
             if verify is not None:
                 _have_verified(self._fd, verify)
@@ -88,6 +92,7 @@ class AtomicFile:
             return
         self._stream.discard()
         self.file.close()
+        self._write_back.close()
         self._clear()
 
     def __enter__(self) -> Self:

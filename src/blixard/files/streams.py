@@ -11,24 +11,28 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from blixard.files.descriptors import write_all
 from blixard.files.seam import AnyPath, translated
-from blixard.files.write_back import begin_write_back
+from blixard.files.write_back import WriteBack
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 BUFFER_BYTES = 1 << 20
-WRITE_BACK_BYTES = 16 << 20
-"""After so many bytes the kernel is asked to begin writing them: it would wait for gigabytes, and `fsync` for all."""
 
 
 class SinkStream(io.RawIOBase):
-    """A write-only stream over a descriptor, which stays open when the stream is closed."""
+    """A write-only stream over a descriptor, which stays open when the stream is closed.
 
-    def __init__(self, fd: int, path: AnyPath) -> None:
+    Args:
+        fd: what is written to.
+        path: its name in errors.
+        write_back: told about every write.
+    """
+
+    def __init__(self, fd: int, path: AnyPath, write_back: WriteBack | None = None) -> None:
         self._fd = fd
         self._path = path
+        self._write_back = write_back
         self._discarding = False
-        self._written = self._begun = 0
 
     def discard(self) -> None:
         """Throw away what is still written: a buffer in front of this one flushes when it is closed."""
@@ -44,11 +48,8 @@ class SinkStream(io.RawIOBase):
         if self._discarding:
             return view.nbytes
         write_all(self._fd, view, self._path)
-        self._written += view.nbytes
-        # for a pipe, or a file that was not new, this may name a range that is not there: then nothing happens
-        if self._written - self._begun >= WRITE_BACK_BYTES:
-            begin_write_back(self._fd, self._begun, self._written - self._begun)
-            self._begun = self._written
+        if self._write_back is not None:
+            self._write_back.advance(view.nbytes)
         return view.nbytes
 
 

@@ -1,21 +1,104 @@
-"""Ask the kernel to write a range of a file to its disk now, without waiting for it.
+"""Have a file that is being written go to its disk meanwhile, so that the `fsync` at its end finds little to do.
 
-Linux begins by itself when a tenth of the memory is dirty, so that the `fsync` at the end of an export would wait for
-almost all of the file; begun early, the disk works while we compress. Nothing is promised: `fsync` still is what makes
-the file durable and tells about errors, which a range that is only begun does not take away from it.
+Linux begins by itself when a tenth of the memory is dirty: the last `fsync` would wait for almost all of the file. And
+that the kernel has written everything is not the end: a virtual disk keeps it in the memory of its host, and the flush
+that `fsync` asks for took 0.4 s of an export of 0.5 GB that ran for 2.6 s. So the kernel is asked to begin with each
+16 MiB, and a thread has what is there flushed while the rest is compressed.
 """
 
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
+from typing import Self
 
+from blixard.files.descriptors import fdatasync
+from blixard.files.seam import AnyPath
+
+WRITE_BACK_BYTES = 16 << 20
+"""After so many bytes the kernel is asked to begin writing them."""
+FLUSH_BYTES = 64 << 20
+"""After so many bytes they are flushed; a smaller file has its last `fsync` and nothing else."""
 _WRITE = 2
 """SYNC_FILE_RANGE_WRITE: begin with what is dirty and not on its way; wait for nothing."""
 
 
+class WriteBack:
+    """Follows one growing file. A context manager: afterwards nothing uses the descriptor any more.
+
+    The kernel tells an I/O error once for each descriptor: what a flush meets is kept, and `check` raises it for ever.
+
+    Args:
+        fd: of the file, written from its beginning.
+        path: its name in errors.
+    """
+
+    def __init__(self, fd: int, path: AnyPath) -> None:
+        self._fd = fd
+        self._path = path
+        self._written = self._begun = self._flushed = 0
+        self._wanted = threading.Event()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+        self._problem: BaseException | None = None
+
+    def advance(self, length: int) -> None:
+        """`length` more bytes were written.
+
+        Raises:
+            StorageError: something that was written before could not be made durable.
+        """
+        self._written += length
+        if self._written - self._begun >= WRITE_BACK_BYTES:
+            begin_write_back(self._fd, self._begun, self._written - self._begun)
+            self._begun = self._written
+            self.check()
+        if self._written - self._flushed >= FLUSH_BYTES:
+            self._flushed = self._written
+            self._flush_soon()
+
+    def check(self) -> None:
+        """Raise what a flush met.
+
+        Raises:
+            StorageError: the file is not what was written to it, and never will be.
+        """
+        if self._problem is not None:
+            raise self._problem
+
+    def close(self) -> None:
+        """Wait for a flush at hand; harmless twice."""
+        self._closing = True
+        if self._thread is not None:
+            self._wanted.set()
+            self._thread.join()
+            self._thread = None
+
+    def _flush_soon(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="write-back", daemon=True)
+            self._thread.start()
+        self._wanted.set()
+
+    def _run(self) -> None:
+        while self._wanted.wait() and not self._closing:
+            self._wanted.clear()  # before the flush: it is for all that was written until it begins
+            try:
+                fdatasync(self._fd, self._path)
+            except BaseException as problem:  # noqa: BLE001 - raised on the writer's thread
+                self._problem = problem
+                return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
+
+
 def begin_write_back(fd: int, offset: int, length: int) -> None:
-    """Begin to write `length` bytes at `offset`; where that cannot be, nothing happens."""
+    """Ask the kernel to begin to write `length` bytes at `offset`; where that cannot be, nothing happens."""
     _sync_file_range()(fd, offset, length, _WRITE)
 
 
