@@ -109,6 +109,26 @@ def run(
         return Ran(os.waitstatus_to_exitcode(status), out.read().decode(), err.read().decode())
 
 
+def codes(lines: Sequence[Sequence[str | Path]]) -> list[int]:
+    """Exit codes of command lines that one child runs one after the other: thousands of tiny ones share few forks.
+
+    What they print goes nowhere. There are fewer codes than lines when the child came to an end before.
+    """
+    _load_everything()
+    with tempfile.TemporaryFile(buffering=0) as ended, Path(os.devnull).open("r+b") as nowhere:
+        child = _fork()
+        if child == 0:
+            try:
+                _become(None, None, nowhere.fileno(), nowhere.fileno())
+                for each in lines:
+                    ended.write(bytes([_observed([os.fspath(part) for part in each], None)]))
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        ended.seek(0)
+        return list(ended.read())
+
+
 def _observed(arguments: list[str], observer: Observer | None) -> int:
     from blixard.cli.run import run as run_command_line
 
