@@ -16,7 +16,7 @@ from blixard.model.structs import JsonObject
 from blixard.ops.context import OpenCluster
 from blixard.ops.founding import STAGED_FOR, given_up, sweep_founded
 from blixard.ops.holdings import with_held_bytes
-from blixard.ops.leftovers import abandoned_imports, sweep_held, unnamed_files
+from blixard.ops.leftovers import abandoned_imports, sweep_held, unnamed_files, unnamed_staging
 from blixard.ops.retention import expired
 from blixard.ports import StateChange
 
@@ -79,6 +79,7 @@ def _look(opened: OpenCluster, options: GcOptions) -> GcReport:
     now = opened.clock.now()
     staged = _staged(opened, now)
     over = {row.key for row in abandoned_imports(opened.store)}
+    over |= {path.name for path in unnamed_staging(opened.directory, opened.store)}
     gone = [each for each, age in staged if options.staged or age > STAGED_FOR or each.name in over]
     freed = [
         Freed(kind="file", name=path.name, size_bytes=files.allocated_bytes(path), why="nobody names it")

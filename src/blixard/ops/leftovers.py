@@ -42,6 +42,16 @@ def abandoned_imports(store: StateStore) -> list[ImportRow]:
     return [row for row in store.imports() if row.done or row.key == row.id]
 
 
+def unnamed_staging(cluster: ClusterDir, store: StateStore) -> list[Path]:
+    """Folders of staged content that no import's row names, sorted.
+
+    A row comes first and goes last, so only a power loss leaves one: it may undo a removal and keep that of the row.
+    """
+    keys = {row.key for row in store.imports()}
+    found = cluster.incoming.iterdir() if cluster.incoming.is_dir() else ()
+    return sorted(path for path in found if path.name not in keys)
+
+
 def sweep(cluster: ClusterDir, store: StateStore, verb: str, wait_seconds: float = 0) -> list[Path]:
     """Remove what nobody names; return what was removed.
 
@@ -61,6 +71,8 @@ def sweep_held(cluster: ClusterDir, store: StateStore) -> list[Path]:
     """
     for row in abandoned_imports(store):
         forget_staged(cluster, store, row)
+    for path in unnamed_staging(cluster, store):
+        files.remove_tree(path, beneath=cluster.incoming)
     removed = unnamed_files(cluster, store)
     for path in removed:
         files.unlink(path, missing_ok=True)
@@ -71,7 +83,7 @@ def sweep_held(cluster: ClusterDir, store: StateStore) -> list[Path]:
 
 def sweep_if_free(cluster: ClusterDir, store: StateStore, verb: str) -> list[Path]:
     """`sweep` when there is something to remove and nobody is at work; otherwise nothing, and nobody waits for us."""
-    if not unnamed_files(cluster, store) and not abandoned_imports(store):
+    if not (unnamed_files(cluster, store) or abandoned_imports(store) or unnamed_staging(cluster, store)):
         return []
     with suppress(Locked, StorageError):
         return sweep(cluster, store, verb)

@@ -96,6 +96,19 @@ def test_staged_content_goes_at_once_on_demand(opened: OpenCluster) -> None:
     assert not folder.exists()
 
 
+def test_staged_content_of_an_import_that_is_forgotten_does_not_wait(opened: OpenCluster, tmp_path: Path) -> None:
+    folder = stage(opened, "k1")
+    opened.store.forget_import("import-k1")
+    left = stage(opened, "k2")
+
+    told = collect(opened, GcOptions(dry_run=True))
+    make(opened, tmp_path, "any")  # each command that writes sweeps
+
+    assert [(each.kind, each.name) for each in told.freed] == [("staged", "k1")]
+    assert [each.name for each in told.kept] == ["k2"]
+    assert (folder.exists(), left.exists()) == (False, True)
+
+
 def test_files_that_an_import_under_way_will_name_stay(opened: OpenCluster) -> None:
     named = opened.directory.disks / "web-1-root-abc.raw"
     named.write_bytes(b"x")
