@@ -6,22 +6,18 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from blixard.peer.ticket import parse_ticket
+from support.cuts import staged_positions
 from support.documents import noise
+from support.gate import Gate
 from support.processes import blixard, environment, finish, start, until
 from support.shares import Stand, a_stand, running, sharing, take
 from support.world import World, fast_folder, litter, picture
-
-# Two runs out of seven stood still in one of these on a busy machine; where is unknown. Perhaps a record that the gate
-# lets through lies behind a held one in a batch, perhaps the fetch really stops. Until that is known they do not belong
-# into the run that must never fail by chance.
-stood_still_once = pytest.mark.long
 
 MIB = 1 << 20
 SIZE = 40 * MIB
@@ -54,39 +50,10 @@ def there() -> Iterator[World]:
         yield world
 
 
-class Gate:
-    """Lets the first records of a document through; whoever asks for others waits until it is opened."""
-
-    def __init__(self, stand: Stand, first: frozenset[bytes]) -> None:
-        self._first = first
-        self._open = threading.Event()
-        self.reached = threading.Event()
-        stand.shelf.frame_of = self._pass
-
-    def _pass(self, digest: bytes, frame: bytes | None) -> bytes | None:
-        if digest not in self._first:
-            self.reached.set()
-            self._open.wait(60)
-        return frame
-
-    def open(self) -> None:
-        self._open.set()
-
-
 def digests(made: World) -> list[bytes]:
     """Of the records of the disk, in order."""
     [image] = json.loads((made.out / "web.json").read_text())["images"]
     return [bytes.fromhex(record["blake3"]) for record in image["records"]]
-
-
-def staged_positions(world: World) -> set[int]:
-    """The records that the bitmap of the unfinished import speaks for."""
-    found = set()
-    for path in world.cluster().incoming.rglob("*"):
-        content = path.read_bytes() if path.is_file() and path.stat().st_size < MIB else b""
-        if content.startswith(b"blixard records 1\n"):
-            found |= {at * 8 + bit for at, byte in enumerate(content[4096:]) for bit in range(8) if byte >> bit & 1}
-    return found
 
 
 def importing(world: World, ticket: str, *more: str) -> subprocess.Popen[bytes]:
@@ -102,7 +69,7 @@ def staged(there: World, records: int, process: subprocess.Popen[bytes]) -> None
 def kill_receiver(made: World, stand: Stand, there: World, records: int) -> set[int]:
     """Kill an import that has got the first `records` records; those that it had staged for good."""
     before = picture(there)
-    gate = Gate(stand, frozenset(digests(made)[:records]))
+    stand.shelf.frame_of = gate = Gate(frozenset(digests(made)[:records]))
     server = stand.serve()
     with running(importing(there, stand.ticket)) as process:
         until(gate.reached.is_set, process)
@@ -117,7 +84,14 @@ def kill_receiver(made: World, stand: Stand, there: World, records: int) -> set[
     return staged_positions(there)
 
 
-@stood_still_once
+def test_a_gate_does_not_hold_what_it_would_give_for_good() -> None:
+    """One of the first records, asked for behind a held one on the same channel."""
+    gate = Gate(frozenset({b"first"}), a_while=0.05)
+
+    assert [gate(digest, digest) for digest in (b"held", b"first")] == [b"held", b"first"]
+    assert (gate.reached.is_set(), gate.slipped) == (True, 1)
+
+
 @pytest.mark.parametrize("records", [2, 9, 20, 38])
 def test_an_import_that_was_killed_goes_on_with_the_same_ticket(made: World, there: World, records: int) -> None:
     with a_stand(made.out / "web.json") as stand:
@@ -135,7 +109,6 @@ def test_an_import_that_was_killed_goes_on_with_the_same_ticket(made: World, the
     assert picture(there)["web"].disks == picture(made)["web"].disks
 
 
-@stood_still_once
 def test_the_file_itself_goes_on_where_an_import_by_ticket_was_killed(made: World, there: World) -> None:
     with a_stand(made.out / "web.json") as stand:
         assert kill_receiver(made, stand, there, 20)
@@ -146,7 +119,6 @@ def test_the_file_itself_goes_on_where_an_import_by_ticket_was_killed(made: Worl
     assert picture(there)["web"].disks == picture(made)["web"].disks
 
 
-@stood_still_once
 def test_a_receiver_whose_sender_was_killed_gives_up_in_time(made: World, there: World) -> None:
     before = picture(there)
     script = Path(__file__).parent.parent / "support" / "gated_share.py"
@@ -169,11 +141,10 @@ def test_a_receiver_whose_sender_was_killed_gives_up_in_time(made: World, there:
     assert picture(there)["web"].disks == picture(made)["web"].disks
 
 
-@stood_still_once
 def test_ctrl_c_ends_an_import_that_can_go_on(made: World, there: World) -> None:
     before = picture(there)
     with a_stand(made.out / "web.json") as stand:
-        gate = Gate(stand, frozenset(digests(made)[:20]))
+        stand.shelf.frame_of = gate = Gate(frozenset(digests(made)[:20]))
         server = stand.serve()
         with running(importing(there, stand.ticket)) as process:
             until(gate.reached.is_set, process)

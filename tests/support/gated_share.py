@@ -11,24 +11,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from support.gate import Gate
 from support.shares import a_stand
 
 
 def main(file: str, given: str) -> None:
-    first = {bytes.fromhex(each) for each in given.split(",")}
-    never = threading.Event()
-
-    def gate(digest: bytes, frame: bytes | None) -> bytes | None:
-        if digest not in first:
-            never.wait()
-        return frame
-
     with a_stand(Path(file)) as stand:
-        stand.shelf.frame_of = gate
+        stand.shelf.frame_of = Gate(frozenset(bytes.fromhex(each) for each in given.split(",")))
         stand.serve()
         sys.stdout.write(stand.ticket + "\n")
         sys.stdout.flush()
-        never.wait()
+        threading.Event().wait()
 
 
 if __name__ == "__main__":
