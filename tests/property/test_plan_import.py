@@ -12,7 +12,6 @@ from msgspec import structs
 from blixard.model.changes import StateChange
 from blixard.model.incoming import IncomingState
 from blixard.model.structs import ClusterSnapshot, NodeState
-from blixard.plan.digests import state_digest
 from blixard.plan.document import prepare
 from blixard.plan.importing import plan_import
 from blixard.plan.options import ImportOptions, Mode
@@ -21,6 +20,7 @@ from blixard.plan.undo import plan_undo, undo_change
 from blixard.plan.values import ImportPlan, Kind
 from support.plan_strategies import incoming, options, snapshots
 from support.planning import NOW, apply_change, change_of
+from support.state_digest import state_digest
 
 TRIES = settings(max_examples=40, deadline=None)
 

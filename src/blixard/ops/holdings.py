@@ -29,6 +29,11 @@ def with_held_bytes(
     return tuple(reversed(filled))
 
 
+def held_bytes(entries: Iterable[UndoSummary], snapshot: ClusterSnapshot, cluster: ClusterDir) -> int:
+    """Bytes of the files that only undo entries name, given the state that is live."""
+    return sum(entry.held_bytes for entry in with_held_bytes(entries, snapshot, cluster))
+
+
 def _allocated(cluster: ClusterDir, name: str) -> int:
     """A file that undo keeps lies in `disks/` still, or under `undo/`."""
     found: Path = cluster.disks / name

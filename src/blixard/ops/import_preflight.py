@@ -11,8 +11,8 @@ from blixard import files
 from blixard.errors import RefusedError, StorageError
 from blixard.home.in_use import users_of
 from blixard.ops.context import OpenCluster
+from blixard.ops.holdings import held_bytes
 from blixard.ops.leftovers import forget_staged
-from blixard.ops.status import undo_bytes
 from blixard.plan.values import ContentAction, ContentChange, ImportPlan
 from blixard.ports import ImportRow
 
@@ -35,7 +35,7 @@ def check_space(plan: ImportPlan, cluster: OpenCluster, data_bytes: Mapping[int,
     staged = sum(_staged_bytes(cluster, row) for row in cluster.store.imports())  # ours counts, others' can go
     if needed <= free + staged:
         return
-    held = undo_bytes(cluster)
+    held = held_bytes(cluster.store.undo_entries(), cluster.snapshot(), cluster.directory)
     hint = "make room, or take less with `--only`"
     if held:
         hint = f"undo entries hold {held} bytes: `blixard cluster undo list`, then `undo drop ID`; or {hint}"

@@ -14,6 +14,7 @@ from msgspec import UNSET, Struct, structs
 from blixard import files
 from blixard.model.structs import ClusterSnapshot, ContentKey, ContentKind, DesiredState, Provenance, Vm
 from blixard.ops.context import OpenCluster
+from blixard.ops.holdings import held_bytes
 from blixard.ports import UndoSummary
 from blixard.store.history import HistoryEntry
 
@@ -217,32 +218,20 @@ def _disks(opened: OpenCluster, snapshot: ClusterSnapshot, undo: tuple[UndoSumma
     directory = opened.directory
     live = snapshot.contents.values()
     disks = [content for key, content in snapshot.contents.items() if key.kind is ContentKind.DISK]
-    named = {content.file for content in live if content.file}
     return DiskStatus(
         count=len(disks),
         in_place=sum(content.path is not None for content in disks),
         virtual_bytes=sum(content.size_bytes for content in disks),
         live_bytes=sum(files.allocated_bytes(directory.content_path(content)) for content in live),
-        undo_bytes=_inside(directory.undo) + _held_in_disks(directory.disks, undo, named),
+        undo_bytes=held_bytes(undo, snapshot, directory),
         staged_bytes=_inside(directory.incoming),
         free_bytes=files.free_bytes(directory.disks),
     )
 
 
-def undo_bytes(opened: OpenCluster) -> int:
-    """Bytes of disk files that only undo entries keep."""
-    live = {content.file for content in opened.snapshot().contents.values() if content.file}
-    return _held_in_disks(opened.directory.disks, opened.store.undo_entries(), live)
-
-
 def _inside(folder: Path) -> int:
     """Bytes of what lies in a directory, without the directory's own."""
     return sum(files.allocated_bytes(path) for path in folder.iterdir()) if folder.is_dir() else 0
-
-
-def _held_in_disks(disks: Path, undo: tuple[UndoSummary, ...], live: set[str]) -> int:
-    held = {name for entry in undo for name in entry.files} - live
-    return sum(files.allocated_bytes(disks / name) for name in held)
 
 
 def _undo(entries: tuple[UndoSummary, ...]) -> UndoStatus:

@@ -18,7 +18,8 @@ from blixard.ops.context import OpenCluster, find_vm
 from blixard.ops.intake import Taken, give_back, look_at_disk, take_disk
 from blixard.ops.specs import check_backing
 from blixard.ops.vms import id_of
-from blixard.ports import Progress, StateChange, UndoEntry, UndoSide
+from blixard.plan.vm_change import fill_disk_change
+from blixard.ports import Progress, StateChange
 
 VERB = "vm attach-image"
 
@@ -100,22 +101,11 @@ def _attach(opened: OpenCluster, wanted: AttachOptions, options: JsonObject, con
     def plan(snapshot: ClusterSnapshot) -> StateChange:
         vm = find_vm(snapshot, wanted.vm, opened.directory)
         disk = _disk(snapshot, vm, wanted)
-        key = ContentKey(id_of(vm), ContentKind.DISK, disk.name)
         filled = _filled(disk, content, wanted.path)
-        new = structs.replace(vm, disks=tuple(filled if each is disk else each for each in vm.disks))
-        change = StateChange(put_vms=(new,), put_contents=((key, content),))
+        change = fill_disk_change(snapshot, vm, filled, content, verb=VERB, now=opened.clock.now())
         old.clear()
-        if key not in snapshot.contents:
-            return change
-        old[key] = snapshot.contents[key]
-        entry = UndoEntry(
-            made_at=opened.clock.now(),
-            verb=VERB,
-            title=f"content of disk `{disk.name}` of VM `{vm.name}` replaced",
-            before=UndoSide(vms=(vm,), contents=((key, old[key]),)),
-            after=UndoSide(vms=(new,), contents=((key, content),)),
-        )
-        return structs.replace(change, undo=entry)
+        old.update(change.undo.before.contents if change.undo is not None else ())
+        return change
 
     snapshot = opened.edit(VERB, options, plan, locked=True)
     if old and not wanted.in_place:

@@ -19,7 +19,9 @@ from blixard.ops.holdings import with_held_bytes
 from blixard.ops.leftovers import sweep
 from blixard.ops.retention import expired
 from blixard.ops.specs import check_ip
-from blixard.ports import StateChange, UndoEntry, UndoSide
+from blixard.plan.contents import contents_of
+from blixard.plan.vm_change import delete_vm_change
+from blixard.ports import StateChange
 
 
 class VmChanges(Struct, frozen=True, kw_only=True):
@@ -99,18 +101,16 @@ def delete_vm(opened: OpenCluster, name: str) -> VmDeleted:
 
     def plan(snapshot: ClusterSnapshot) -> StateChange:
         vm = find_vm(snapshot, name, opened.directory)
-        contents = contents_of(snapshot, vm)
-        before = UndoSide(vms=(vm,), contents=tuple(contents.items()))
-        entry = UndoEntry(made_at=now, verb=verb, title=f"VM `{name}` deleted", before=before, after=UndoSide())
+        change, entry = delete_vm_change(snapshot, vm, now=now)
+        contents = dict(entry.before.contents)
         without = structs.replace(
             snapshot, contents={key: each for key, each in snapshot.contents.items() if key not in contents}
         )
         entries = with_held_bytes((entry.summary(), *opened.store.undo_entries()), without, opened.directory)
         dropped = expired(entries, opened.policy.undo, now)
         gone[:] = [(vm, contents, dropped)]
-        return StateChange(
-            delete_vms=(id_of(vm),),
-            delete_contents=tuple(contents),
+        return structs.replace(
+            change,
             undo=None if entry.id in dropped else entry,
             drop_undo=tuple(each for each in dropped if each != entry.id),
         )
@@ -151,7 +151,8 @@ def _changed(vm: Vm, changes: VmChanges, snapshot: ClusterSnapshot) -> Vm:
     given = _given(changes)
     if isinstance(changes.node_id, int) and changes.node_id not in snapshot.nodes:
         raise NotFound(f"no node {changes.node_id} in cluster `{snapshot.name}`", hint="`blixard node list` shows them")
-    if isinstance(changes.node_id, int) and changes.node_id != snapshot.self_node and contents_of(snapshot, vm):
+    moves = isinstance(changes.node_id, int) and changes.node_id != snapshot.self_node
+    if moves and contents_of(vm, snapshot.contents):
         raise Conflict(
             f"VM `{vm.name}` has its disks on node {snapshot.self_node}, they would not go with it",
             hint="export it here with `--include-images --only vm=NAME` and import it there",
@@ -170,11 +171,6 @@ def _changed(vm: Vm, changes: VmChanges, snapshot: ClusterSnapshot) -> Vm:
 def _merged(there: dict[str, str], changes: dict[str, str | None]) -> dict[str, str]:
     merged = {**there, **changes}
     return {key: value for key, value in merged.items() if value is not None}
-
-
-def contents_of(snapshot: ClusterSnapshot, vm: Vm) -> dict[ContentKey, Content]:
-    """What is on this node of a VM's disks and large files."""
-    return {key: content for key, content in snapshot.contents.items() if key.vm_id == vm.id}
 
 
 def id_of(vm: Vm) -> str:

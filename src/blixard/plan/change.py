@@ -10,11 +10,10 @@ from datetime import datetime
 
 from msgspec import UNSET, structs
 
-from blixard.errors import Conflict, InternalError, NotFound
+from blixard.errors import Conflict, InternalError
 from blixard.model.changes import StateChange, UndoEntry, UndoSide
 from blixard.model.codec import to_object
 from blixard.model.structs import (
-    ClusterSnapshot,
     Content,
     ContentKey,
     ContentKind,
@@ -22,9 +21,8 @@ from blixard.model.structs import (
     JsonObject,
     Kept,
     Provenance,
-    Vm,
 )
-from blixard.plan.contents import contents_of, contents_of_names, keep_instead, with_facts
+from blixard.plan.contents import keep_instead, with_facts
 from blixard.plan.fields import differences
 from blixard.plan.values import ContentAction, ContentChange, ImportPlan, Kind, VmChange
 
@@ -124,62 +122,6 @@ def without_images(plan: ImportPlan, failed: Mapping[int, str]) -> ImportPlan:
     vms = tuple(_with_facts(change, facts[change.id]) if change.id in facts else change for change in plan.vms)
     known = {image: why for image, why in failed.items() if image in plan.images()}
     return structs.replace(plan, contents=contents, vms=vms, failed_images={**plan.failed_images, **known})
-
-
-def delete_vm_change(
-    current: ClusterSnapshot, name: str, *, now: datetime, history: JsonObject | None = None
-) -> StateChange:
-    """Delete a VM and its contents; the undo entry keeps both.
-
-    Raises:
-        NotFound: no VM has this name.
-    """
-    vm = current.vms.get(name)
-    if vm is None or vm.id is None:
-        raise NotFound(f"cluster `{current.name}` has no VM `{name}`")
-    contents = tuple(sorted(contents_of(vm, current.contents).items()))
-    undo = UndoEntry(
-        made_at=now,
-        verb="vm delete",
-        title=f"VM `{name}` deleted",
-        before=UndoSide(vms=(vm,), contents=contents, provenance=current.provenance),
-        after=UndoSide(provenance=current.provenance),
-    )
-    keys = tuple(key for key, _ in contents)
-    return StateChange(delete_vms=(vm.id,), delete_contents=keys, undo=undo, history=history)
-
-
-def put_vm_change(
-    current: ClusterSnapshot,
-    vm: Vm,
-    *,
-    now: datetime,
-    contents: Iterable[tuple[ContentKey, Content]] = (),
-    history: JsonObject | None = None,
-) -> StateChange:
-    """Create a VM, or edit the one with its id; an edit that replaces or drops content leaves an undo entry.
-
-    Raises:
-        Conflict: another VM has this name.
-    """
-    holder = current.vms.get(vm.name)
-    if holder is not None and holder.id != vm.id:
-        raise Conflict(f"cluster `{current.name}` has another VM `{vm.name}`", hint="choose another name")
-    ours = current.vm_by_id().get(vm.id or "")
-    new = tuple(sorted(contents))
-    before = contents_of(ours, current.contents) if ours is not None else {}
-    going = tuple(sorted(before.keys() - contents_of_names(vm)))
-    replaced = tuple((key, before[key]) for key in sorted({*going, *(key for key, _ in new)} & before.keys()))
-    undo = None
-    if ours is not None and replaced:
-        undo = UndoEntry(
-            made_at=now,
-            verb="vm edit",
-            title=f"disks of VM `{vm.name}` replaced",
-            before=UndoSide(vms=(ours,), contents=replaced, provenance=current.provenance),
-            after=UndoSide(vms=(vm,), contents=new, provenance=current.provenance),
-        )
-    return StateChange(put_vms=(vm,), put_contents=new, delete_contents=going, undo=undo, history=history)
 
 
 def _staged(plan: ImportPlan, staged: Mapping[int, Content]) -> tuple[tuple[ContentKey, Content], ...]:

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from blixard.errors import UsageError
 from blixard.plan.scope import WHOLE, Scope, parse_scope
@@ -142,15 +142,6 @@ def combine(file: Rules, given: Rules) -> Rules:
         map_node={**file.map_node, **given.map_node},
         map_network={**file.map_network, **given.map_network},
         sets=file.sets + given.sets,
-    )
-
-
-def without_values(rules: Rules) -> Rules:
-    """The rules with no variable's value and no set value in them: what history and logs may show."""
-    return structs.replace(
-        rules,
-        variables=dict.fromkeys(rules.variables, "(not shown)"),
-        sets=tuple((pointer, "(not shown)") for pointer, _ in rules.sets),
     )
 
 

@@ -6,7 +6,6 @@ from msgspec import UNSET, structs
 
 from blixard.model.structs import Network
 from blixard.plan.diff import diff_states, state_of_cluster, state_of_document
-from blixard.plan.digests import state_digest
 from blixard.plan.fields import differences
 from blixard.plan.values import FieldChange, Kind
 from support.documents import disk, node
@@ -20,6 +19,7 @@ from support.planning import (
     original_vm,
     vm,
 )
+from support.state_digest import state_digest
 
 
 def test_two_exports_of_one_cluster_do_not_differ() -> None:

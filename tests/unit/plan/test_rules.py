@@ -20,7 +20,6 @@ from blixard.plan.rules import (
     parse_rename,
     parse_rules,
     parse_set,
-    without_values,
 )
 from blixard.plan.scope import parse_scope
 from blixard.plan.skeleton import quoted, rules_skeleton
@@ -206,12 +205,6 @@ def test_the_command_line_wins_over_the_rules_file() -> None:
     assert both == Rules(
         prefix="b-", map_node={1: 9, 3: 4}, sets=(("/x", 1), ("/x", 2)), scope=parse_scope(["vm=c"], ["vm=b"])
     )
-
-
-def test_history_gets_rules_without_their_values() -> None:
-    shown = without_values(Rules(variables={"password": "x"}, sets=(("/vms/a/metadata/password", "x"),)))
-
-    assert "x" not in {*shown.variables.values(), *(value for _, value in shown.sets)}
 
 
 def test_options_have_one_digest() -> None:

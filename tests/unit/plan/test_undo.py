@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 from msgspec import structs
 
-from blixard.errors import Conflict, InternalError, NotFound
+from blixard.errors import Conflict, InternalError
 from blixard.model.changes import StateChange, UndoEntry
 from blixard.model.structs import ClusterSnapshot, Hold, NodeState, Provenance
-from blixard.plan.change import delete_vm_change, put_vm_change, to_change
-from blixard.plan.digests import state_digest
+from blixard.plan.change import to_change
 from blixard.plan.importing import plan_import
 from blixard.plan.options import ImportOptions, Mode
 from blixard.plan.undo import plan_undo, undo_change
 from blixard.plan.values import ContentAction, Kind
+from blixard.plan.vm_change import delete_vm_change, fill_disk_change
 from support.documents import disk, node, uuid
 from support.planning import (
     EXPORTED,
@@ -27,6 +27,7 @@ from support.planning import (
     document,
     vm,
 )
+from support.state_digest import state_digest
 
 WEB = vm("web", 1, disks=(disk(),))
 DB = vm("db", 2, disks=(disk(),))
@@ -160,47 +161,41 @@ def test_undo_never_removes_a_live_node() -> None:
     assert set(undone(after, entry_of(change))[0].nodes) == {1}
 
 
-def test_a_vm_that_is_deleted_comes_back_with_its_disk() -> None:
-    change = delete_vm_change(BEFORE, "db", now=NOW)
-    without = apply_change(BEFORE, change)
+def deleted() -> tuple[ClusterSnapshot, UndoEntry]:
+    change, entry = delete_vm_change(BEFORE, DB, now=NOW)
+    return apply_change(BEFORE, change), structs.replace(entry, id=5)
 
-    back, _ = undone(without, entry_of(change))
+
+def test_a_vm_that_is_deleted_comes_back_with_its_disk() -> None:
+    without, entry = deleted()
+
+    back, _ = undone(without, entry)
 
     assert ("db" in without.vms, disk_key(DB) in without.contents) == (False, False)
     assert state_digest(back) == state_digest(BEFORE)
 
 
 def test_undoing_an_older_delete_leaves_the_provenance_of_a_later_import() -> None:
-    change = delete_vm_change(BEFORE, "db", now=NOW)
+    without, entry = deleted()
     later = Provenance(cluster_name="x", exported_at=EXPORTED, imported_at=NOW, mode="merge")
-    now = structs.replace(apply_change(BEFORE, change), provenance=later)
 
-    assert undone(now, entry_of(change))[0].provenance == later
-
-
-def test_deleting_a_vm_that_is_not_there_is_not_found() -> None:
-    with pytest.raises(NotFound, match="no VM `x`"):
-        delete_vm_change(BEFORE, "x", now=NOW)
+    assert undone(structs.replace(without, provenance=later), entry)[0].provenance == later
 
 
-def test_an_edit_of_fields_needs_no_undo_and_a_replaced_disk_does() -> None:
-    fields = put_vm_change(BEFORE, structs.replace(WEB, vcpus=5), now=NOW)
-    attached = put_vm_change(BEFORE, WEB, now=NOW, contents=((disk_key(WEB), content("n")),))
+def test_content_that_is_replaced_comes_back_and_the_disk_as_it_was() -> None:
+    change = fill_disk_change(BEFORE, WEB, disk(size_bytes=7), content("n"), verb="vm attach-image", now=NOW)
 
-    assert fields.undo is None
-    assert undone(apply_change(BEFORE, attached), entry_of(attached))[0].contents == BEFORE.contents
+    after = apply_change(BEFORE, change)
 
-
-def test_an_edit_that_takes_a_disk_away_keeps_its_content_for_undo() -> None:
-    change = put_vm_change(BEFORE, structs.replace(WEB, disks=()), now=NOW)
-
-    assert change.delete_contents == (disk_key(WEB),)
-    assert undone(apply_change(BEFORE, change), entry_of(change))[0].vms == BEFORE.vms
+    assert (after.contents[disk_key(WEB)], after.vms["web"].disks) == (content("n"), (disk(size_bytes=7),))
+    assert state_digest(undone(after, entry_of(change))[0]) == state_digest(BEFORE)
 
 
-def test_a_vm_cannot_take_another_vms_name() -> None:
-    with pytest.raises(Conflict, match="another VM `web`"):
-        put_vm_change(BEFORE, vm("web", 7), now=NOW)
+def test_content_for_a_disk_that_had_none_leaves_nothing_to_undo() -> None:
+    empty = structs.replace(BEFORE, contents={})
+    change = fill_disk_change(empty, WEB, disk(), content("n"), verb="vm attach-image", now=NOW)
+
+    assert (change.undo, apply_change(empty, change).contents) == (None, {disk_key(WEB): content("n")})
 
 
 def test_a_plan_with_conflicts_becomes_no_change() -> None:
