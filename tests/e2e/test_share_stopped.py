@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,19 +143,23 @@ def test_a_receiver_whose_sender_was_killed_gives_up_in_time(made: World, there:
 
 
 def test_ctrl_c_ends_an_import_that_can_go_on(made: World, there: World) -> None:
+    """Also while its workers wait for records that do not come."""
     before = picture(there)
     with a_stand(made.out / "web.json") as stand:
-        stand.shelf.frame_of = gate = Gate(frozenset(digests(made)[:20]))
+        stand.shelf.frame_of = gate = Gate(frozenset(digests(made)[:16]), a_while=60)
         server = stand.serve()
         with running(importing(there, stand.ticket)) as process:
             until(gate.reached.is_set, process)
-            staged(there, 20, process)
+            staged(there, 16, process)
+            began = time.monotonic()
             process.send_signal(signal.SIGINT)
             ran = finish(process)
+            seconds = time.monotonic() - began
         gate.open()
         server.stop()
 
     assert ran.code == 130, ran
+    assert seconds < 20
     assert "Traceback" not in ran.err
     assert picture(there) == before
     assert [each for each in litter(there, staged=True) if "node.key" not in each] == []

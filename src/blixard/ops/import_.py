@@ -154,6 +154,7 @@ class _Import:
         try:
             return self._read(self._source.events())
         except BaseException as error:
+            self._source.stop()
             if isinstance(error, ExportFileError):
                 self._give_up(error)
             if self._failing is None:

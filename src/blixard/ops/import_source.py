@@ -50,6 +50,9 @@ class ImportSource(Protocol):
             held: an earlier import staged it, so the frame will hardly be asked for.
         """
 
+    def stop(self) -> None:
+        """The import ends early: a worker that waits for a frame must hear of it, for none may ever come."""
+
 
 Opened = Callable[[], AbstractContextManager[ImportSource]]
 """Opens a source for one import."""
@@ -85,6 +88,9 @@ class _FileSource:
 
     def load(self, event: RecordRead, *, held: bool) -> Load | None:  # noqa: ARG002 - the text is here already
         return None if event.text is None else partial(frame, event.text)
+
+    def stop(self) -> None:
+        pass  # what workers wait for is in their hands already
 
     @contextmanager
     def _once_more(self) -> Iterator[Iterator[Event]]:

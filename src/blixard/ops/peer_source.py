@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import IO, BinaryIO
 
 from blixard import files
+from blixard.disks.allocation import keep_freed_memory
 from blixard.disks.walk import Load
 from blixard.errors import ExportFileError, LimitExceeded, PeerMisbehaved, StorageError
 from blixard.format.events import End, Event, ImageRead, RecordRead
@@ -47,6 +48,7 @@ def peer_source(
         TransferError and its kind: no sender is left.
         Locked, StorageError: `failed to create Iroh node`, and why.
     """
+    keep_freed_memory()
     with ExitStack() as stack:
         node = stack.enter_context(network.node(home, verb))
         remote = stack.enter_context(Remote.connect(tickets, node.endpoint, options, lanes=node.lanes))
@@ -84,6 +86,10 @@ class PeerSource:
         if event.text is None:
             return None
         return FrameFromPeer(self.remote, event.record.digest, event.record.length, asked=not held)
+
+    def stop(self) -> None:
+        """As the port says."""
+        self.remote.stop()
 
     def open_document(self) -> BinaryIO:
         """The hollow document from its beginning, beside others that read it."""

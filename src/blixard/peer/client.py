@@ -161,10 +161,14 @@ class Remote:
                 with suppress(TransferError):
                     visit.say_done(_BYE_SECONDS)
 
-    def close(self) -> None:
-        """End every connection and thread, and the endpoint. Harmless twice."""
+    def stop(self) -> None:
+        """Nothing is wanted any more: whoever waits for a record gets an error. `close` is still to be called."""
         self._fetch.stopped.set()
         self._fetch.wanted.fail(TransferError("the fetch was stopped"))
+
+    def close(self) -> None:
+        """End every connection and thread, and the endpoint. Harmless twice."""
+        self.stop()
         for provider in self._providers:
             for visit in provider.visits:
                 visit.close()
