@@ -84,8 +84,8 @@ def test_an_import_on_a_full_file_system_leaves_the_old_cluster(
         before = picture(world)
         ballast = fill(disk, free)
         ran = world.blixard(*import_of(world), "--config", unreserved)
-        ballast.unlink()  # SQLite cannot even be read without room for its index of the log
         after, left = picture(world), litter(world, staged=True)
+        ballast.unlink()
         again = world.blixard(*import_of(world), "--config", unreserved)
         last, tidy = picture(world), litter(world)
 
@@ -125,6 +125,33 @@ def test_what_another_document_had_staged_gives_way_when_the_space_is_needed(
     assert killed.code == -9
     assert ran.code == 0, ran
     assert set(found["web"].vms) == {"app", "db"}
+    assert left == []
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("kind", ["tmpfs", "ext4"])
+@pytest.mark.parametrize("operation", ["rename", "run UPDATE"], ids=["staged", "moved in"])
+def test_gc_makes_room_where_there_is_none(
+    operation: str, kind: str, template: World, tmp_path: Path, unreserved: Path
+) -> None:
+    with small_disk(tmp_path / "disk", 16 * MIB, kind) as disk:
+        world = template.copy(disk / "world")
+        before = picture(world)
+        command = (*import_of(world, "old.json.gz"), "--config", unreserved)
+        killed = world.blixard(*command, observer=killed_at_the_first(operation))
+        (world.cluster().disks / "nobody.raw").write_bytes(noise(100_000, 9))
+        assert picture(world) == before  # and with it goes the index that the killed command left
+        assert not list(world.data.rglob("*-shm"))
+        fill(disk, 0)
+        status = world.blixard("cluster", "status", "-c", "web")
+        told = world.blixard("cluster", "gc", "--staged", "-c", "web", "--dry-run")
+        ran = world.blixard("cluster", "gc", "--staged", "-c", "web")
+        found, left = picture(world), litter(world)
+
+    assert killed.code == -9
+    assert (status.code, told.code, ran.code) == (0, 0, 0), (status, told, ran)
+    assert "nobody.raw" in told.out
+    assert found == before
     assert left == []
 
 

@@ -49,17 +49,12 @@ class Database:
         elif not is_file(path):
             raise StorageError(f"cannot open `{path}`: no such file", hint=_HINTS[sqlite3.SQLITE_CANTOPEN])
         with self._translated():
-            self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, cached_statements=32)
             try:
-                self._connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-                self._connection.execute(
-                    f"PRAGMA page_size = {_PAGE_BYTES}"
-                )  # only a file that is still empty takes it
-                self._connection.execute("PRAGMA journal_mode = WAL").fetchone()
-                self._connection.execute("PRAGMA synchronous = FULL")
-            except BaseException:
-                self._connection.close()
-                raise
+                self._connection = _connect(path)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_IOERR_SHMSIZE:
+                    raise
+                self._connection = _connect(path, alone=True)
 
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """All rows of a query, as tuples.
@@ -165,6 +160,25 @@ class Database:
                 "`blixard cluster import -i FILE -c NAME`",
             )
         return StorageError(f"cannot use `{self.path}`: {error}", hint=_HINTS.get(code))
+
+
+def _connect(path: Path, *, alone: bool = False) -> sqlite3.Connection:
+    """Open it. `alone`: nobody else may have it open until we close it, and so the index of the log needs no file.
+
+    On a full file system there is no room for that file, and without it not even `cluster gc` could look for room.
+    """
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, cached_statements=32)
+    try:
+        if alone:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # only a file that is still empty takes it
+        connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        connection.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _make(path: Path) -> None:

@@ -159,6 +159,7 @@ class Home:
         """
         with self._locked("cluster import"):
             trash = self._to_trash(founded.path)
+            files.fsync_dir(self.clusters_dir)  # a power loss must not give what is half removed its old name again
         files.remove_tree(trash, beneath=self.clusters_dir)
 
     @contextmanager

@@ -16,7 +16,7 @@ from blixard.model.structs import JsonObject
 from blixard.ops.context import OpenCluster
 from blixard.ops.founding import STAGED_FOR, given_up, sweep_founded
 from blixard.ops.holdings import with_held_bytes
-from blixard.ops.leftovers import abandoned_imports, sweep_held, unnamed_files, unnamed_staging
+from blixard.ops.leftovers import abandoned_imports, forget_staged, sweep_held, unnamed_files, unnamed_staging
 from blixard.ops.retention import expired
 from blixard.ports import StateChange
 
@@ -67,9 +67,11 @@ def collect(opened: OpenCluster, options: GcOptions) -> GcReport:
         wait = opened.policy.lock_wait
         with opened.directory.alone(VERB, wait), opened.directory.deleting_disks(VERB, wait):
             report = _look(opened, options)
-            _drop_undo(opened, asked, report)
-            _drop_staged(opened, [each.name for each in report.freed if each.kind == "staged"])
+            # on a full disk the state cannot be written: first what makes room without
             sweep_held(opened.directory, opened.store)
+            _drop_staged(opened, {each.name for each in report.freed if each.kind == "staged"})
+            if _drop_undo(opened, asked, report):
+                sweep_held(opened.directory, opened.store)
             sweep_founded(opened.home, VERB, opened.clock.now(), everything=options.staged)
         opened.note(VERB, asked, ExitCode.DONE)
     return report
@@ -122,18 +124,18 @@ def _expired(opened: OpenCluster, now: datetime) -> list[Freed]:
     ]
 
 
-def _drop_undo(opened: OpenCluster, asked: JsonObject, report: GcReport) -> None:
+def _drop_undo(opened: OpenCluster, asked: JsonObject, report: GcReport) -> bool:
     dropped = tuple(int(each.name) for each in report.freed if each.kind == "undo")
     if dropped:
         opened.edit(
             VERB, {**asked, "undo": list(dropped)}, lambda _snapshot: StateChange(drop_undo=dropped), locked=True
         )
+    return bool(dropped)
 
 
-def _drop_staged(opened: OpenCluster, keys: list[str]) -> None:
-    for key in keys:
-        files.remove_tree(opened.directory.incoming / key, beneath=opened.directory.incoming)
-    left = {path.name for path in opened.directory.incoming.iterdir()} if opened.directory.incoming.is_dir() else set()
+def _drop_staged(opened: OpenCluster, keys: set[str]) -> None:
+    folder = opened.directory.incoming
+    left = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     for row in opened.store.imports():
-        if row.done or row.key not in left:
-            opened.store.forget_import(row.id)
+        if row.done or row.key in keys or row.key not in left:
+            forget_staged(opened.directory, opened.store, row)

@@ -69,13 +69,14 @@ def sweep_held(cluster: ClusterDir, store: StateStore) -> list[Path]:
     Raises:
         StorageError: a file cannot be removed.
     """
-    for row in abandoned_imports(store):
-        forget_staged(cluster, store, row)
-    for path in unnamed_staging(cluster, store):
-        files.remove_tree(path, beneath=cluster.incoming)
+    # on a full disk no row can go: first what needs none to
     removed = unnamed_files(cluster, store)
     for path in removed:
         files.unlink(path, missing_ok=True)
+    for path in unnamed_staging(cluster, store):
+        files.remove_tree(path, beneath=cluster.incoming)
+    for row in abandoned_imports(store):
+        forget_staged(cluster, store, row)
     for folder in {path.parent for path in removed}:
         files.fsync_dir(folder)
     return removed
