@@ -58,6 +58,7 @@ class Asker:
         self._asked: deque[deque[Item]] = deque()
         self._batch_bytes = _FIRST
         self._patience = Patience(self._options.grace_seconds)
+        self._handing_over = False
         self.received = 0
 
     def run(self) -> None:
@@ -67,13 +68,38 @@ class Asker:
             PeerUnreachable, PeerMisbehaved, TransferError: the channel is lost; what was under way is wanted again.
         """
         try:
-            while self._ask():
-                self._receive()
+            while True:
+                try:
+                    if not self._ask():
+                        return
+                    if not self._handing_over:  # it may be said while a channel is being opened
+                        self._receive()
+                except PeerMisbehaved:
+                    raise
+                except TransferError:
+                    if not self._handing_over:
+                        raise
+                if self._handing_over:
+                    self._let_go()
         finally:
-            for batch in reversed(self._asked):
-                self._wanted.back(batch)
-            if self._channel is not None:
-                self._channel.close()
+            self._let_go()
+
+    def hand_over(self) -> None:
+        """What is under way shall come another way. From any thread; the asker goes on when it may."""
+        self._handing_over = True
+        channel = self._channel
+        if channel is not None:
+            channel.close()  # wakes whoever receives on it, and stops the sender
+
+    def _let_go(self) -> None:
+        """What was under way is wanted again."""
+        self._handing_over = False
+        for batch in reversed(self._asked):
+            self._wanted.back(batch)
+        self._asked.clear()
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
 
     def _ask(self) -> bool:
         """Keep requests under way; False when it is over."""

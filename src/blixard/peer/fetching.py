@@ -29,6 +29,8 @@ class FetchOptions(Struct, frozen=True, kw_only=True):
     """Request channels on each link."""
     lane_channels: int = 4
     """Most connections of a direct lane; they are made one by one, while each brings more."""
+    hand_over_seconds: float = 0.5
+    """How long what was asked for over Iroh may still come when a lane stands; then the lane is asked for it."""
     bytes_in_flight: int = 64 * MIB
     """Decoded bytes of records asked for and not collected yet."""
     connect_seconds: float = 10.0

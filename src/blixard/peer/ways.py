@@ -47,6 +47,7 @@ class Way:
         self._lost = lost
         self._lock = threading.Lock()
         self._ended = False
+        self._working: list[Asker] = []
         self._askers = 0
         self._most = 1
         self._clock = clock
@@ -65,6 +66,11 @@ class Way:
         self.link.close()
         self._fetch.wanted.poke()
 
+    def hand_over(self) -> None:
+        """What is under way on it shall come another way; it stands on, and works again when it may."""
+        for asker in list(self._working):
+            asker.hand_over()
+
     def _add(self) -> None:
         with self._lock:
             self._askers += 1
@@ -79,6 +85,7 @@ class Way:
             ends=lambda: self._ended,
             progress=self._progress,
         )
+        self._working.append(asker)
         try:
             asker.run()
         except (PeerMisbehaved, TooSlow) as problem:

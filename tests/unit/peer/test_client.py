@@ -25,7 +25,7 @@ from blixard.peer.loopback import LoopbackLink
 from blixard.peer.protocol import head
 from blixard.peer.secret import Secret
 from support.link_conformance import SOON, Started, no_thread_left
-from support.peers import CLIENT, OTHER, QUICK, SERVER, MemoryShelf, World, collect, welcomed, world
+from support.peers import CLIENT, OTHER, QUICK, SERVER, MemoryShelf, World, collect, opened, welcomed, world
 
 
 @pytest.fixture
@@ -335,6 +335,18 @@ class LaneWorld:
         self.clients.append(LoopbackLane(self._connect))
         return self.clients[-1]
 
+    def of_client_later(self, _link: Link) -> LoopbackLane:
+        """One that stands after `connect`."""
+        self.clients.append(LoopbackLane(None))
+        return self.clients[-1]
+
+    def connect(self) -> None:
+        """What a lane of a client that was to stand later waits for."""
+        lane = self.clients[-1]
+        assert lane.began.wait(SOON)
+        lane.link = self._connect()
+        lane.stands(lane.link)
+
     def _connect(self) -> LoopbackLink:
         ours = self._caller.connect("1a" * 32, timeout=SOON)
         theirs = self._listener.accept(SOON)
@@ -356,6 +368,43 @@ def test_a_lane_takes_over_when_it_stands(here: World) -> None:
     assert remote.statistics().by_kind.keys() == {"tcp"}
     assert remote.statistics().links == 2
     assert {kind for _, kind in here.notes.sent} == {"tcp"}
+
+
+class Slow(MemoryShelf):
+    """Whoever asks first gets nothing before `go`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+        self.stuck = threading.Event()
+
+    def frame(self, digest: bytes) -> bytes | None:
+        if not self.stuck.is_set():
+            self.stuck.set()
+            self.go.wait(SOON)
+        return super().frame(digest)
+
+
+def test_what_the_slow_link_of_the_session_does_not_bring_the_lane_is_asked_for(here: World) -> None:
+    lanes = LaneWorld(here)
+    shelf = Slow()
+    here.stack.callback(shelf.go.set)
+    here.serve(shelf=shelf, lanes=lanes.of_server)
+    options = replace(QUICK, hand_over_seconds=0.05, reply_seconds=SOON)
+    remote = here.fetch(options=options, lanes=lanes.of_client_later)
+    digest, length = shelf.wanted[0]
+    remote.request(digest, length)
+    assert shelf.stuck.wait(SOON)
+    lanes.connect()
+
+    assert opened(remote, digest, length) == shelf.records[0]
+    assert remote.statistics().by_kind.keys() == {"tcp"}
+    shelf.go.set()
+    link = lanes.clients[0].link
+    assert link is not None
+    link.cut()
+    assert collect(remote, shelf.wanted[1:]) == shelf.records[1:]
+    assert (remote.statistics().links, remote.statistics().reconnects) == (1, 0)
 
 
 def test_a_lane_that_breaks_is_no_failure(here: World) -> None:
