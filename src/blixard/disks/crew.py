@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from blixard.disks.allocation import keep_freed_memory
+from blixard.disks.memory import keep_freed_memory
 from blixard.errors import InternalError
 
 Task = Callable[[], None]

@@ -10,10 +10,9 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
+from blixard.disks.memory import PageBuffer
 from blixard.limits import BLOCK_BYTES, CELL_BYTES
 from blixard.ports import Extent
-
-_ZERO_BLOCK = bytes(BLOCK_BYTES)
 
 
 class Cell(Struct, frozen=True):
@@ -61,7 +60,7 @@ def _pieces(extents: Iterable[Extent], size_bytes: int) -> Iterator[tuple[int, i
             start = end
 
 
-def runs(buffer: bytearray, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+def runs(buffer: PageBuffer, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """The maximal runs of blocks in `buffer` that are not all zero, as (start, end) inside the cell.
 
     Args:
@@ -72,8 +71,7 @@ def runs(buffer: bytearray, spans: Iterable[tuple[int, int]]) -> list[tuple[int,
     for begin, stop in spans:
         for start in range(begin, stop, BLOCK_BYTES):
             end = min(start + BLOCK_BYTES, stop)
-            # memcmp without a copy, and done at the first byte that is not zero: 30 GB/s, numpy's any() 26
-            if buffer.startswith(_ZERO_BLOCK if end - start == BLOCK_BYTES else bytes(end - start), start, end):
+            if buffer.is_zero(start, end):
                 continue
             if found and found[-1][1] == start:
                 found[-1] = (found[-1][0], end)

@@ -20,6 +20,7 @@ from blixard.disks.crew import Crew
 from blixard.disks.cutting import Cell, cells, runs
 from blixard.disks.dedup import DedupTable
 from blixard.disks.frames import make_frame
+from blixard.disks.memory import PageBuffer
 from blixard.errors import InternalError
 from blixard.limits import CELL_BYTES
 from blixard.model.structs import Record
@@ -47,7 +48,7 @@ class RecordPipeline:
     def __init__(self, threads: int, dedup: DedupTable) -> None:
         self._dedup = dedup
         # two a worker, so that none waits, one being read, two waiting for the caller
-        self._buffers = [bytearray(CELL_BYTES) for _ in range(2 * threads + 3)]
+        self._buffers = [PageBuffer(CELL_BYTES) for _ in range(2 * threads + 3)]
         self._crew = Crew(threads, weight=CELL_BYTES, name="record")
         self._disk: _Disk | None = None
         self._broken = False
@@ -100,7 +101,7 @@ class _Job:
 
     __slots__ = ("buffer", "chunks", "cuts", "done", "encode", "end", "problem")
 
-    def __init__(self, buffer: bytearray, cuts: list[tuple[Record, int]], end: int, encode: Encode) -> None:
+    def __init__(self, buffer: PageBuffer, cuts: list[tuple[Record, int]], end: int, encode: Encode) -> None:
         self.buffer = buffer
         self.cuts = cuts
         self.end = end
@@ -111,10 +112,10 @@ class _Job:
 
     def run(self) -> None:
         try:
-            with memoryview(self.buffer) as view:
-                for record, start in self.cuts:
-                    frame = make_frame(view[start : start + record.length]) if record.carries else None
-                    self.chunks.append(Chunk(record, frame, self.encode(record, frame)))
+            for record, start in self.cuts:
+                data = self.buffer.view[start : start + record.length]
+                frame = make_frame(data) if record.carries else None
+                self.chunks.append(Chunk(record, frame, self.encode(record, frame)))
         except BaseException as problem:  # noqa: BLE001 - raised on the caller's thread, in its turn
             self.problem = problem
         finally:
@@ -125,13 +126,13 @@ class _Disk:
     """One disk being read by its own thread. A buffer is a permit: without a free one the reader waits."""
 
     def __init__(
-        self, reader: DiskReader, dedup: DedupTable, encode: Encode, crew: Crew, buffers: list[bytearray]
+        self, reader: DiskReader, dedup: DedupTable, encode: Encode, crew: Crew, buffers: list[PageBuffer]
     ) -> None:
         self._reader = reader
         self._dedup = dedup
         self._encode = encode
         self._crew = crew
-        self._free: SimpleQueue[bytearray | None] = SimpleQueue()
+        self._free: SimpleQueue[PageBuffer | None] = SimpleQueue()
         for buffer in buffers:
             self._free.put(buffer)
         self._ordered: SimpleQueue[_Job | None] = SimpleQueue()
@@ -180,15 +181,15 @@ class _Disk:
         finally:
             self._ordered.put(None)
 
-    def _give(self, cell: Cell, buffer: bytearray) -> bool:
+    def _give(self, cell: Cell, buffer: PageBuffer) -> bool:
         """Read, cut, hash, look up and hand over one cell; False when it holds only zeros."""
-        with memoryview(buffer) as view:
-            for start, end in cell.spans:
-                self._reader.read_into(cell.offset + start, view[start:end])
-            cuts: list[tuple[Record, int]] = []
-            for start, end in runs(buffer, cell.spans):
-                digest = blake3(view[start:end]).digest()
-                cuts.append((Record(cell.offset + start, end - start, digest, self._dedup.add(digest)), start))
+        view = buffer.view
+        for start, end in cell.spans:
+            self._reader.read_into(cell.offset + start, view[start:end])
+        cuts: list[tuple[Record, int]] = []
+        for start, end in runs(buffer, cell.spans):
+            digest = blake3(view[start:end]).digest()
+            cuts.append((Record(cell.offset + start, end - start, digest, self._dedup.add(digest)), start))
         if not cuts:
             return False
         job = _Job(buffer, cuts, cell.offset + cell.spans[-1][1], self._encode)

@@ -14,6 +14,7 @@ from msgspec import Struct
 from blixard import files
 from blixard.disks.bitmap import BitmapTitle, RecordBitmap
 from blixard.disks.detect import open_reader, open_writer
+from blixard.disks.memory import PageBuffer
 from blixard.disks.raw import RawReader, RawWriter
 from blixard.errors import InternalError, LimitExceeded, MalformedExport
 from blixard.limits import CELL_BYTES, Limits
@@ -287,7 +288,7 @@ class StagedImage:
 
 
 def _copy(source: RawReader, target: DiskWriter, size_bytes: int) -> None:
-    buffer = memoryview(bytearray(CELL_BYTES))
+    buffer = PageBuffer(CELL_BYTES).view
     for extent in source.extents():
         stop = min(extent.offset + extent.length, size_bytes)
         for offset in range(extent.offset, stop, CELL_BYTES):

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from blixard import files
 from blixard.disks.detect import open_reader, open_writer
+from blixard.disks.memory import PageBuffer
 from blixard.disks.qcow2.chain import BackingPolicy
 from blixard.disks.qcow2.reader import Qcow2Reader
 from blixard.disks.raw import RawReader
@@ -149,17 +150,17 @@ def _flatten(reader: Qcow2Reader | RawReader, target: Path, advance: Callable[[i
 
 
 def _copy_extents(reader: Qcow2Reader | RawReader, writer: DiskWriter, advance: Callable[[int], None]) -> None:
-    buffer, zeros = bytearray(MIB), bytes(BLOCK_BYTES)
+    buffer = PageBuffer(MIB)
     at = 0
     for extent in reader.extents():
         advance(extent.offset - at)
         for start in range(extent.offset, extent.offset + extent.length, MIB):
-            piece = memoryview(buffer)[: min(MIB, extent.offset + extent.length - start)]
+            piece = buffer.view[: min(MIB, extent.offset + extent.length - start)]
             reader.read_into(start, piece)
             for inner in range(0, len(piece), BLOCK_BYTES):
-                block = piece[inner : inner + BLOCK_BYTES]
-                if block != zeros[: len(block)]:
-                    writer.write(start + inner, block)
+                end = min(inner + BLOCK_BYTES, len(piece))
+                if not buffer.is_zero(inner, end):
+                    writer.write(start + inner, piece[inner:end])
             advance(len(piece))
         at = extent.offset + extent.length
     advance(reader.size_bytes - at)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from blixard.disks.cutting import Cell, cells, runs
+from blixard.disks.memory import PageBuffer
 from blixard.limits import BLOCK_BYTES, CELL_BYTES, TIB
 from blixard.ports import Extent
 
@@ -10,7 +11,13 @@ K64 = BLOCK_BYTES
 
 
 def cut(data: bytes) -> list[tuple[int, int]]:
-    return runs(bytearray(data), [(0, len(data))])
+    return runs(holding(data), [(0, len(data))])
+
+
+def holding(data: bytes) -> PageBuffer:
+    buffer = PageBuffer(len(data))
+    buffer.view[:] = data
+    return buffer
 
 
 def test_a_hole_of_a_tebibyte_makes_no_cell() -> None:
@@ -72,6 +79,6 @@ def test_a_short_last_block_counts_as_a_block() -> None:
 
 
 def test_what_was_not_read_is_no_run_whatever_the_buffer_holds() -> None:
-    stale = bytearray(b"\xff" * CELL_BYTES)
+    stale = holding(b"\xff" * CELL_BYTES)
 
     assert runs(stale, [(0, K64), (2 * K64, 3 * K64)]) == [(0, K64), (2 * K64, 3 * K64)]
