@@ -36,12 +36,18 @@ class Kept(Enum):
     NOTHING = auto()
     ALL = auto()
     NAMES = auto()
+    """And no data: empty files."""
     NAMES_AND_SIZES = auto()
+    """Zeros for data."""
     DATA = auto()
+    """And no names."""
+    NEWER = auto()
+    """All but the oldest change of names."""
     SOME = auto()
+    """Any part, by chance."""
 
 
-FIXED = (Kept.NOTHING, Kept.ALL, Kept.NAMES, Kept.NAMES_AND_SIZES, Kept.DATA)
+FIXED = tuple(each for each in Kept if each is not Kept.SOME)
 
 
 class CrashState(Struct, frozen=True, kw_only=True):
@@ -179,8 +185,10 @@ class _Disk:
         """Changes of names that are there, and what is told about the others."""
         chosen: list[Change] = []
         left: list[Change] = []
-        for each in self._renames:
-            wanted = rng.random() < odds if kept is Kept.SOME else kept not in (Kept.NOTHING, Kept.DATA)
+        for number, each in enumerate(self._renames):
+            wanted = kept not in (Kept.NOTHING, Kept.DATA) and not (kept is Kept.NEWER and number == 0)
+            if kept is Kept.SOME:
+                wanted = rng.random() < odds
             here = wanted and not any(_share(each, earlier) for earlier in left)
             (chosen if here else left).append(each)
         return chosen, [f"{each.call} {[name.decode() for _, name in each.names or ()]}" for each in left]
@@ -189,7 +197,7 @@ class _Disk:
         durable, waiting = self._files.get(file, b""), self._data.get(file, [])
         if not waiting:
             return durable
-        if kept in (Kept.ALL, Kept.DATA):
+        if kept in (Kept.ALL, Kept.DATA, Kept.NEWER):
             return _applied(durable, waiting)
         lost.append(f"data of {' or '.join(self._log.paths_of(file)[-1:]) or 'a file without a name'}")
         if kept is Kept.NAMES_AND_SIZES:
