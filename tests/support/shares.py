@@ -56,9 +56,8 @@ class Share:
         out, err = self.process.communicate(timeout=DEADLINE)
         self.err = err.decode()
         assert self.process.returncode == code, (out, err)
-        last = json.loads(out.decode().splitlines()[-1])
-        assert last["event"] == "summary"
-        report: dict[str, Any] = last["report"]
+        [summary] = [event for event in map(json.loads, out.decode().splitlines()) if event["event"] == "summary"]
+        report: dict[str, Any] = summary["report"]
         return report
 
 

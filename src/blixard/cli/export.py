@@ -92,7 +92,9 @@ def export(session: Session, file: str | None, output: str | None, **given: Any)
             _tell(session, options, report)
         served = serve(session, options_of(session, options.output, given), network, qr=given["qr"], opened=opened)
         if session.out.json:
-            session.out.document({"event": "export", "report": report})
+            from blixard.cli.jsonout import to_json_line
+
+            session.out.line(to_json_line({"event": "export", "report": report}))
         return served or report.exit_code
 
 
