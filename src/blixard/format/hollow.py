@@ -6,6 +6,7 @@ it was, and the frames are asked for by digest afterwards. Source: PEER.md secti
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import BinaryIO
@@ -21,6 +22,11 @@ from blixard.limits import DEFAULT, Limits
 from blixard.model.structs import Record
 
 _PIECE = 256 << 10
+_OUR_LINE = re.compile(
+    rb'\{(?:"offset": [0-9]{1,19}, )?"length": [0-9]{1,19}, '
+    rb'"blake3": "([0-9a-f]{64})"(?:, "skip": [0-9]{1,19})?, "zstd": "'
+)
+_OUR_ENDS = (b'"},\n', b'"}\n')
 
 Noted = Callable[[Record, int, int], None]
 """Told each record that carries bytes: the record, its image and its position there."""
@@ -57,17 +63,22 @@ def whole_text(file: BinaryIO) -> Iterator[bytes]:
         yield piece
 
 
-def stored_frame(stored: bytes, *, compressed: bool, limits: Limits = DEFAULT) -> tuple[Record, bytes]:
-    """The record that is stored in these bytes (`FastView.place`), and its zstd frame.
+def stored_frame(stored: bytes, *, compressed: bool, limits: Limits = DEFAULT) -> tuple[bytes, bytes]:
+    """The digest and the zstd frame of the record that is stored in these bytes (`FastView.place`).
 
     Raises:
         MalformedExport: they hold no record that carries bytes.
     """
+    if not compressed and (usual := _OUR_LINE.match(stored)) is not None:
+        # a line as we write it: no copy but the decoding itself; half of a sender's time went into the others
+        end = stored.rfind(b'"')
+        if stored[end:] in _OUR_ENDS:
+            return bytes.fromhex(usual[1].decode()), frame(memoryview(stored)[usual.end() : end])
     source = GzipText(BytesIO(stored)) if compressed else PlainText(BytesIO(stored))
     record, text, _ = read_record(Cursor(source, limits))
     if text is None:
         raise MalformedExport("a record that was to carry bytes is a reference")
-    return record, frame(text)
+    return record.digest, frame(text)
 
 
 def _lines(view: FastView, image: int, count: int, noted: Noted) -> Iterator[bytes]:

@@ -49,8 +49,8 @@ def encode_record(record: Record, frame: bytes | None, *, compress: bool, level:
     return member(line, level) if compress else line
 
 
-def frame(text: str) -> bytes:
-    """The zstd frame of `RecordRead.text`.
+def frame(text: str | memoryview) -> bytes:
+    """The zstd frame of `RecordRead.text`, or of the same text as bytes.
 
     Raises:
         MalformedExport: the text is not base64 (RFC 4648 section 4, padded, nothing else in between).

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import IO, BinaryIO
 
 from blixard import files
-from blixard.disks.allocation import keep_freed_memory
+from blixard.disks.memory import keep_freed_memory
 from blixard.disks.walk import Load
 from blixard.errors import ExportFileError, LimitExceeded, PeerMisbehaved, StorageError
 from blixard.format.events import End, Event, ImageRead, RecordRead

@@ -18,6 +18,7 @@ from typing import IO, BinaryIO, Self
 
 from blixard import files
 from blixard.disks.dedup import DigestTable
+from blixard.disks.memory import keep_freed_memory
 from blixard.errors import DigestMismatch, UsageError
 from blixard.format.events import End, ImageBegun, IntegrityReport
 from blixard.format.hollow import hollow_document, stored_frame, whole_text
@@ -54,6 +55,7 @@ class ExportShelf:
         self._lock = threading.Lock()
         self._view: FastView | None = None
         self._stack = ExitStack()
+        keep_freed_memory()
         try:
             self._places = DigestTable(_PLACE.size, spill_bytes=limits.spill_bytes, folder=files.roomy_folder())
             self._stack.callback(self._places.close)
@@ -76,8 +78,8 @@ class ExportShelf:
             begin, end = self._view.place(*_PLACE.unpack(row))
             compressed = self._view.index.layout == "gzip"
         stored = os.pread(self._file.fileno(), end - begin, begin)
-        record, frame = stored_frame(stored, compressed=compressed, limits=self._limits)
-        return frame if record.digest == digest else None
+        found, frame = stored_frame(stored, compressed=compressed, limits=self._limits)
+        return frame if found == digest else None
 
     def close(self) -> None:
         """Release the file; harmless twice."""
