@@ -14,15 +14,21 @@ import sys
 
 
 def main() -> None:
+    """Serve until SIGTERM; connections end with it, for their link may be gone and nothing would tell them."""
     host, congestion, *command = sys.argv[1:]
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
-    with socket.create_server((host, 0)) as listening:
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion.encode())
-        print(listening.getsockname()[1], flush=True)
-        while True:
-            sock, _ = listening.accept()
-            with sock:
-                subprocess.Popen(command, stdin=sock.fileno(), stdout=sock.fileno())
+    serving: list[subprocess.Popen[bytes]] = []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    try:
+        with socket.create_server((host, 0)) as listening:
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion.encode())
+            print(listening.getsockname()[1], flush=True)
+            while True:
+                sock, _ = listening.accept()
+                with sock:
+                    serving.append(subprocess.Popen(command, stdin=sock.fileno(), stdout=sock.fileno()))
+    finally:
+        for process in serving:
+            process.kill()
 
 
 if __name__ == "__main__":

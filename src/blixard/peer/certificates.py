@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import secrets
 import ssl
+import threading
 from collections.abc import Iterable
+from concurrent.futures import Future
 from datetime import datetime
 
 from blixard.errors import PeerMisbehaved
@@ -26,10 +28,20 @@ _LAST_DAY = datetime(9999, 12, 31)  # noqa: DTZ001 - as above
 
 
 class LaneIdentity:
-    """A new P-256 key and its certificate; takes less than 1 ms, and 100 ms when `cryptography` is loaded for it."""
+    """A new P-256 key and its certificate.
+
+    It takes less than 1 ms, and 100 ms when `cryptography` is loaded for it: in a thread, beside the connecting.
+    """
 
     def __init__(self) -> None:
-        self._pem, self.certificate = _make()
+        self._made: Future[tuple[bytes, bytes]] = Future()
+        # no daemon: a process that ends at once would end the thread within a library that cannot take that
+        threading.Thread(target=self._make, name="lane-identity").start()
+
+    @property
+    def certificate(self) -> bytes:
+        """DER."""
+        return self._made.result()[1]
 
     def listening(self, trusted: Iterable[bytes]) -> ssl.SSLContext:
         """A context for taking connections from the holders of exactly these certificates (DER)."""
@@ -41,6 +53,12 @@ class LaneIdentity:
         """A context for connecting to the holder of exactly this certificate (DER)."""
         return self._context(ssl.PROTOCOL_TLS_CLIENT, [pinned])
 
+    def _make(self) -> None:
+        try:
+            self._made.set_result(_make())
+        except BaseException as problem:  # noqa: BLE001 - whoever asks for it is told
+            self._made.set_exception(problem)
+
     def _context(self, kind: int, trusted: Iterable[bytes]) -> ssl.SSLContext:
         context = ssl.SSLContext(kind)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -48,7 +66,7 @@ class LaneIdentity:
         context.verify_mode = ssl.CERT_REQUIRED
         fd = os.memfd_create("blixard-lane", os.MFD_CLOEXEC)  # the library reads keys from paths only
         try:
-            os.write(fd, self._pem)
+            os.write(fd, self._made.result()[0])
             context.load_cert_chain(f"/proc/self/fd/{fd}")
         finally:
             os.close(fd)
