@@ -20,7 +20,7 @@ test: lint
 	$(PY) -m pytest -n 2 -q -m "not long"
 
 test-long: setup
-	$(PY) -m pytest -q -m long
+	$(PY) -m pytest -n 2 -q -m long
 
 bench:
 	@scripts/setup bench

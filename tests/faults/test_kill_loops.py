@@ -74,10 +74,15 @@ def seen(world: World) -> Seen:
     return Seen(found.vms, found.disks)
 
 
-def killed_after(seconds: float, process: subprocess.Popen[bytes]) -> int:
-    """Kill it then, if it still runs; its exit code."""
+def killed_at_a_moment(rng: random.Random, seconds: list[float], process: subprocess.Popen[bytes]) -> int:
+    """Kill it at a moment of the time that the last ones took, if it still runs; its exit code.
+
+    One that ends before is added to `seconds`: a machine that has become faster since would kill too few.
+    """
+    begin = time.monotonic()
     try:
-        process.wait(seconds)
+        process.wait(rng.uniform(0.1, 1.05) * median(seconds[-5:]))
+        seconds.append(time.monotonic() - begin)
     except subprocess.TimeoutExpired:
         process.kill()
     return finish(process).code
@@ -111,7 +116,7 @@ def test_an_import_is_killed_at_random_moments(dose: int, mode: tuple[str, ...],
     while (killed < dose or not resumed) and turn < 3 * dose:
         old, new = ("two", "one") if turn % 2 == 0 else ("one", "two")
         turn += 1
-        code = killed_after(rng.uniform(0.1, 1.05) * median(seconds), start(world, *imports[new]))
+        code = killed_at_a_moment(rng, seconds, start(world, *imports[new]))
         found = seen(world)
         assert code in (0, -9)
         assert found in (states[old], states[new]), turn
@@ -143,14 +148,14 @@ def test_an_export_is_killed_at_random_moments(dose: int, world: World) -> None:
     while killed < dose and turn < 3 * dose:
         old, new = (LATER, AT) if turn % 2 == 0 else (AT, LATER)
         turn += 1
-        code = killed_after(rng.uniform(0.1, 1.05) * median(seconds), start(world, *export, new))
+        code = killed_at_a_moment(rng, seconds, start(world, *export, new))
         found = target.read_bytes()
         assert code in (0, -9)
         assert found in (contents[old], contents[new]), turn
         assert code != 0 or found == contents[new], turn
         killed += code == -9
 
-        must(world, *export, new)
+        seconds.append(timed(partial(must, world, *export, new)))
         assert target.read_bytes() == contents[new], turn
         assert litter(world) == [], turn
         assert sorted(world.out.iterdir()) == before, turn
