@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import base64
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack
+import io
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 import zstandard
+from msgspec.structs import replace
 
+from blixard.peer.patience import GRACE_SECONDS, REPLY_SECONDS
 from blixard.peer.secret import Secret
+from blixard.peer.ticket import parse_ticket
 from support.commands import Ran
+from support.gate import Gate
 from support.processes import blixard, environment
 from support.shares import Stand, a_stand, take
 from support.world import World, build, fast_folder, litter, picture
@@ -48,6 +53,25 @@ def wrong(_digest: bytes, frame: bytes | None) -> bytes:
     return zstandard.ZstdCompressor(level=1).compress(bytes(length))
 
 
+def longer(_digest: bytes, frame: bytes | None) -> bytes:
+    """A frame that decodes to more than the record has."""
+    assert frame is not None
+    data = zstandard.ZstdDecompressor().decompress(frame, max_output_size=1 << 24)
+    return zstandard.ZstdCompressor(level=1).compress(data + bytes(1))
+
+
+def enormous(_digest: bytes, _frame: bytes | None) -> bytes:
+    """More on the wire than any record of this document takes."""
+    return bytes(8 << 20)
+
+
+class Endless(io.BytesIO):
+    """A document that never ends."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return b" " * (1 << 16 if size is None or size < 0 else size)
+
+
 def refused(there: World, tickets: str | list[str], code: int, *more: str, **how: Any) -> Ran:
     """An import that ends with `code` and leaves everything as it was."""
     before = picture(there)
@@ -74,6 +98,49 @@ def test_a_sender_of_wrong_frames_misbehaves(stand: Stand, there: World) -> None
 
     assert "wrong record" in refused(there, stand.ticket, 43).err
     assert not [each for each in litter(there, staged=True) if "node.key" not in each]
+
+
+@pytest.mark.parametrize("bend", [longer, enormous])
+def test_a_sender_of_too_much_misbehaves(stand: Stand, there: World, bend: Callable[..., bytes]) -> None:
+    stand.shelf.frame_of = bend
+    stand.serve()
+
+    refused(there, stand.ticket, 43)
+
+
+def test_a_sender_whose_document_does_not_end_misbehaves(stand: Stand, there: World) -> None:
+    stand.shelf.opened = Endless
+    stand.serve()
+
+    refused(there, stand.ticket, 43)
+
+
+@pytest.mark.long
+def test_a_sender_that_gives_nothing_is_given_up(stand: Stand, there: World) -> None:
+    """Its heart beats, so only what it does not bring tells: half a minute for one frame, and the time for it."""
+    stand.shelf.frame_of = gate = Gate(frozenset(), a_while=300)
+    stand.serve()
+    began = time.monotonic()
+    refused(there, stand.ticket, 42)
+    seconds = time.monotonic() - began
+    gate.open()
+
+    assert seconds < REPLY_SECONDS + GRACE_SECONDS + 30
+
+
+def test_a_ticket_that_points_elsewhere_makes_nobody_send_much_there(stand: Stand, there: World) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as elsewhere:
+        elsewhere.bind(("127.0.0.1", 0))
+        elsewhere.settimeout(0)
+        address = f"127.0.0.1:{elsewhere.getsockname()[1]}"
+        ticket = replace(parse_ticket(stand.ticket), addresses=(address,)).encode()
+        refused(there, ticket, 42, "--timeout", "2s")
+        packets = 0
+        with suppress(BlockingIOError):
+            while elsewhere.recv(1 << 16):
+                packets += 1
+
+    assert 0 < packets < 100
 
 
 def test_a_sender_of_another_document_misbehaves(stand: Stand, there: World, made: World) -> None:
@@ -161,24 +228,3 @@ def test_a_sender_that_is_gone_is_unreachable(made: World, there: World) -> None
     with a_stand(made.out / "new.json.gz") as gone:
         ticket = gone.ticket
     refused(there, ticket, 42, "--timeout", "2s")
-
-
-def test_four_receivers_at_once(stand: Stand) -> None:
-    server = stand.serve(uses=4)
-    with ExitStack() as stack:
-        worlds = [World(stack.enter_context(fast_folder())) for _ in range(4)]
-        results: dict[Path, Ran] = {}
-
-        def receive(world: World) -> None:
-            results[world.data] = take(world, stand.ticket, "-y")
-
-        threads = [threading.Thread(target=receive, args=(world,)) for world in worlds]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-        assert [results[world.data].code for world in worlds] == [0] * 4, results
-        assert len({str(picture(world)["web"].disks) for world in worlds}) == 1
-    assert server.wait(60)
-    assert server.completed == 4

@@ -97,6 +97,7 @@ class Shelf:
         self.asked: list[bytes] = []
         self.frame_of: Callable[[bytes, bytes | None], bytes | None] = lambda _digest, frame: frame
         self.text: bytes | None = None
+        self.opened: Callable[[], BinaryIO] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -106,6 +107,8 @@ class Shelf:
     def open_document(self) -> BinaryIO:
         import io
 
+        if self.opened is not None:
+            return self.opened()
         return self.real.open_document() if self.text is None else io.BytesIO(self.text)
 
     def frame(self, digest: bytes) -> bytes | None:
