@@ -206,3 +206,10 @@ def test_a_ticket_file_that_is_not_there_is_said_to_be_missing(there: World) -> 
 
     assert ran.code == 30, ran
     assert "none.txt" in ran.err
+
+
+def test_tickets_from_two_places_are_not_silently_one(there: World) -> None:
+    ran = blixard(there, "cluster", "import", "--p2p", "-y", "-i", "-", "--ticket-file", there.out / "ticket.txt")
+
+    assert ran.code == 2, ran
+    assert "give one of the two" in ran.err

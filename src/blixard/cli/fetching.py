@@ -12,6 +12,7 @@ import click
 from blixard.cli.network import network_of, network_options
 from blixard.cli.options import duration
 from blixard.cli.peer import ticket_text
+from blixard.errors import UsageError
 
 if TYPE_CHECKING:
     from blixard.cli.session import Session
@@ -36,10 +37,13 @@ def tickets_of(sources: Sequence[str], ticket_file: str | None) -> list[Ticket]:
     """The tickets that were given: arguments, `-`, a file, or BLIXARD_TICKET.
 
     Raises:
-        UsageError: none.
+        UsageError: none, or here and there.
         InvalidTicket: one is garbled; the error says where.
     """
     from blixard.peer.ticket import parse_ticket
+
+    if sources and ticket_file is not None:
+        raise UsageError("tickets were given with `-i` and with `--ticket-file`", hint="give one of the two")
 
     if not sources:
         return [parse_ticket(ticket_text(None, ticket_file))]
