@@ -5,10 +5,7 @@ Sections come in any order; each is checked when it passes, and together they ar
 
 from __future__ import annotations
 
-import gc
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +19,7 @@ from blixard.format.elements import element, members
 from blixard.format.quoting import shown
 from blixard.limits import MIB
 from blixard.model.codec import U64_MAX, check_name, decode_node, decode_object, decode_vm
+from blixard.model.collection import no_collection
 from blixard.model.incoming import IncomingNode, IncomingState, IncomingVm
 from blixard.model.structs import Disk, ExportHead, ExportMetadata, File, JsonObject, RaftState, Vm
 
@@ -100,10 +98,10 @@ class StateReader:
 
     def _take(self, key: str) -> None:
         if key == "vms":
-            with _no_collection():
+            with no_collection():
                 self._take_vms()
         elif key == "nodes":
-            with _no_collection():
+            with no_collection():
                 self._take_nodes()
         else:
             value, canonical = element(self._cursor)
@@ -189,18 +187,6 @@ class StateReader:
                 waiting += item
             elif isinstance(item, str) and len(item) > self._cursor.limits.string_bytes:
                 raise self._cursor.over("string_bytes")
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Nothing that is read here becomes garbage, and looking for it again and again takes a quarter of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def supported(version: str) -> bool:

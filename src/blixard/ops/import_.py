@@ -29,6 +29,7 @@ from blixard.format.events import (
 )
 from blixard.home import Home
 from blixard.limits import MIB
+from blixard.model.collection import no_collection
 from blixard.model.incoming import IncomingState
 from blixard.model.structs import JsonObject, Kept
 from blixard.ops.context import OpenCluster
@@ -218,6 +219,7 @@ class _Import:
             make_room(plan, prepared.cluster, self._source.hint.data_bytes)
         return prepared
 
+    @no_collection()
     def _planned(
         self, target: ImportTarget, options: ImportOptions, document: str | None, edited: tuple[str, ...]
     ) -> ImportPlan:
@@ -312,7 +314,8 @@ class _Import:
             plan = _without_failed(plan, {**staged.failed, **staged.damaged, **self._other_than_sealed(report, staged)})
             check_stated(plan, staged.disks)
         import_id = uuid.uuid4().hex if staged is None else staged.row.id
-        done = commit(cluster, plan, self._request, import_id, staged=staged, telemetry=self._telemetry)
+        with no_collection():
+            done = commit(cluster, plan, self._request, import_id, staged=staged, telemetry=self._telemetry)
         target.publish()
         if not target.new:
             target.release()

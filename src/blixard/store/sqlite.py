@@ -6,10 +6,8 @@ rows to one array and decodes them at once, which is several times faster than o
 
 from __future__ import annotations
 
-import gc
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -19,6 +17,7 @@ import msgspec
 from blixard import files
 from blixard.errors import Conflict, InternalError, NotFound, StorageError
 from blixard.files.database import Database
+from blixard.model.collection import no_collection
 from blixard.model.structs import (
     ClusterSnapshot,
     Content,
@@ -99,7 +98,7 @@ class SqliteStore:
 
     def snapshot(self) -> ClusterSnapshot:
         """See `StateStore.snapshot`."""
-        with _no_collection(), self._database.reading():
+        with no_collection(), self._database.reading():
             cluster_id, name, revision, self_node, provenance = self._cluster_row()
             return ClusterSnapshot(
                 id=cluster_id,
@@ -321,18 +320,6 @@ class SqliteStore:
                 f"`{self._database.path}` is damaged: a {kind.__name__} in it is not readable: {error}",
                 hint="keep that file, and import the newest export under another name",
             ) from error
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """No garbage collection meanwhile: it took 60% of a snapshot, and decoding makes no cycles."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _id_of(vm: Vm) -> str:
