@@ -28,7 +28,7 @@ def main() -> None:
                     serving.append(subprocess.Popen(command, stdin=sock.fileno(), stdout=sock.fileno()))
     finally:
         for process in serving:
-            process.kill()
+            process.terminate()  # its monitor passes that on to the one that serves
 
 
 if __name__ == "__main__":
