@@ -16,10 +16,10 @@ _HEAD = """\
 Written by `make bench`, beside the figures of [state alone](benchmarks-state.md) and of [peers](benchmarks-peers.md).
 It makes its own disks from the machine's files: a base root file system, three clones in which ext4 added, changed and
 removed files, a disk of random data, and a nearly empty large disk. Every tool packs all of them and brings them back,
-in turns (A B C, A B C), with the disks in the page cache, and its time ends when the file
-system is written back. Figures are medians. On a shared machine only the ratios count, and those of a quiet one count
-more: the load average before each round is below. Every restore of ours is compared byte by byte, and must take no more
-room than the blocks of its original that are not zero."""
+in turns (A B C, A B C), with the disks in the page cache, and its time ends when the file system is written back.
+Figures are medians. On a shared machine only the ratios count, and those of a quiet one count more: the load average
+before each round is below. Every restore of ours is compared byte by byte, and must take no more room than the blocks
+of its original that are not zero."""
 _STATE_HEAD = """\
 # Benchmarks of state alone
 
