@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
+import re
 import resource
 import sqlite3
 import warnings
@@ -26,8 +27,9 @@ from blixard.limits import DEFAULT, GIB
 from blixard.ports import Clock
 from blixard.store.opening import open_store
 
-LIBRARIES = ("blake3", "click", "iroh", "isal", "msgspec", "numpy", "psutil", "pybase64", "rich", "zstandard")
 _FEW_FILES = 1024
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+"""Of a distribution, at the beginning of a requirement."""
 _FICLONE = 0x40049409
 _CONGESTION = Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
 _BUILT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -75,7 +77,7 @@ def _versions() -> Iterator[Check]:
     yield _ok("sqlite", sqlite3.sqlite_version)
     missing = []
     found = []
-    for name in LIBRARIES:
+    for name in _required():
         try:
             found.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
@@ -83,6 +85,15 @@ def _versions() -> Iterator[Check]:
     yield _ok("libraries", ", ".join(found))
     if missing:
         yield _fail("libraries", f"not installed: {', '.join(missing)}", "install blixard again, with its dependencies")
+
+
+def _required() -> list[str]:
+    """The distributions that ours says it needs; none where it runs without having been installed."""
+    try:
+        lines = metadata.requires("blixard") or []
+    except metadata.PackageNotFoundError:
+        return []
+    return sorted(found[0] for line in lines if "extra ==" not in line and (found := _NAME.match(line)))
 
 
 def _data_dir(home: Home, clock: Clock) -> Iterator[Check]:

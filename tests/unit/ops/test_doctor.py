@@ -1,5 +1,6 @@
 import os
 import re
+import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -72,6 +73,13 @@ def test_a_clock_in_the_past_fails(tmp_path: Path) -> None:
 )
 def test_what_support_needs_is_there(tmp_path: Path, name: str) -> None:
     assert name in checks(Home(tmp_path))
+
+
+def test_every_library_that_blixard_needs_is_looked_for(tmp_path: Path) -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    needed = {re.split("[>=]", line)[0] for line in project["dependencies"]}
+
+    assert {each.split()[0] for each in checks(Home(tmp_path))["libraries"].saw.split(", ")} == needed
 
 
 def test_it_sees_whether_a_node_can_be_made_and_what_the_lane_has(tmp_path: Path) -> None:
