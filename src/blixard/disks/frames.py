@@ -28,7 +28,7 @@ def make_frame(data: bytes | bytearray | memoryview) -> bytes:
     return compressor.compress(data)
 
 
-def open_frame(frame: bytes, length: int, *, record_bytes: int = DEFAULT.record_bytes) -> bytes:
+def open_frame(frame: bytes | memoryview, length: int, *, record_bytes: int = DEFAULT.record_bytes) -> bytes:
     """Decompress one frame that must hold exactly `length` bytes and nothing else.
 
     Args:
@@ -61,7 +61,7 @@ def open_frame(frame: bytes, length: int, *, record_bytes: int = DEFAULT.record_
     return data
 
 
-def _judge_header(frame: bytes, length: int, window_bytes: int) -> None:
+def _judge_header(frame: bytes | memoryview, length: int, window_bytes: int) -> None:
     if frame[:4] != _MAGIC:
         raise MalformedExport(f"a record does not begin with a zstd frame but with `{frame[:4].hex()}`")
     try:

@@ -21,7 +21,7 @@ from blixard.errors import DigestMismatch, ExportFileError, MalformedExport
 from blixard.limits import MIB, Limits
 from blixard.model.structs import Record, RecordKind
 
-Load = Callable[[], bytes]
+Load = Callable[[], bytes | memoryview]
 """Gives a record's zstd frame; runs in a worker. A ValueError (bad base64) means that the record is damaged.
 
 One with a method `reject(why)` is told of a wrong frame and called again: somebody else may have it (a peer)."""

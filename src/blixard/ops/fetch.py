@@ -123,7 +123,7 @@ def _checked(record: Record, load: FrameFromPeer) -> bytes:
         frame = load()
         try:
             if blake3(open_frame(frame, record.length)).digest() == record.digest:
-                return frame
+                return bytes(frame)
             load.reject("its bytes do not match its digest")
         except ExportFileError as problem:
             load.reject(problem.message)

@@ -112,12 +112,12 @@ class FrameFromPeer:
         if asked:
             remote.request(digest, length)
 
-    def __call__(self) -> bytes:
-        """The frame."""
+    def __call__(self) -> bytes | memoryview:
+        """The frame, where it was received."""
         if not self._asked:
             self._asked = True
             self._remote.request(self._digest, self._length)
-        return bytes(self._remote.wait(self._digest))
+        return self._remote.wait(self._digest)
 
     def reject(self, why: str) -> None:
         """It was wrong: its sender is dropped, and another asked."""

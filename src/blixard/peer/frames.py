@@ -85,6 +85,7 @@ class FrameReader:
         self.limit = limit
         self._state = _Field.HEAD_LENGTH
         self._head: JsonObject = {}
+        self._buffer: bytearray
         self._begin(_Field.HEAD_LENGTH, _LENGTH.size)
 
     @property
@@ -106,7 +107,9 @@ class FrameReader:
         """Where the next bytes go: at least one, at most `missing`. Let go of it before `filled`."""
         if self._at == len(self._buffer):
             grown = min(self._length, len(self._buffer) * _GROWTH)
-            self._buffer.extend(bytes(grown - len(self._buffer)))
+            room = bytearray(grown)
+            room[: self._at] = self._buffer
+            self._buffer = room
         return memoryview(self._buffer)[self._at :]
 
     def filled(self, count: int) -> Frame | None:
