@@ -87,8 +87,13 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command of `args[0]`; an unknown one is told with the names that are close."""
         if args[0] not in self.entries and not args[0].startswith("-") and not ctx.resilient_parsing:
-            raise _no_such_command(args[0], ctx.command_path, self.entries)
+            raise _no_such_command(args[0], ctx.command_path, self.entries, self._groups_with(ctx, args[0]))
         return super().resolve_command(ctx, args)
+
+    def _groups_with(self, ctx: click.Context, name: str) -> list[str]:
+        """The groups below this one that have a command `name`."""
+        commands = ((each, self.get_command(ctx, each)) for each in self.entries)
+        return [each for each, command in commands if isinstance(command, LazyGroup) and name in command.entries]
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Names that begin with `incomplete`; no command is imported for it."""
@@ -143,10 +148,10 @@ def failure_of(error: click.ClickException) -> UsageError:
     return UsageError(message[:1].lower() + message[1:], hint=hint)
 
 
-def _no_such_command(name: str, path: str, names: Iterable[str]) -> UsageError:
+def _no_such_command(name: str, path: str, names: Iterable[str], groups: Iterable[str]) -> UsageError:
     from difflib import get_close_matches
 
-    close = get_close_matches(name, names)
+    close = [f"{group} {name}" for group in groups] or get_close_matches(name, names)
     hint = f"`{path} --help` lists the commands"
     if close:
         hint = "did you mean " + " or ".join(f"`{path} {each}`" for each in close) + "?"

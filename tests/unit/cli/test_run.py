@@ -147,6 +147,11 @@ def test_a_misspelt_command_is_told_the_close_one(capsys: pytest.CaptureFixture[
     assert "did you mean `blixard cluster status`?" in capsys.readouterr().err
 
 
+def test_a_command_without_its_group_is_told_where_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "backup.json.gz"]) == 2
+    assert "did you mean `blixard cluster inspect`?" in capsys.readouterr().err
+
+
 def test_a_misspelt_option_is_told_the_close_one(behave: Behave, capsys: pytest.CaptureFixture[str]) -> None:
     behave(lambda _session: None)
 
