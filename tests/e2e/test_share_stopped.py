@@ -165,6 +165,27 @@ def test_ctrl_c_ends_an_import_that_can_go_on(made: World, there: World) -> None
     assert [each for each in litter(there, staged=True) if "node.key" not in each] == []
 
 
+def test_ctrl_c_ends_a_fetch_whose_sender_has_stalled(made: World, there: World) -> None:
+    target = there.out / "fetched.json"
+    with a_stand(made.out / "web.json") as stand:
+        stand.shelf.frame_of = gate = Gate(frozenset(digests(made)[:4]), a_while=60)
+        server = stand.serve()
+        command = ("cluster", "fetch", "-o", str(target), "--no-compress")
+        with running(start(there, *command, env=environment(BLIXARD_TICKET=stand.ticket))) as process:
+            until(gate.reached.is_set, process)
+            began = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            ran = finish(process)
+            seconds = time.monotonic() - began
+        gate.open()
+        server.stop()
+
+    assert ran.code == 130, ran
+    assert seconds < 20
+    assert "Traceback" not in ran.err
+    assert list(there.out.iterdir()) == []
+
+
 def test_ctrl_c_ends_a_share_with_3_when_nobody_came(made: World) -> None:
     with sharing(made, made.out / "web.json") as share:
         share.interrupt()

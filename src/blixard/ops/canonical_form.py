@@ -26,12 +26,15 @@ _LEVEL = 1
 _TELEMETRY_FIRST = ("resourceMetrics", "resourceLogs")
 
 
-FrameOf = Callable[[RecordRead], bytes | None]
-"""A record's zstd frame; None for a reference."""
+Encode = Callable[[Record, bytes | None], bytes]
+"""What is stored of a record, given its zstd frame; pure, for any thread."""
+Stored = tuple[bytes | None, bytes]
+"""A record's zstd frame, None for a reference, and what `Encode` made of both."""
 
 
-def _frame_in_text(event: RecordRead) -> bytes | None:
-    return None if event.text is None else frame(event.text)
+def encoding(*, compress: bool) -> Encode:
+    """How records are stored in a file that is, or is not, gzip."""
+    return partial(encode_record, compress=compress, level=_LEVEL)
 
 
 class CanonicalForm(Struct, frozen=True, kw_only=True):
@@ -61,7 +64,7 @@ class CanonicalForm(Struct, frozen=True, kw_only=True):
         *,
         compress: bool,
         layout: bool = True,
-        frame_of: FrameOf = _frame_in_text,
+        stored_of: Callable[[RecordRead], Stored] | None = None,
     ) -> str:
         """Write the document.
 
@@ -70,7 +73,7 @@ class CanonicalForm(Struct, frozen=True, kw_only=True):
             sink: only `write` is called.
             compress: gzip.
             layout: write the index, where there is one to write.
-            frame_of: gives each record's frame, in order, when it is not in the stream itself.
+            stored_of: asked for each record, in order, when their frames are not in the stream itself.
 
         Returns:
             The document's digest.
@@ -90,8 +93,8 @@ class CanonicalForm(Struct, frozen=True, kw_only=True):
                     self._write_telemetry(key, reopen(), writer)
             if self.heads is not None:
                 writer.begin_images()
-                encode = partial(encode_record, compress=compress, level=_LEVEL)
-                self._write_images(self.heads, reopen(), writer, encode, frame_of)
+                of = stored_of or partial(_from_text, encoding(compress=compress))
+                self._write_images(self.heads, reopen(), writer, of)
             return writer.finish().document
 
     def _write_telemetry(self, key: str, stream: BinaryIO, writer: ExportWriter) -> None:
@@ -106,20 +109,23 @@ class CanonicalForm(Struct, frozen=True, kw_only=True):
         heads: tuple[ImageHead, ...],
         stream: BinaryIO,
         writer: ExportWriter,
-        encode: Callable[[Record, bytes | None], bytes],
-        frame_of: FrameOf,
+        stored_of: Callable[[RecordRead], Stored],
     ) -> None:
         for event in self._events(stream):
             if isinstance(event, ImageBegun):
                 writer.begin_image(heads[event.image])
             elif isinstance(event, RecordRead):
-                data = frame_of(event)
-                writer.write_record(event.record, data, encode(event.record, data))
+                writer.write_record(event.record, *stored_of(event))
             elif isinstance(event, ImageRead):
                 writer.end_image(consistency=event.tail.consistency, failed=event.tail.failed)
 
     def _events(self, stream: BinaryIO) -> Iterator[Event]:
         return read_export(stream, limits=self.limits)
+
+
+def _from_text(encode: Encode, event: RecordRead) -> Stored:
+    data = None if event.text is None else frame(event.text)
+    return data, encode(event.record, data)
 
 
 def canonical_form(found: Examined, limits: Limits) -> CanonicalForm:

@@ -9,6 +9,9 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
 
 from blake3 import blake3
 from msgspec import Struct
@@ -20,15 +23,17 @@ from blixard.format.events import End, Event, ImageBegun, ImageRead, RecordRead,
 from blixard.limits import DEFAULT, MIB, Limits
 from blixard.model.incoming import IncomingState
 from blixard.model.structs import Record
-from blixard.ops.canonical_form import canonical_form
+from blixard.ops.canonical_form import Encode, Stored, canonical_form, encoding
 from blixard.ops.examine import Examined, FoundImage
 from blixard.ops.peer_source import FrameFromPeer, PeerSource
 from blixard.place import open_output
 from blixard.ports import Progress
 
 VERB = "cluster fetch"
-_AHEAD_BYTES = 48 * MIB
+_AHEAD_BYTES = 32 * MIB
 """Decoded bytes of records that are asked for before the first of them is written."""
+_THREADS = 2
+"""That check and encode; the connections have threads of their own."""
 
 
 class FetchFileOptions(Struct, frozen=True, kw_only=True):
@@ -64,44 +69,57 @@ def fetch(
     _check_clobber(options)
     found = _known(source)
     form = canonical_form(found, options.limits)
-    frames = _Frames(source, progress)
-    with open_output(options.output, journal=journal) as output:
-        document = form.write(source.open_document, output.file, compress=options.compress, frame_of=frames.of)
+    encode = encoding(compress=options.compress)
+    with open_output(options.output, journal=journal) as output, _Records(source, encode, progress) as records:
+        document = form.write(source.open_document, output.file, compress=options.compress, stored_of=records.stored)
         if document != source.remote.document_digest:
             raise DigestMismatch("what was written is not the document that the ticket names")
         output.commit()
     return FetchReport(
         place=options.output,
         document=document,
-        records=frames.count,
+        records=records.count,
         received_bytes=source.remote.statistics().received_bytes,
         seconds=time.monotonic() - started,
     )
 
 
-class _Frames:
-    """Frames in the order of the document, asked for some way ahead."""
+class _Records:
+    """Records in the order of the document, asked for, checked and encoded some way ahead; a context manager."""
 
-    def __init__(self, source: PeerSource, progress: Progress) -> None:
+    def __init__(self, source: PeerSource, encode: Encode, progress: Progress) -> None:
         self._source = source
+        self._encode = encode
         self._progress = progress
         self._ahead = self._carrying(source.events())
-        self._asked: deque[tuple[Record, FrameFromPeer]] = deque()
+        self._asked: deque[tuple[Record, Future[Stored]]] = deque()
         self._asked_bytes = 0
+        self._workers = ThreadPoolExecutor(_THREADS, thread_name_prefix="fetch-record")
         self.count = 0
 
-    def of(self, event: RecordRead) -> bytes | None:
-        """The frame of the next record; None for a reference."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._source.stop()  # else a worker would wait for a record that may never come
+        self._workers.shutdown(cancel_futures=True)
+
+    def stored(self, event: RecordRead) -> Stored:
+        """The next record, as it is stored."""
         if not event.record.carries:
-            return None
+            return None, self._encode(event.record, None)
         self._ask()
-        record, load = self._asked.popleft()
+        record, made = self._asked.popleft()
         if record != event.record:
             raise InternalError("frames were asked for in another order")
         self._asked_bytes -= record.length
         self.count += 1
+        stored = made.result()
         self._progress.advance(record.length)
-        return _checked(record, load)
+        return stored
 
     def _ask(self) -> None:
         while self._asked_bytes < _AHEAD_BYTES or not self._asked:
@@ -109,8 +127,12 @@ class _Frames:
             if event is None:
                 return
             load = FrameFromPeer(self._source.remote, event.record.digest, event.record.length, asked=True)
-            self._asked.append((event.record, load))
+            self._asked.append((event.record, self._workers.submit(self._make, event.record, load)))
             self._asked_bytes += event.record.length
+
+    def _make(self, record: Record, load: FrameFromPeer) -> Stored:
+        frame = _checked(record, load)
+        return frame, self._encode(record, frame)
 
     @staticmethod
     def _carrying(events: Iterator[Event]) -> Iterator[RecordRead]:
