@@ -19,7 +19,7 @@ from blixard.ops.holdings import with_held_bytes
 from blixard.ops.leftovers import sweep
 from blixard.ops.retention import expired
 from blixard.ops.specs import check_ip
-from blixard.plan.contents import contents_of
+from blixard.plan.contents import held_contents
 from blixard.plan.vm_change import delete_vm_change
 from blixard.ports import StateChange
 
@@ -152,7 +152,7 @@ def _changed(vm: Vm, changes: VmChanges, snapshot: ClusterSnapshot) -> Vm:
     if isinstance(changes.node_id, int) and changes.node_id not in snapshot.nodes:
         raise NotFound(f"no node {changes.node_id} in cluster `{snapshot.name}`", hint="`blixard node list` shows them")
     moves = isinstance(changes.node_id, int) and changes.node_id != snapshot.self_node
-    if moves and contents_of(vm, snapshot.contents):
+    if moves and held_contents(vm, snapshot.contents):
         raise Conflict(
             f"VM `{vm.name}` has its disks on node {snapshot.self_node}, they would not go with it",
             hint="export it here with `--include-images --only vm=NAME` and import it there",

@@ -87,6 +87,11 @@ def contents_of(vm: Vm, contents: Mapping[ContentKey, Content]) -> dict[ContentK
     return {key: contents[key] for key in contents_of_names(vm) if key in contents}
 
 
+def held_contents(vm: Vm, contents: Mapping[ContentKey, Content]) -> dict[ContentKey, Content]:
+    """Everything that is kept under a VM's id, also what none of its disks and files names."""
+    return {key: content for key, content in contents.items() if key.vm_id == vm.id}
+
+
 def contents_of_names(vm: Vm) -> set[ContentKey]:
     """The keys under which a VM's contents are, or would be, kept."""
     owner = vm.id or ""

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from blixard.model.changes import StateChange, UndoEntry, UndoSide
 from blixard.model.structs import ClusterSnapshot, Content, ContentKey, ContentKind, Disk, Vm
-from blixard.plan.contents import contents_of
+from blixard.plan.contents import held_contents
 
 
 def delete_vm_change(current: ClusterSnapshot, vm: Vm, *, now: datetime) -> tuple[StateChange, UndoEntry]:
@@ -20,7 +20,7 @@ def delete_vm_change(current: ClusterSnapshot, vm: Vm, *, now: datetime) -> tupl
     Returns:
         The change, without the entry: whether it may be kept is for the retention of undo to say.
     """
-    contents = tuple(sorted(contents_of(vm, current.contents).items()))
+    contents = tuple(sorted(held_contents(vm, current.contents).items()))
     entry = UndoEntry(
         made_at=now,
         verb="vm delete",

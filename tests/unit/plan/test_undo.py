@@ -175,6 +175,16 @@ def test_a_vm_that_is_deleted_comes_back_with_its_disk() -> None:
     assert state_digest(back) == state_digest(BEFORE)
 
 
+def test_content_that_no_disk_names_goes_and_comes_with_its_vm() -> None:
+    nameless = disk_key(DB, "gone")
+    before = structs.replace(BEFORE, contents={**BEFORE.contents, nameless: content("g")})
+    change, entry = delete_vm_change(before, DB, now=NOW)
+    without = apply_change(before, change)
+
+    assert nameless not in without.contents
+    assert undone(without, structs.replace(entry, id=5))[0].contents[nameless] == content("g")
+
+
 def test_undoing_an_older_delete_leaves_the_provenance_of_a_later_import() -> None:
     without, entry = deleted()
     later = Provenance(cluster_name="x", exported_at=EXPORTED, imported_at=NOW, mode="merge")
