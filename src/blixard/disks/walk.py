@@ -159,32 +159,12 @@ class RecordWalk:
         if given.record.kind is RecordKind.DATA and self._sink.has(given):
             return
         try:
-            data = self._open(given.record, load)
+            _, data = accepted(given.record, load, self._limits)
         except ExportFileError as problem:
             self._locations.damage(given.record.digest, place)
             self._sink.damaged(given, problem)
             return
         self._sink.keep(given, place, data)
-
-    def _open(self, record: Record, load: Load) -> bytes:
-        while True:
-            try:
-                return self._decoded(record, load)
-            except ExportFileError as problem:
-                reject: Callable[[str], None] | None = getattr(load, "reject", None)
-                if reject is None:
-                    raise
-                reject(problem.message)
-
-    def _decoded(self, record: Record, load: Load) -> bytes:
-        try:
-            frame = load()
-        except ValueError as problem:
-            raise MalformedExport(f"the text of a record is not base64: {problem}") from problem
-        data = open_frame(frame, record.length, record_bytes=self._limits.record_bytes)
-        if blake3(data).digest() != record.digest:
-            raise DigestMismatch(f"its bytes do not match its blake3 `{record.digest.hex()}`")
-        return data
 
     def _resolve(self, given: Given) -> None:
         digest = given.record.digest
@@ -193,6 +173,33 @@ class RecordWalk:
             self._sink.damaged(given, DigestMismatch(f"it refers to `{digest.hex()}`, which is damaged"))
             return
         self._sink.copy(given, place)
+
+
+def accepted(record: Record, load: Load, limits: Limits) -> tuple[bytes | memoryview, bytes]:
+    """A record's frame and its bytes, which are what its digest says; a wrong frame is rejected where that can be.
+
+    Raises:
+        ExportFileError: it is wrong, and nobody else has it.
+    """
+    while True:
+        try:
+            return _decoded(record, load, limits)
+        except ExportFileError as problem:
+            reject: Callable[[str], None] | None = getattr(load, "reject", None)
+            if reject is None:
+                raise
+            reject(problem.message)
+
+
+def _decoded(record: Record, load: Load, limits: Limits) -> tuple[bytes | memoryview, bytes]:
+    try:
+        frame = load()
+    except ValueError as problem:
+        raise MalformedExport(f"the text of a record is not base64: {problem}") from problem
+    data = open_frame(frame, record.length, record_bytes=limits.record_bytes)
+    if blake3(data).digest() != record.digest:
+        raise DigestMismatch(f"its bytes do not match its blake3 `{record.digest.hex()}`")
+    return frame, data
 
 
 def at_record(title: str, given: Given, problem: ExportFileError) -> ExportFileError:

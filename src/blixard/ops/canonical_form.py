@@ -11,13 +11,14 @@ from typing import BinaryIO
 
 from msgspec import Struct, structs
 
+from blixard.disks.pipeline import Encode
 from blixard.errors import MalformedExport
 from blixard.format.events import Event, ImageBegun, ImageRead, RecordRead, TelemetryRead
 from blixard.format.reader import read_export
 from blixard.format.records import encode_record, frame
 from blixard.format.writer import ExportWriter
 from blixard.limits import Limits
-from blixard.model.structs import Disk, ExportHead, File, ImageHead, Record, Vm
+from blixard.model.structs import Disk, ExportHead, File, ImageHead, Vm
 from blixard.ops.as_given import as_given
 from blixard.ops.examine import Examined
 from blixard.ops.owners import Owner, owners
@@ -26,10 +27,8 @@ _LEVEL = 1
 _TELEMETRY_FIRST = ("resourceMetrics", "resourceLogs")
 
 
-Encode = Callable[[Record, bytes | None], bytes]
-"""What is stored of a record, given its zstd frame; pure, for any thread."""
 Stored = tuple[bytes | None, bytes]
-"""A record's zstd frame, None for a reference, and what `Encode` made of both."""
+"""A record's zstd frame, None for a reference, and what is stored of both."""
 
 
 def encoding(*, compress: bool) -> Encode:

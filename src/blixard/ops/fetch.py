@@ -10,20 +10,21 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from blake3 import blake3
 from msgspec import Struct
 
-from blixard.disks.frames import open_frame
-from blixard.errors import DigestMismatch, ExportFileError, InternalError, PeerMisbehaved, RefusedError
+from blixard.disks.pipeline import Encode
+from blixard.disks.walk import accepted
+from blixard.errors import DigestMismatch, InternalError, PeerMisbehaved, RefusedError
 from blixard.files import Journal
 from blixard.format.events import End, Event, ImageBegun, ImageRead, RecordRead, StateRead, TelemetryRead
 from blixard.limits import DEFAULT, MIB, Limits
 from blixard.model.incoming import IncomingState
 from blixard.model.structs import Record
-from blixard.ops.canonical_form import Encode, Stored, canonical_form, encoding
+from blixard.ops.canonical_form import Stored, canonical_form, encoding
 from blixard.ops.examine import Examined, FoundImage
 from blixard.ops.peer_source import FrameFromPeer, PeerSource
 from blixard.place import open_output
@@ -70,7 +71,10 @@ def fetch(
     found = _known(source)
     form = canonical_form(found, options.limits)
     encode = encoding(compress=options.compress)
-    with open_output(options.output, journal=journal) as output, _Records(source, encode, progress) as records:
+    with (
+        open_output(options.output, journal=journal) as output,
+        _Records(source, encode, options.limits, progress) as records,
+    ):
         document = form.write(source.open_document, output.file, compress=options.compress, stored_of=records.stored)
         if document != source.remote.document_digest:
             raise DigestMismatch("what was written is not the document that the ticket names")
@@ -87,8 +91,9 @@ def fetch(
 class _Records:
     """Records in the order of the document, asked for, checked and encoded some way ahead; a context manager."""
 
-    def __init__(self, source: PeerSource, encode: Encode, progress: Progress) -> None:
+    def __init__(self, source: PeerSource, encode: Encode, limits: Limits, progress: Progress) -> None:
         self._source = source
+        self._limits = limits
         self._encode = encode
         self._progress = progress
         self._ahead = self._carrying(source.events())
@@ -131,7 +136,8 @@ class _Records:
             self._asked_bytes += event.record.length
 
     def _make(self, record: Record, load: FrameFromPeer) -> Stored:
-        frame = _checked(record, load)
+        received, _ = accepted(record, load, self._limits)
+        frame = bytes(received)
         return frame, self._encode(record, frame)
 
     @staticmethod
@@ -139,21 +145,7 @@ class _Records:
         return (event for event in events if isinstance(event, RecordRead) and event.record.carries)
 
 
-def _checked(record: Record, load: FrameFromPeer) -> bytes:
-    """A frame whose bytes are what the record says; a sender of another one is dropped."""
-    while True:
-        frame = load()
-        try:
-            if blake3(open_frame(frame, record.length)).digest() == record.digest:
-                return bytes(frame)
-            load.reject("its bytes do not match its digest")
-        except ExportFileError as problem:
-            load.reject(problem.message)
-
-
 def _check_clobber(options: FetchFileOptions) -> None:
-    from pathlib import Path
-
     if not options.clobber and options.output != "-" and Path(options.output).exists():
         raise RefusedError(f"`{options.output}` exists", hint="name another file, or leave out `--no-clobber`")
 
