@@ -33,7 +33,6 @@ _BEHIND = re.compile(rb'(?:  )?"(?:integrity|record_tables|index)": ')
 _END_OF_DOCUMENT = b"}\n"
 _END_OF_LINE = re.compile(rb",?\n")
 _HEAD_BYTES = KIB
-_KEY_BYTES = len(b'"images":')
 
 Named = Mapping[int, tuple[str, str]]
 """The VM and the disk or file whose content an image is, by the image's number."""
@@ -46,9 +45,10 @@ class LossyImages:
         cursor: behind the key `images`, where `START` matches.
         named: what the state says.
         skip: goes on behind damage that the source met; False when nothing follows.
+        begins: offset of the key in the text.
     """
 
-    def __init__(self, cursor: Cursor, named: Named, skip: Callable[[], bool]) -> None:
+    def __init__(self, cursor: Cursor, named: Named, skip: Callable[[], bool], begins: int) -> None:
         self.digests: list[str] = []
         self.damaged: list[int] = []
         self._cursor = cursor
@@ -61,12 +61,11 @@ class LossyImages:
         # False once an image may have been lost without a trace
         self._counted = True
         self._records = 0
-        self._begins = 0
+        self._begins = begins
 
     def read(self) -> Iterator[Event]:
         """Pass the section."""
         cursor = self._cursor
-        self._begins = cursor.at - _KEY_BYTES
         cursor.pos += len(_START_OF_IMAGES)
         while True:
             # the longest record, and the few bytes around it

@@ -132,7 +132,7 @@ class DocumentReader:
             self._images_seen = self._inside_images = True
             self._images_at = begun - len(b'"images":')
             if self._skip is not None and self._state.whole and START.match(self._cursor.rest(_START_BYTES)):
-                self._images = LossyImages(self._cursor, self._state.named_images, self._skip)
+                self._images = LossyImages(self._cursor, self._state.named_images, self._skip, self._images_at)
             yield from self._images.read()
             self._inside_images = False
             self._digests.add_value("images", self._images.digests)
