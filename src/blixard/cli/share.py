@@ -146,7 +146,7 @@ class _Screen:
 
     def _note(self, receiver: Receiver, text: str) -> None:
         if self._session.out.json:
-            _event(self._session, {"event": "receiver", "receiver": receiver})
+            show_event(self._session, {"event": "receiver", "receiver": receiver})
         else:
             self._session.out.note(text)
 
@@ -159,7 +159,7 @@ def _show(session: Session, ticket: Ticket, *, qr: bool) -> None:
     """The ticket: the one line of this command that another program reads."""
     text = ticket.encode()
     if session.out.json:
-        _event(session, {"event": "ticket", "ticket": text, **ticket.public()})
+        show_event(session, {"event": "ticket", "ticket": text, **ticket.public()})
     else:
         session.out.line(f"Share this ticket with other nodes: {text}")
         if qr:
@@ -170,8 +170,8 @@ def _show(session: Session, ticket: Ticket, *, qr: bool) -> None:
     session.out.note("serving; Ctrl-C ends it")
 
 
-def _event(session: Session, event: dict[str, Any]) -> None:
-    """One line, at once: whoever follows a share reads while it runs."""
+def show_event(session: Session, event: dict[str, Any]) -> None:
+    """One line of JSON, at once: whoever follows a share reads while it runs."""
     from blixard.cli.jsonout import to_json_line
 
     session.out.line(to_json_line(event))
@@ -180,7 +180,7 @@ def _event(session: Session, event: dict[str, Any]) -> None:
 
 def _tell(session: Session, report: ShareReport) -> ExitCode:
     if session.out.json:
-        _event(session, {"event": "summary", "report": report})
+        show_event(session, {"event": "summary", "report": report})
     elif report.completed:
         session.out.note(f"{human.counts(report.completed, 'receiver')} got all of it")
     else:
