@@ -56,10 +56,11 @@ class ExportShelf:
         self._view: FastView | None = None
         self._stack = ExitStack()
         keep_freed_memory()
+        folder = files.roomy_folder()
         try:
-            self._places = DigestTable(_PLACE.size, spill_bytes=limits.spill_bytes, folder=files.roomy_folder())
+            self._places = DigestTable(_PLACE.size, spill_bytes=limits.spill_bytes, folder=folder)
             self._stack.callback(self._places.close)
-            self._hollow: IO[bytes] = self._stack.enter_context(tempfile.TemporaryFile(dir=files.roomy_folder()))  # noqa: SIM115 - the stack closes it
+            self._hollow: IO[bytes] = self._stack.enter_context(tempfile.TemporaryFile(dir=folder))  # noqa: SIM115 - the stack closes it
             self._open(progress)
         except BaseException:
             self._stack.close()
