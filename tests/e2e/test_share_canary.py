@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from blixard.peer.ticket import parse_ticket
 from support.commands import Ran
-from support.documents import noise
+from support.cuts import an_empty_world, an_original
 from support.gate import Gate
 from support.processes import blixard, environment, finish, start, until
 from support.shares import a_stand, running, sharing
@@ -36,24 +36,14 @@ class Given(Struct, frozen=True):
 @pytest.fixture(scope="module")
 def made() -> Iterator[World]:
     """A cluster with a disk of 4 MiB, and its export."""
-    with fast_folder() as folder:
-        world = World(folder)
-        for each in (world.data, world.out, world.images):
-            each.mkdir()
-        disk = world.images / "disk.raw"
-        disk.write_bytes(noise(4 << 20, 1))
-        world.must("cluster", "init", "web")
-        world.must("vm", "create", "app", "--disk", f"{disk},name=root")
-        world.must("cluster", "export", "-o", world.out / "web.json", "--include-images", "--no-compress")
-        yield world
+    with an_original(4 << 20) as original:
+        yield original.world
 
 
 @pytest.fixture
 def there() -> Iterator[World]:
     with fast_folder() as folder:
-        world = World(folder)
-        for each in (world.data, world.out):
-            each.mkdir()
+        world = an_empty_world(folder)
         world.must("cluster", "init", "web")
         yield world
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.commands import Ran
+from support.cuts import an_empty_world
 from support.documents import noise
 from support.processes import blixard, environment
 from support.shares import LOOPBACK, Share, running, sharing, take
@@ -38,10 +39,7 @@ def made() -> Iterator[World]:
 def there() -> Iterator[World]:
     """Another machine's data directory, empty."""
     with fast_folder() as folder:
-        world = World(folder)
-        for each in (world.data, world.out):
-            each.mkdir()
-        yield world
+        yield an_empty_world(folder)
 
 
 def fetched(ran: Ran) -> Ran:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from blixard.peer.ticket import parse_ticket
-from support.cuts import staged_positions
-from support.documents import noise
+from support.commands import Ran
+from support.cuts import an_empty_world, an_original, staged_positions
 from support.gate import Gate
 from support.processes import blixard, environment, finish, start, until
 from support.shares import Stand, a_stand, running, sharing, take
@@ -27,25 +27,15 @@ SIZE = 40 * MIB
 @pytest.fixture(scope="module")
 def made() -> Iterator[World]:
     """A cluster with one disk of 40 MiB, and its export."""
-    with fast_folder() as folder:
-        world = World(folder)
-        for each in (world.data, world.out, world.images):
-            each.mkdir()
-        disk = world.images / "disk.raw"
-        disk.write_bytes(noise(SIZE, 1))
-        world.must("cluster", "init", "web")
-        world.must("vm", "create", "app", "--disk", f"{disk},name=root")
-        world.must("cluster", "export", "-o", world.out / "web.json", "--include-images", "--no-compress")
-        yield world
+    with an_original(SIZE) as original:
+        yield original.world
 
 
 @pytest.fixture
 def there() -> Iterator[World]:
     """A cluster `web` of its own, to be replaced."""
     with fast_folder() as folder:
-        world = World(folder)
-        for each in (world.data, world.out):
-            each.mkdir()
+        world = an_empty_world(folder)
         world.must("cluster", "init", "web")
         world.must("vm", "create", "old")
         yield world
@@ -142,6 +132,19 @@ def test_a_receiver_whose_sender_was_killed_gives_up_in_time(made: World, there:
     assert picture(there)["web"].disks == picture(made)["web"].disks
 
 
+def interrupted(process: subprocess.Popen[bytes]) -> tuple[Ran, float]:
+    """What Ctrl-C makes of it, and in how many seconds."""
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    return finish(process), time.monotonic() - began
+
+
+def assert_ended_at_once(ran: Ran, seconds: float) -> None:
+    assert ran.code == 130, ran
+    assert seconds < 20
+    assert "Traceback" not in ran.err
+
+
 def test_ctrl_c_ends_an_import_that_can_go_on(made: World, there: World) -> None:
     """Also while its workers wait for records that do not come."""
     before = picture(there)
@@ -151,16 +154,11 @@ def test_ctrl_c_ends_an_import_that_can_go_on(made: World, there: World) -> None
         with running(importing(there, stand.ticket)) as process:
             until(gate.reached.is_set, process)
             staged(there, 16, process)
-            began = time.monotonic()
-            process.send_signal(signal.SIGINT)
-            ran = finish(process)
-            seconds = time.monotonic() - began
+            ran, seconds = interrupted(process)
         gate.open()
         server.stop()
 
-    assert ran.code == 130, ran
-    assert seconds < 20
-    assert "Traceback" not in ran.err
+    assert_ended_at_once(ran, seconds)
     assert picture(there) == before
     assert [each for each in litter(there, staged=True) if "node.key" not in each] == []
 
@@ -173,16 +171,11 @@ def test_ctrl_c_ends_a_fetch_whose_sender_has_stalled(made: World, there: World)
         command = ("cluster", "fetch", "-o", str(target), "--no-compress")
         with running(start(there, *command, env=environment(BLIXARD_TICKET=stand.ticket))) as process:
             until(gate.reached.is_set, process)
-            began = time.monotonic()
-            process.send_signal(signal.SIGINT)
-            ran = finish(process)
-            seconds = time.monotonic() - began
+            ran, seconds = interrupted(process)
         gate.open()
         server.stop()
 
-    assert ran.code == 130, ran
-    assert seconds < 20
-    assert "Traceback" not in ran.err
+    assert_ended_at_once(ran, seconds)
     assert list(there.out.iterdir()) == []
 
 

@@ -145,34 +145,15 @@ def wrong_secret(link: LoopbackLink) -> None:
 
 
 def proof_of_another_nonce(link: LoopbackLink) -> None:
-    control = hello_of(link)
-    proof = protocol.prove(
-        Secret(b"sixteen bytes!!!"), client_id=link.local_id, server_id=link.remote_id, nonce="00" * 32
-    )
-    control.send(head(protocol.ClientHello(proof)))
-    control.receive(10)
+    proven(link, nonce="00" * 32).receive(10)
 
 
 def proof_of_another_client(link: LoopbackLink) -> None:
-    control = link.open(10)
-    hello = control.receive(10)
-    assert hello is not None
-    proof = protocol.prove(
-        Secret(b"sixteen bytes!!!"), client_id="99" * 32, server_id=link.remote_id, nonce=hello[0]["nonce"]
-    )
-    control.send(head(protocol.ClientHello(proof)))
-    control.receive(10)
+    proven(link, client_id="99" * 32).receive(10)
 
 
 def unknown_feature(link: LoopbackLink) -> None:
-    control = link.open(10)
-    hello = control.receive(10)
-    assert hello is not None
-    proof = protocol.prove(
-        Secret(b"sixteen bytes!!!"), client_id=link.local_id, server_id=link.remote_id, nonce=hello[0]["nonce"]
-    )
-    control.send(head(protocol.ClientHello(proof, require=("telepathy",))))
-    answer = control.receive(10)
+    answer = proven(link, require=("telepathy",)).receive(10)
     assert answer is not None
     assert answer[0]["code"] == "version"
 

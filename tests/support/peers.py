@@ -230,14 +230,29 @@ def welcomed(link: LoopbackLink, shelf: MemoryShelf, *, size: int | None = None)
     return control
 
 
-def proven(link: Link, secret: Secret = SECRET) -> LoopbackChannel:
-    """What an honest client does first; gives the control channel, with the server's answer still in it."""
+def proven(
+    link: Link,
+    secret: Secret = SECRET,
+    *,
+    client_id: str | None = None,
+    nonce: str | None = None,
+    require: tuple[str, ...] = (),
+) -> LoopbackChannel:
+    """What a client does first; gives the control channel, with the server's answer still in it.
+
+    Honest, unless another client's id or another nonce is given for the proof.
+    """
     control = link.open(10)
     assert isinstance(control, LoopbackChannel)
     hello = control.receive(10)
     assert hello is not None
-    proof = protocol.prove(secret, client_id=link.local_id, server_id=link.remote_id, nonce=hello[0]["nonce"])
-    control.send(head(protocol.ClientHello(proof)))
+    proof = protocol.prove(
+        secret,
+        client_id=client_id or link.local_id,
+        server_id=link.remote_id,
+        nonce=nonce or hello[0]["nonce"],
+    )
+    control.send(head(protocol.ClientHello(proof, require=require)))
     return control
 
 
