@@ -11,6 +11,7 @@ import os
 import pkgutil
 import signal
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -156,6 +157,8 @@ def _become(user: int | None, stdin: int | None, out: int, err: int) -> None:
 
 
 def _fork() -> int:
+    # a child among several threads that fork waits for ever for a lock that another one held (SQLite's, seen)
+    assert threading.current_thread() is threading.main_thread()
     with warnings.catch_warnings():
         # from Python 3.12: a fork with threads; nothing in the child touches those of pytest
         warnings.simplefilter("ignore", DeprecationWarning)
