@@ -1,4 +1,4 @@
-"""The generated Python binding of Iroh, repaired where it copies a byte at a time.
+"""The generated Python binding of Iroh, repaired where it copies a byte at a time and where it waits for itself.
 
 `_UniffiRustBufferBuilder.write` of iroh 1.2 fills the Rust buffer in a Python loop: 3-7 MB/s. One memmove does the same
 (PEER.md section 1). Reading skips the binding's own `bytes`: what arrived goes from the Rust buffer into the room of a
@@ -14,6 +14,8 @@ import threading
 import warnings
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
+
+from blixard.peer.freeing import defer_frees
 
 if TYPE_CHECKING:
     from iroh import RecvStream
@@ -54,6 +56,8 @@ def load() -> Any:
             from iroh import iroh_ffi
 
             repair(iroh_ffi)
+            if not defer_frees(iroh_ffi):
+                _warn("a transfer over Iroh may stand still")
             _Loaded.read_into = reader_of(iroh_ffi)
             _Loaded.ffi = iroh_ffi
         return _Loaded.ffi
@@ -163,9 +167,11 @@ def _lies_behind_its_length(ffi: Any) -> bool:
 
 
 def _give_up(what: str) -> bool:
-    warnings.warn(
-        f"{what} over Iroh is slow: this version of `iroh` is not the one that blixard repairs (1.2)",
-        RuntimeWarning,
-        stacklevel=4,
-    )
+    _warn(f"{what} over Iroh is slow")
     return False
+
+
+def _warn(what: str) -> None:
+    warnings.warn(
+        f"{what}: this version of `iroh` is not the one that blixard repairs (1.2)", RuntimeWarning, stacklevel=5
+    )

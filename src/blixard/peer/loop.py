@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from blixard.errors import TransferError
 from blixard.peer.binding import load
+from blixard.peer.freeing import free_in
 
 T = TypeVar("T")
 
@@ -33,6 +34,7 @@ class LoopThread:
         self._thread = threading.Thread(target=self._work, name="blixard-iroh", daemon=True)
         self.users = 0
         load().uniffi_set_event_loop(self._loop)
+        free_in(self._loop)
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -60,6 +62,10 @@ class LoopThread:
             if not self._over:
                 self._loop.call_soon_threadsafe(call)
 
+    def settle(self) -> None:
+        """Wait until everything is done that the loop was given before, such as freeing objects of the binding."""
+        self.run(asyncio.sleep(0))
+
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Go on with `work`, which raises nothing, on the side; only from within the loop."""
         task = self._loop.create_task(work)
@@ -73,6 +79,7 @@ class LoopThread:
             self._over = True
             self._loop.call_soon_threadsafe(self._ending.set)
         self._thread.join()
+        free_in(None)
         load().uniffi_set_event_loop(None)
 
     def _work(self) -> None:
