@@ -2,6 +2,7 @@
 
 Records are asked for in the order in which they were requested, so what the caller waits for first is under way first.
 Bytes under way and arrived are bounded; what somebody waits for passes the bound, so there is always a next step.
+A change wakes only those whom it concerns: woken threads that find nothing to do cost more than the records.
 """
 
 from __future__ import annotations
@@ -22,15 +23,16 @@ Item = tuple[bytes, int]
 
 
 class _Entry:
-    """A record somebody requested. `frame` is None until it arrives."""
+    """A record somebody requested. `frame` is None until it arrives; `came` is there when somebody waits for it."""
 
-    __slots__ = ("asked", "frame", "giver", "length", "requests", "reserved")
+    __slots__ = ("asked", "came", "frame", "giver", "length", "requests", "reserved")
 
     def __init__(self, length: int) -> None:
         self.length = length
         self.requests = 1
         self.asked = False
         self.reserved = False
+        self.came: threading.Condition | None = None
         self.frame: Body | None = None
         self.giver: object = None
 
@@ -44,7 +46,11 @@ class Wanted:
 
     def __init__(self, bytes_in_flight: int) -> None:
         self._bound = bytes_in_flight
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        """There is more to ask for: askers who may work wait for it."""
+        self._turn = threading.Condition(self._lock)
+        """Askers who may not work now wait here."""
         self._entries: dict[bytes, _Entry] = {}
         self._queue: deque[bytes] = deque()
         self._delivered: OrderedDict[bytes, tuple[object, int]] = OrderedDict()
@@ -53,7 +59,7 @@ class Wanted:
 
     def request(self, digest: bytes, length: int) -> None:
         """Want a record; a second request of one that is not collected yet is for a second `wait`."""
-        with self._changed:
+        with self._lock:
             self._raise_failure()
             entry = self._entries.get(digest)
             if entry is not None:
@@ -61,7 +67,7 @@ class Wanted:
                 return
             self._entries[digest] = _Entry(length)
             self._queue.append(digest)
-            self._changed.notify_all()
+            self._work.notify_all()
 
     def wait(self, digest: bytes, timeout: float | None = None) -> Body:
         """The frame of a record that was requested.
@@ -71,7 +77,7 @@ class Wanted:
             InternalError: it was not requested.
         """
         deadline = Deadline(timeout)
-        with self._changed:
+        with self._lock:
             entry = self._entries.get(digest)
             if entry is None:
                 raise InternalError("a record is waited for that nobody requested")
@@ -81,7 +87,9 @@ class Wanted:
                 self._raise_failure()
                 if deadline.passed():
                     raise TransferError("a record did not come in time")
-                self._changed.wait(deadline.left())
+                if entry.came is None:
+                    entry.came = threading.Condition(self._lock)
+                entry.came.wait(deadline.left())
             return self._collect(digest, entry, entry.frame)
 
     def take(
@@ -97,33 +105,35 @@ class Wanted:
             ends: whether the asker should end; then the answer is None.
         """
         deadline = Deadline(timeout)
-        with self._changed:
+        with self._lock:
             while True:
                 if ends() or self._failure is not None:
                     return None
-                batch = self._next(count, length) if may() else []
+                allowed = may()
+                batch = self._next(count, length) if allowed else []
                 if batch or deadline.passed():
                     return batch
-                self._changed.wait(deadline.left())
+                (self._work if allowed else self._turn).wait(deadline.left())
 
     def arrived(self, digest: bytes, frame: Body, giver: object) -> None:
         """A frame that was asked for; what is not wanted any more is dropped."""
-        with self._changed:
+        with self._lock:
             entry = self._entries.get(digest)
             if entry is not None and entry.frame is None:
                 entry.frame = frame
                 entry.giver = giver
-                self._changed.notify_all()
+                if entry.came is not None:
+                    entry.came.notify_all()
 
     def back(self, items: Sequence[Item]) -> None:
         """Asked for, and lost on the way: to be asked for again, before all others."""
-        with self._changed:
+        with self._lock:
             for digest, _ in reversed(items):
                 entry = self._entries.get(digest)
                 if entry is not None and entry.frame is None:
                     entry.asked = False
                     self._queue.appendleft(digest)
-            self._changed.notify_all()
+            self._work.notify_all()
 
     def reject(self, digest: bytes) -> object:
         """A collected frame was wrong: want the record again, and say who gave the frame.
@@ -131,7 +141,7 @@ class Wanted:
         Raises:
             InternalError: it was not collected lately.
         """
-        with self._changed:
+        with self._lock:
             giver, length = self._delivered.pop(digest, (None, 0))
             if giver is None:
                 raise InternalError("a record is rejected that was not collected")
@@ -141,29 +151,36 @@ class Wanted:
                 self._queue.appendleft(digest)
             else:
                 entry.requests += 1  # its frame goes with the rest of what that giver gave
-            self._changed.notify_all()
+            self._work.notify_all()
             return giver
 
     def forget_from(self, giver: object) -> None:
         """Nothing of that giver is kept: what arrived from it is wanted again."""
-        with self._changed:
+        with self._lock:
             for digest, entry in self._entries.items():
                 if entry.frame is not None and entry.giver is giver:
                     entry.frame = entry.giver = None
                     entry.asked = False
                     self._queue.appendleft(digest)
-            self._changed.notify_all()
+            self._work.notify_all()
 
     def poke(self) -> None:
         """Something that `may` or `ends` look at has changed."""
-        with self._changed:
-            self._changed.notify_all()
+        with self._lock:
+            self._wake_askers()
 
     def fail(self, problem: TransferError) -> None:
         """Nobody will bring anything any more; the first reason stays."""
-        with self._changed:
+        with self._lock:
             self._failure = self._failure or problem
-            self._changed.notify_all()
+            self._wake_askers()
+            for entry in self._entries.values():
+                if entry.came is not None:
+                    entry.came.notify_all()
+
+    def _wake_askers(self) -> None:
+        self._work.notify_all()
+        self._turn.notify_all()
 
     def _collect(self, digest: bytes, entry: _Entry, frame: Body) -> Body:
         self._delivered[digest] = (entry.giver, entry.length)
@@ -175,7 +192,7 @@ class Wanted:
             del self._entries[digest]
             if entry.reserved:
                 self._held -= entry.length
-                self._changed.notify_all()
+                self._work.notify_all()
         return frame
 
     def _hurry(self, digest: bytes, entry: _Entry) -> None:
@@ -186,7 +203,7 @@ class Wanted:
         self._queue.appendleft(
             digest
         )  # it is in the queue a second time; `_next` passes over what is asked for already
-        self._changed.notify_all()
+        self._work.notify_all()
 
     def _next(self, count: int, length: int) -> list[Item]:
         batch: list[Item] = []

@@ -145,6 +145,46 @@ def test_an_asker_that_may_not_work_waits_until_it_may_or_ends() -> None:
     assert asking.result() is None
 
 
+def test_an_asker_that_may_not_work_sleeps_through_the_work_of_others() -> None:
+    wanted = make_wanted()
+    looked: list[bool] = []
+
+    def may() -> bool:
+        looked.append(True)
+        return False
+
+    def ask() -> list[Item] | None:
+        return wanted.take(count=1, length=1, timeout=None, may=may, ends=lambda: len(looked) > 1)
+
+    asking = Started(ask)
+    assert not asking.is_done_within(0.05)
+    for digest in (A, B):
+        wanted.request(digest, 1)
+        take(wanted)
+        wanted.arrived(digest, b"frame", GIVER)
+        wanted.wait(digest)
+    assert not asking.is_done_within(0.05)
+    assert len(looked) == 1
+
+    looked.append(True)
+    wanted.poke()
+    assert asking.result() is None
+
+
+def test_each_of_several_who_wait_is_woken_by_its_own_record() -> None:
+    wanted = make_wanted(A, B, B)
+    take(wanted)
+    first = Started(lambda: wanted.wait(A))
+    others = [Started(lambda: wanted.wait(B)) for _ in range(2)]
+    assert not first.is_done_within(0.05)
+    wanted.arrived(B, b"b", GIVER)
+    assert [each.result() for each in others] == [b"b", b"b"]
+    assert not first.is_done_within(0.01)
+    wanted.arrived(A, b"a", GIVER)
+
+    assert first.result() == b"a"
+
+
 def test_a_rejected_record_is_wanted_again_and_its_giver_named() -> None:
     wanted = make_wanted(A, B)
     take(wanted)
