@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from blixard.model.collection import no_collection
 from blixard.peer.freeing import defer_frees
 
 if TYPE_CHECKING:
@@ -50,10 +51,11 @@ class _Loaded:
 
 
 def load() -> Any:
-    """The binding's module `iroh.iroh_ffi`, repaired; the first call imports it (100 ms)."""
+    """The binding's module `iroh.iroh_ffi`, repaired; the first call imports it (70 ms)."""
     with _Loaded.lock:
         if _Loaded.ffi is None:
-            from iroh import iroh_ffi
+            with no_collection():
+                from iroh import iroh_ffi
 
             repair(iroh_ffi)
             if not defer_frees(iroh_ffi):

@@ -24,7 +24,8 @@ _CONTAINERS = 64
 """Objects and arrays in one head: ours have two. It bounds the depth too."""
 _NUMBER_CHARS = 20
 """A u64 has twenty digits; int() of a long literal is quadratic."""
-_FIRST_ROOM = 256 << 10
+_FIRST_ROOM = 2 << 20
+"""A record of 1 MiB fits, and is not copied as its room grows. Only who asked for bodies gets any."""
 _GROWTH = 4
 
 
