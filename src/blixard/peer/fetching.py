@@ -31,6 +31,10 @@ class FetchOptions(Struct, frozen=True, kw_only=True):
     """Most connections of a direct lane; they are made one by one, while each brings more."""
     hand_over_seconds: float = 0.5
     """How long what was asked for over Iroh may still come when a lane stands; then the lane is asked for it."""
+    lane_worth_bytes: int = 64 * MIB
+    """A lane that broke after it had brought so much is worth another session, which makes another lane."""
+    lane_again_seconds: float = 5.0
+    """How long after a lane broke the session's link goes on by itself, before that."""
     bytes_in_flight: int = 64 * MIB
     """Decoded bytes of records asked for and not collected yet."""
     connect_seconds: float = 10.0

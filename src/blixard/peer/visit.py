@@ -253,7 +253,19 @@ class Visit:
         way.close()
         if isinstance(problem, PeerMisbehaved) or not is_lane:
             self.fail(problem)
+        elif way.received >= self._fetch.options.lane_worth_bytes:
+            self._fetch.threads.spawn("lane-again", self._lane_again)
         self._fetch.tell()
+
+    def _lane_again(self) -> None:
+        """The lane broke that brought most: where more is wanted, another session makes another.
+
+        Not at once: a sender that stops lets go of the lane first, and says so on the session's link next.
+        """
+        if self._fetch.stopped.wait(self._fetch.options.lane_again_seconds):
+            return
+        if not self._closed and not self._lane_stands() and self._fetch.wanted.outstanding:
+            self.fail(PeerUnreachable("the lane was lost"))
 
 
 def _refused(message: protocol.Refused) -> PeerRefused:

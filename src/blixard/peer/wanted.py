@@ -57,6 +57,12 @@ class Wanted:
         self._held = 0
         self._failure: TransferError | None = None
 
+    @property
+    def outstanding(self) -> bool:
+        """True while a record is wanted that has not arrived."""
+        with self._lock:
+            return any(entry.frame is None for entry in self._entries.values())
+
     def request(self, digest: bytes, length: int) -> None:
         """Want a record; a second request of one that is not collected yet is for a second `wait`."""
         with self._lock:

@@ -22,6 +22,7 @@ from blixard.peer import protocol
 from blixard.peer.channel import Link
 from blixard.peer.client import Remote
 from blixard.peer.loopback import LoopbackLink
+from blixard.peer.meter import Statistics
 from blixard.peer.protocol import head
 from blixard.peer.secret import Secret
 from support.link_conformance import SOON, Started, no_thread_left
@@ -102,7 +103,9 @@ def test_connections_that_are_cut_again_and_again_lose_no_record(here: World) ->
     shelf = MemoryShelf(count=120, size=40 * KIB)
     here.serve(shelf=shelf)
     endpoint = here.endpoint(CLIENT)
-    remote = here.fetch(here.ticket(document=shelf.document), endpoint=endpoint, options=replace(QUICK, timeout=30))
+    # little under way, so that there is something to lose at each cut
+    options = replace(QUICK, timeout=30, bytes_in_flight=200 * KIB)
+    remote = here.fetch(here.ticket(document=shelf.document), endpoint=endpoint, options=options)
     for digest, length in shelf.wanted:
         remote.request(digest, length)
     got = 0
@@ -418,6 +421,70 @@ def test_a_lane_that_breaks_is_no_failure(here: World) -> None:
 
     assert collect(remote, here.shelf.wanted[10:]) == here.shelf.records[10:]
     assert remote.statistics().by_kind.keys() == {"tcp", "loopback"}
+    assert (remote.statistics().links, remote.statistics().reconnects) == (1, 0)
+
+
+class Gated(MemoryShelf):
+    """Gives nothing while `go` is not set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+        self.go.set()
+
+    def frame(self, digest: bytes) -> bytes | None:
+        self.go.wait(SOON)
+        return super().frame(digest)
+
+
+def wait_until(remote: Remote, reached: Callable[[Statistics], bool]) -> None:
+    with remote._fetch.changed:
+        assert remote._fetch.changed.wait_for(lambda: reached(remote.statistics()), SOON), remote.statistics()
+
+
+def test_a_lane_that_broke_after_it_brought_much_is_made_again(here: World) -> None:
+    lanes = LaneWorld(here)
+    shelf = Gated()
+    here.stack.callback(shelf.go.set)
+    here.serve(shelf=shelf, lanes=lanes.of_server)
+    options = replace(QUICK, lane_worth_bytes=1, lane_again_seconds=0.05, reply_seconds=SOON)
+    remote = here.fetch(options=options, lanes=lanes.of_client)
+    assert collect(remote, shelf.wanted[:10]) == shelf.records[:10]
+    wait_until(remote, lambda seen: seen.links == 2)
+    shelf.go.clear()
+    for digest, length in shelf.wanted[10:]:
+        remote.request(digest, length)
+    link = lanes.clients[0].link
+    assert link is not None
+    link.cut()
+    wait_until(remote, lambda seen: (seen.reconnects, seen.links) == (1, 2))
+    shelf.go.set()
+
+    assert [opened(remote, *each) for each in shelf.wanted[10:]] == shelf.records[10:]
+    assert len(lanes.clients) == 2
+
+
+def test_a_lane_is_not_made_again_when_all_is_there(here: World) -> None:
+    lanes = LaneWorld(here)
+    shelf = Gated()
+    here.stack.callback(shelf.go.set)
+    here.serve(shelf=shelf, lanes=lanes.of_server)
+    options = replace(QUICK, lane_worth_bytes=1, lane_again_seconds=0.5, reply_seconds=SOON)
+    remote = here.fetch(options=options, lanes=lanes.of_client)
+    *most, (digest, length) = shelf.wanted
+    assert collect(remote, most) == shelf.records[:-1]
+    shelf.go.clear()
+    remote.request(digest, length)
+    link = lanes.clients[0].link
+    assert link is not None
+    link.cut()
+    wait_until(remote, lambda seen: seen.links == 1)
+    (later,) = [each for each in threading.enumerate() if each.name.endswith("lane-again")]
+    shelf.go.set()
+    assert opened(remote, digest, length) == shelf.records[-1]
+    later.join(SOON)
+
+    assert not later.is_alive()
     assert (remote.statistics().links, remote.statistics().reconnects) == (1, 0)
 
 
