@@ -25,7 +25,7 @@ from support.processes import PROGRAM, environment
 from support.verbs import VERBS, Case, Verb, file_of, tidy
 from support.world import Picture, World, build, fast_folder, litter, picture
 
-SEED = 20261124
+SEED = os.environ.get("BLIXARD_SEED", "20261124")
 WHOLE = ("export over", "import replace", "import merge")
 
 
@@ -232,12 +232,11 @@ def test_an_import_can_be_taken_back(name: str, record: Record) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("part", [1, 2])
 @pytest.mark.parametrize("name", CASES)
-def test_any_part_of_what_was_not_synced(name: str, part: int, record: Record) -> None:
-    """With all commands, over 10,000 states."""
+def test_any_part_of_what_was_not_synced(name: str, record: Record) -> None:
+    """With all commands, over 2,500 states; another `BLIXARD_SEED` gives others."""
     case = record(name)
-    states = crash_states(case.log, kept=[Kept.SOME] * 4, seed=f"{SEED} {name} {part}")
+    states = crash_states(case.log, kept=[Kept.SOME] * 2, seed=f"{SEED} {name}")
     assert check(case, states) > len(case.log.changes) / 4
 
 
