@@ -26,7 +26,7 @@ from blixard.limits import CELL_BYTES
 from blixard.model.structs import Record
 from blixard.ports import DiskReader
 
-Encode = Callable[[Record, bytes | None], bytes]
+Encode = Callable[[Record, bytes | memoryview | None], bytes]
 
 
 class Chunk(Struct, frozen=True):

@@ -31,7 +31,9 @@ _AFTER = re.compile(SPACE + rb"([,}])")
 _HEAD_BYTES = KIB
 
 
-def encode_record(record: Record, frame: bytes | None, *, compress: bool, level: int = 1, last: bool = False) -> bytes:
+def encode_record(
+    record: Record, frame: bytes | memoryview | None, *, compress: bool, level: int = 1, last: bool = False
+) -> bytes:
     """A record as it is stored: its line, or the gzip member of its line. Pure: workers call it.
 
     Args:

@@ -146,7 +146,7 @@ class ExportWriter:
         self._sink.text(before + _one_line(keys)[:-1] + b', "records": [\n')
         self._image = _Image(keys, self._sink.cut())
 
-    def write_record(self, record: Record, frame: bytes | None, line: bytes) -> None:
+    def write_record(self, record: Record, frame: bytes | memoryview | None, line: bytes) -> None:
         """Write a record; `line` is what `encode_record` made of it."""
         image = self._open_image()
         self._release(image)
@@ -305,7 +305,7 @@ class _Image:
         self.lines = LinesDigest()
         self.records = 0
         self.data_bytes = 0
-        self.held: tuple[Record, bytes | None, bytes] | None = None
+        self.held: tuple[Record, bytes | memoryview | None, bytes] | None = None
 
 
 def _one_line(keys: JsonObject) -> bytes:

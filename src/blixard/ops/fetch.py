@@ -136,8 +136,7 @@ class _Records:
             self._asked_bytes += event.record.length
 
     def _make(self, record: Record, load: FrameFromPeer) -> Stored:
-        received, _ = accepted(record, load, self._limits)
-        frame = bytes(received)
+        frame, _ = accepted(record, load, self._limits)
         return frame, self._encode(record, frame)
 
     @staticmethod
