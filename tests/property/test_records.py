@@ -47,7 +47,7 @@ def export(data: list[bytes], threads: int, extents: list[list[tuple[int, int]]]
     readers = [MemoryDisk(disk, extents[number] if extents else None) for number, disk in enumerate(data)]
     with RecordPipeline(threads, DedupTable()) as pipeline:
         return [
-            list(pipeline.records(reader, lambda record, _: repr(record).encode(), lambda _: None))
+            list(pipeline.records(reader, lambda record, _: (repr(record).encode(),), lambda _: None))
             for reader in readers
         ]
 

@@ -37,7 +37,7 @@ def document(disks: Sequence[bytes], formats: Sequence[DiskFormat] = (), *, thre
     images: list[Image] = []
     with DedupTable() as dedup, RecordPipeline(threads, dedup) as pipeline:
         for number, data in enumerate(disks):
-            chunks = pipeline.records(MemoryDisk(data), lambda _record, _frame: b"", lambda _amount: None)
+            chunks = pipeline.records(MemoryDisk(data), lambda _record, _frame: (), lambda _amount: None)
             disk_format = formats[number] if formats else DiskFormat.RAW
             head = head_of(len(data), f"disk-{number}", disk_format)
             images.append(Image(head, tuple((chunk.record, chunk.frame) for chunk in chunks)))

@@ -26,7 +26,7 @@ from blixard.limits import CELL_BYTES
 from blixard.model.structs import Record
 from blixard.ports import DiskReader
 
-Encode = Callable[[Record, bytes | memoryview | None], bytes]
+Encode = Callable[[Record, bytes | memoryview | None], tuple[bytes, ...]]
 
 
 class Chunk(Struct, frozen=True):
@@ -34,7 +34,7 @@ class Chunk(Struct, frozen=True):
 
     record: Record
     frame: bytes | None
-    line: bytes
+    line: tuple[bytes, ...]
 
 
 class RecordPipeline:

@@ -86,7 +86,7 @@ def _lines(view: FastView, image: int, count: int, noted: Noted) -> Iterator[byt
         if event.record.carries:
             noted(event.record, image, event.position)
         empty = b"" if event.record.carries else None
-        yield encode_record(event.record, empty, compress=False, last=event.position == count - 1)
+        yield from encode_record(event.record, empty, compress=False, last=event.position == count - 1)
 
 
 def _text(view: FastView, file: BinaryIO, parts: list[bytes | Span]) -> Iterator[bytes]:

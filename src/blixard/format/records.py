@@ -33,8 +33,10 @@ _HEAD_BYTES = KIB
 
 def encode_record(
     record: Record, frame: bytes | memoryview | None, *, compress: bool, level: int = 1, last: bool = False
-) -> bytes:
+) -> tuple[bytes, ...]:
     """A record as it is stored: its line, or the gzip member of its line. Pure: workers call it.
+
+    In pieces, because joining them would copy the base64 once more: a twentieth of an export's time.
 
     Args:
         record: what the line says.
@@ -47,8 +49,8 @@ def encode_record(
     skip = f', "skip": {record.skip}' if record.skip else ""
     head = f'{{{offset}"length": {record.length}, "blake3": "{record.digest.hex()}"{skip}'.encode()
     end = b"}\n" if last else b"},\n"
-    line = head + end if frame is None else b"".join((head, b', "zstd": "', pybase64.b64encode(frame), b'"', end))
-    return member(line, level) if compress else line
+    line = (head + end,) if frame is None else (head + b', "zstd": "', pybase64.b64encode(frame), b'"' + end)
+    return (member(b"".join(line), level),) if compress else line
 
 
 def frame(text: str | memoryview) -> bytes:

@@ -146,7 +146,7 @@ class ExportWriter:
         self._sink.text(before + _one_line(keys)[:-1] + b', "records": [\n')
         self._image = _Image(keys, self._sink.cut())
 
-    def write_record(self, record: Record, frame: bytes | memoryview | None, line: bytes) -> None:
+    def write_record(self, record: Record, frame: bytes | memoryview | None, line: tuple[bytes, ...]) -> None:
         """Write a record; `line` is what `encode_record` made of it."""
         image = self._open_image()
         self._release(image)
@@ -223,8 +223,9 @@ class ExportWriter:
         image.held = None
         if last:
             line = encode_record(record, frame, compress=self._sink.compress, level=self._level, last=True)
-        self._sink.stored(line)
-        self._tables.add_length(len(line))
+        for piece in line:
+            self._sink.stored(piece)
+        self._tables.add_length(sum(map(len, line)))
 
     def _note(self, image: _Image, stored: int, tail_at: int, digest: str) -> None:
         assert self._images is not None  # noqa: S101 - `begin_image` checked
@@ -305,7 +306,7 @@ class _Image:
         self.lines = LinesDigest()
         self.records = 0
         self.data_bytes = 0
-        self.held: tuple[Record, bytes | memoryview | None, bytes] | None = None
+        self.held: tuple[Record, bytes | memoryview | None, tuple[bytes, ...]] | None = None
 
 
 def _one_line(keys: JsonObject) -> bytes:

@@ -27,7 +27,7 @@ _LEVEL = 1
 _TELEMETRY_FIRST = ("resourceMetrics", "resourceLogs")
 
 
-Stored = tuple[bytes | memoryview | None, bytes]
+Stored = tuple[bytes | memoryview | None, tuple[bytes, ...]]
 """A record's zstd frame, None for a reference, and what is stored of both."""
 
 

@@ -16,8 +16,8 @@ from blixard.model.structs import Record
 from support.disks import MemoryDisk, SparseDisk, mixed_disk
 
 
-def encode(record: Record, frame: bytes | memoryview | None) -> bytes:
-    return repr((record.offset, record.length, record.carries, len(frame or b""))).encode()
+def encode(record: Record, frame: bytes | memoryview | None) -> tuple[bytes, ...]:
+    return (repr((record.offset, record.length, record.carries, len(frame or b""))).encode(),)
 
 
 def ignore(amount: int) -> None:
@@ -127,10 +127,10 @@ def test_after_a_read_error_the_other_disks_go_on() -> None:
 
 
 def test_an_error_of_encode_reaches_the_caller_in_its_turn() -> None:
-    def fails(record: Record, frame: bytes | memoryview | None) -> bytes:
+    def fails(record: Record, _frame: bytes | memoryview | None) -> tuple[bytes, ...]:
         if record.offset == 2 * CELL_BYTES:
             raise ValueError("encode")
-        return b""
+        return ()
 
     given: list[int | None] = []
     with RecordPipeline(4, DedupTable()) as pipeline, pytest.raises(ValueError, match="encode"):

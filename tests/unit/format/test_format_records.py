@@ -25,8 +25,8 @@ def cursor(text: bytes) -> Cursor:
     return Cursor(PlainText(io.BytesIO(text)), DEFAULT)
 
 
-def line(piece: Piece) -> bytes:
-    return encode_record(piece.record, piece.frame, compress=False, last=True)
+def line(piece: Piece, *, compress: bool = False, last: bool = True) -> bytes:
+    return b"".join(encode_record(piece.record, piece.frame, compress=compress, last=last))
 
 
 @pytest.mark.parametrize("piece", KINDS)
@@ -73,11 +73,11 @@ def test_an_explicit_skip_of_nothing_counts_in_the_canonical_line() -> None:
 
 
 def test_all_but_the_last_have_a_comma() -> None:
-    plain = encode_record(FIRST.record, FIRST.frame, compress=False)
+    plain = line(FIRST, last=False)
 
     assert plain == line(FIRST)[:-1] + b",\n"
-    assert gzip.decompress(encode_record(FIRST.record, FIRST.frame, compress=True)) == plain
-    assert gzip.decompress(encode_record(FIRST.record, FIRST.frame, compress=True, last=True)) == line(FIRST)
+    assert gzip.decompress(line(FIRST, compress=True, last=False)) == plain
+    assert gzip.decompress(line(FIRST, compress=True)) == line(FIRST)
 
 
 def test_a_text_longer_than_the_buffer_is_read() -> None:

@@ -23,13 +23,13 @@ RECORDS = [
 @pytest.mark.parametrize("last", [False, True], ids=["followed", "last"])
 @pytest.mark.parametrize("record", RECORDS, ids=["at 0", "far", "in a pack"])
 def test_a_line_of_ours_gives_its_digest_and_its_frame(record: Record, last: bool, compressed: bool) -> None:  # noqa: FBT001 - from pytest
-    stored = encode_record(record, FRAME, compress=compressed, last=last)
+    stored = b"".join(encode_record(record, FRAME, compress=compressed, last=last))
 
     assert stored_frame(stored, compressed=compressed) == (DIGEST, FRAME)
 
 
 def test_a_line_that_somebody_else_wrote_is_read_too() -> None:
-    stored = encode_record(RECORDS[0], FRAME, compress=False)
+    stored = b"".join(encode_record(RECORDS[0], FRAME, compress=False))
     spaced = stored.replace(b'": "', b'" :  "').replace(b'"},', b'" } ,')
 
     assert spaced != stored
@@ -42,14 +42,15 @@ def test_a_line_that_somebody_else_wrote_is_read_too() -> None:
     ids=["escaped", "not padded", "quote inside", "space", "another key", "not ASCII"],
 )
 def test_what_is_no_base64_is_refused(text: bytes) -> None:
-    stored = encode_record(RECORDS[0], b"", compress=False).replace(b'"zstd": ""', b'"zstd": "' + text + b'"')
+    empty = b"".join(encode_record(RECORDS[0], b"", compress=False))
+    stored = empty.replace(b'"zstd": ""', b'"zstd": "' + text + b'"')
 
     with pytest.raises(MalformedExport):
         stored_frame(stored, compressed=False)
 
 
 def test_a_reference_has_no_frame() -> None:
-    stored = encode_record(Record(0, 10240, DIGEST, carries=False, skip=0), None, compress=False)
+    stored = b"".join(encode_record(Record(0, 10240, DIGEST, carries=False, skip=0), None, compress=False))
 
     with pytest.raises(MalformedExport):
         stored_frame(stored, compressed=False)
