@@ -138,7 +138,6 @@ class IrohEndpoint:
             # its sockets go with the last object that knows it; a cancelled task knows what it was doing
             del self._taking
             self._endpoint = None
-            self._loop.settle()
             release(self._loop)
 
     def __enter__(self) -> Self:

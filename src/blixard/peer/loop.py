@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from blixard.errors import TransferError
@@ -113,9 +114,12 @@ def shared_loop() -> LoopThread:
 
 
 def release(loop: LoopThread) -> None:
-    """One user less; the last one ends the loop and waits for its thread."""
+    """One user less, whose objects are freed afterwards; the last one ends the loop and waits for its thread."""
     with _Shared.lock:
         loop.users -= 1
         if loop.users == 0:
             _Shared.loop = None
             loop.end()
+            return
+    with suppress(TransferError):  # another user has ended it, and everything is freed
+        loop.settle()

@@ -46,7 +46,7 @@ class Wanted:
 
     def __init__(self, bytes_in_flight: int) -> None:
         self._bound = bytes_in_flight
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # `fail` may come from a signal handler in the thread that holds it
         self._work = threading.Condition(self._lock)
         """There is more to ask for: askers who may work wait for it."""
         self._turn = threading.Condition(self._lock)
