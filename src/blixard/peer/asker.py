@@ -33,7 +33,7 @@ class Asker:
         giver: whom `wanted` is told as the giver of what arrives.
         may: whether to work now.
         ends: whether to end.
-        progress: told of each record's bytes.
+        progress: told of each record's bytes, and how many seconds it was waited for.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Asker:
         giver: object,
         may: Callable[[], bool],
         ends: Callable[[], bool],
-        progress: Callable[[int], None],
+        progress: Callable[[int, float], None],
     ) -> None:
         self._link = link
         self._wanted = fetch.wanted
@@ -60,6 +60,11 @@ class Asker:
         self._patience = Patience(self._options.grace_seconds)
         self._handing_over = False
         self.received = 0
+
+    @property
+    def busy(self) -> bool:
+        """True while records are under way to it."""
+        return bool(self._asked)
 
     def run(self) -> None:
         """Ask and receive.
@@ -149,7 +154,7 @@ class Asker:
         self._meter.add(self._link.kind, size)
         self._wanted.arrived(digest, frame[1], self._giver)
         self.received += 1
-        self._progress(size)
+        self._progress(size, seconds)
         self._adapt(seconds, size)
         self._patience.waited(seconds, size)
 

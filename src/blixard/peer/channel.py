@@ -22,8 +22,8 @@ HEAD_BYTES = 64 * KIB
 """Longest head of a frame: 256 digests in hex are 18 KiB."""
 BODY_BYTES = 16 * MIB + KIB
 """Longest body of a frame: the largest record, incompressible, as a zstd frame."""
-SLOWEST = 8 * KIB
-"""Bytes a second below which a frame is given up: 64 kbit/s for each channel. A peer cannot hold us by dripping."""
+SLOWEST = 4 * KIB
+"""Bytes a second below which a frame is given up: 32 kbit/s for each channel. A peer cannot hold us by dripping."""
 STALL_SECONDS = 30.0
 """How long `send` and `finish` wait for a peer that takes nothing."""
 

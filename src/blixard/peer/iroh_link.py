@@ -244,7 +244,7 @@ class IrohChannel:
                         when = clock.when()
                         clock.reschedule(None if when is None else when + body_seconds(self._reader.body_length))
         except TimeoutError:
-            raise PeerUnreachable(f"the peer sent no whole frame for {seconds:g} s") from None
+            raise PeerUnreachable("the peer sent no whole frame in time") from None
         return None
 
     async def _step(self) -> Frame | None:

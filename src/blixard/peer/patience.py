@@ -34,4 +34,6 @@ class Patience:
         """
         self._left = min(self._grace, self._left - seconds + received / SLOWEST)
         if self._left < 0:
-            raise TooSlow("the peer sends too slowly", hint="fewer channels at once leave each of them more")
+            raise TooSlow(
+                "the peer sends too slowly", hint="fewer receivers at once, and `--connections 1`, leave each more"
+            )

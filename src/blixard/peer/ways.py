@@ -1,7 +1,9 @@
 """The links over which one sender is asked, and how many channels each has.
 
-The session's own link has its channels at once. A lane takes over as soon as it stands: it begins with one connection
-and gets more while each brings at least a tenth more; when it breaks, the session's link goes on by itself.
+Of the session's own link one channel asks first, the others as soon as the link is fast enough for several: on a slow
+line they would only take from each other, until each seems to stand still. A lane takes over as soon as it stands: it
+begins with one connection and gets more while each brings at least a tenth more; when it breaks, the session's link
+goes on by itself.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import time
 from collections.abc import Callable
 
 from blixard.errors import PeerMisbehaved, TransferError
+from blixard.limits import KIB
 from blixard.peer.asker import Asker
 from blixard.peer.channel import Link
 from blixard.peer.fetching import Fetch
@@ -18,6 +21,10 @@ from blixard.peer.patience import TooSlow
 
 _TRIAL_SECONDS = 1.5
 _WORTH_IT = 1.1
+_CHANNEL_RATE = 256 * KIB
+"""Bytes a second that a link brings for each of its channels but the first."""
+_LEAST_SECONDS = 0.001
+"""What was there already says of the rate only that it is high."""
 
 
 class Way:
@@ -53,6 +60,7 @@ class Way:
         self._clock = clock
         self._trial = (clock(), 0)
         self._best = 0.0
+        self._rate = 0.0
 
     def start(self, channels: int, most: int) -> None:
         """Begin with so many channels; `most` may be added while they bring more."""
@@ -81,11 +89,20 @@ class Way:
             self._fetch,
             self.link,
             giver=self._giver,
-            may=self._may,
+            may=lambda: self._may() and self._has_turn(asker),
             ends=lambda: self._ended,
             progress=self._progress,
         )
-        self._working.append(asker)
+        with self._lock:
+            self._working.append(asker)
+        try:
+            self._run(asker)
+        finally:
+            with self._lock:
+                self._working.remove(asker)
+            self._fetch.wanted.poke()  # the next in line moves up
+
+    def _run(self, asker: Asker) -> None:
         try:
             asker.run()
         except (PeerMisbehaved, TooSlow) as problem:
@@ -105,15 +122,34 @@ class Way:
         if not ended:
             self._lost(self, problem)
 
-    def _progress(self, size: int) -> None:
-        """Count; after a while, see whether the last added connection was worth it."""
+    @property
+    def _turns(self) -> int:
+        """How many channels may ask besides the first."""
+        return int(self._rate / _CHANNEL_RATE)
+
+    def _has_turn(self, asker: Asker) -> bool:
+        return self._working.index(asker) <= self._turns
+
+    def _measure(self, size: int, seconds: float) -> None:
+        """Count, and follow the rate of the link, given what one of its channels brought."""
         with self._lock:
             self.received += size
+            busy = sum(1 for asker in self._working if asker.busy) or 1
+            rate = busy * size / max(seconds, _LEAST_SECONDS)
+            before, self._rate = self._turns, (self._rate + rate) / 2 if self._rate else rate
+            more = before < min(self._turns, len(self._working) - 1)
+        if more:
+            self._fetch.wanted.poke()
+
+    def _progress(self, size: int, seconds: float) -> None:
+        """Count; after a while, see whether the last added connection was worth it."""
+        self._measure(size, seconds)
+        with self._lock:
             began, before = self._trial
-            seconds = self._clock() - began
-            if self._askers >= self._most or seconds < _TRIAL_SECONDS:
+            passed = self._clock() - began
+            if self._askers >= self._most or passed < _TRIAL_SECONDS:
                 return
-            rate = (self.received - before) / seconds
+            rate = (self.received - before) / passed
             self._trial = (self._clock(), self.received)
             if rate < self._best * _WORTH_IT:
                 self._most = 0

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from blixard.errors import PeerMisbehaved, PeerUnreachable, TransferError
-from blixard.limits import MIB
+from blixard.limits import KIB, MIB
 from blixard.peer.control import Control
 from blixard.peer.fetching import Fetch
 from blixard.peer.loopback import LoopbackLink
@@ -40,7 +40,7 @@ class Scene:
         assert taken is not None
         self.far: LoopbackLink = taken
         self.threads = Threads("scene")
-        self.wanted = Wanted(MIB)
+        self.wanted = Wanted(64 * MIB)
         stopped, changed = threading.Event(), threading.Condition()
         fetch = Fetch(endpoint, QUICK, self.wanted, Meter(), self.threads, stopped, changed)
         self.way = Way(fetch, near, giver=self, may=lambda: True, lost=self._lost, clock=lambda: self.now)
@@ -54,7 +54,7 @@ class Scene:
     def trial(self, rate: int) -> int:
         """Two seconds at so many bytes a second; the number of channels then."""
         self.now += 2
-        self.way._progress(2 * rate)
+        self.way._progress(2 * rate, 2)
         return self.way._askers
 
 
@@ -80,6 +80,37 @@ def test_the_link_of_a_session_keeps_the_channels_that_it_began_with(here: World
     scene.way.start(4, most=0)
 
     assert [scene.trial(100 * 2**step) for step in range(3)] == [4, 4, 4]
+
+
+def test_of_a_slow_link_one_channel_asks_and_of_a_faster_one_more(here: World) -> None:
+    scene = Scene(here)
+    scene.way.start(4, most=0)
+    for number in range(16):
+        scene.wanted.request(bytes([number]) * 32, MIB)
+    assert scene.far.accept(SOON).receive(SOON) is not None
+    scene.way._progress(64 * KIB, 2)
+    with pytest.raises(PeerUnreachable):
+        scene.far.accept(0.1)
+
+    scene.way._progress(MIB, 1.5)
+    assert scene.far.accept(SOON).receive(SOON) is not None
+    with pytest.raises(PeerUnreachable):
+        scene.far.accept(0.1)
+    scene.way._progress(MIB, 0.01)
+    assert [scene.far.accept(SOON).receive(SOON) is not None for _ in range(2)] == [True, True]
+
+
+def test_when_the_channel_that_asks_ends_the_next_one_asks(here: World) -> None:
+    scene = Scene(here)
+    scene.way.start(2, most=0)
+    for number in range(16):
+        scene.wanted.request(bytes([number]) * 32, MIB)
+    first = scene.far.accept(SOON)
+    assert first.receive(SOON) is not None
+    first.close()
+
+    assert scene.far.accept(SOON).receive(SOON) is not None
+    assert scene.losses == []
 
 
 def test_a_way_is_lost_once_however_many_channels_it_had(here: World) -> None:
