@@ -35,6 +35,9 @@ _THEIR_WINDOW = 2 << 20
 """The same for callers: they send requests, and hostile ones come in numbers."""
 _HANDSHAKES = 64
 """Handshakes under way; a further caller is sent away at once and comes again."""
+_UNPROVEN = 16
+"""Handshakes under way from which on a caller must first show that it is at its address (QUIC Retry, which costs us no
+room): packets with addresses of others take no place."""
 _HANDSHAKE_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0
 """For telling the peers that we go; on a dead network nobody hears it, and Iroh would wait for 3 s."""
@@ -214,7 +217,11 @@ class IrohEndpoint:
             with suppress(ffi.IrohError, ffi.InternalError):
                 if not self._has_listened:
                     await incoming.ignore()  # who only fetches does not show that he is there
-                elif self._listener is None or self._greeting >= _HANDSHAKES:
+                elif self._listener is None:
+                    await incoming.refuse()
+                elif self._greeting >= _UNPROVEN and not await incoming.remote_addr_validated():
+                    await incoming.retry()
+                elif self._greeting >= _HANDSHAKES:
                     await incoming.refuse()
                 else:
                     self._loop.spawn(self._greet(incoming))

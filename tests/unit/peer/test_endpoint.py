@@ -237,6 +237,54 @@ def test_closing_the_endpoint_wakes_whoever_connects(pair: Pair) -> None:
             asking.result()
 
 
+@contextmanager
+def one_way(address: str) -> Iterator[str]:
+    """An address whose datagrams come to `address`, and nothing comes back: as of callers with others' addresses."""
+    host, port = address.rsplit(":", 1)
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taking,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as giving,
+    ):
+        taking.bind(("127.0.0.1", 0))
+        giving.bind(("127.0.0.1", 0))
+        over = threading.Event()
+
+        def carry() -> None:
+            while not over.is_set():
+                giving.sendto(taking.recv(65536), (host, int(port)))
+
+        thread = threading.Thread(target=carry)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{taking.getsockname()[1]}"
+        finally:
+            over.set()
+            giving.sendto(b"", taking.getsockname())
+            thread.join()
+
+
+def test_callers_that_do_not_show_where_they_are_keep_no_other_out(pair: Pair) -> None:
+    listener = pair.far.listen()
+    (address,) = pair.far.addresses()
+    with one_way(address) as nowhere:
+
+        def call() -> None:
+            pair.near.connect(pair.far.id, (nowhere,), None, 8)
+
+        callers = [Started(call) for _ in range(80)]
+        assert not callers[-1].is_done_within(2)
+        with an_endpoint() as other:
+            link = other.connect(pair.far.id, (address,), None, 5)
+            taken = listener.accept(5)
+            assert taken is not None
+            assert taken.remote_id == other.id
+            link.close()
+        assert pair.far._greeting <= 16
+        for each in callers:
+            with pytest.raises(PeerUnreachable):
+                each.result()
+
+
 def test_more_callers_than_the_backlog_holds_are_sent_away_and_the_next_ones_are_served() -> None:
     with no_thread_left(), a_pair() as pair:
         listener = pair.far.listen()
