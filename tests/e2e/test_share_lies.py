@@ -19,6 +19,7 @@ from blixard.peer.patience import GRACE_SECONDS, REPLY_SECONDS
 from blixard.peer.secret import Secret
 from blixard.peer.ticket import parse_ticket
 from support.commands import Ran
+from support.cuts import an_empty_world, an_original
 from support.gate import Gate
 from support.processes import blixard, environment
 from support.shares import Stand, a_stand, take
@@ -98,6 +99,25 @@ def test_a_sender_of_wrong_frames_misbehaves(stand: Stand, there: World) -> None
 
     assert "wrong record" in refused(there, stand.ticket, 43).err
     assert not [each for each in litter(there, staged=True) if "node.key" not in each]
+
+
+def test_nothing_is_kept_of_a_sender_that_lies_after_twenty_true_records() -> None:
+    given: set[bytes] = set()
+
+    def true_at_first(digest: bytes, frame: bytes | None) -> bytes:
+        assert frame is not None
+        given.add(digest)
+        return frame if len(given) <= 20 else wrong(digest, frame)
+
+    with an_original(24 << 20) as original, a_stand(original.file) as stand, fast_folder() as folder:
+        there = an_empty_world(folder)
+        assert blixard(there, "cluster", "init", "web").code == 0
+        stand.shelf.frame_of = true_at_first
+        stand.serve()
+
+        assert "wrong record" in refused(there, stand.ticket, 43).err
+        assert len(given) > 20
+        assert [each for each in litter(there) if "node.key" not in each] == []
 
 
 @pytest.mark.parametrize("bend", [longer, enormous])

@@ -15,7 +15,15 @@ from typing import assert_never
 from msgspec import UNSET, Struct, structs
 
 from blixard.disks.staging import CHECKPOINT_BYTES
-from blixard.errors import Conflict, DigestMismatch, ExportFileError, InternalError, RefusedError, StorageError
+from blixard.errors import (
+    Conflict,
+    DigestMismatch,
+    ExportFileError,
+    InternalError,
+    PeerMisbehaved,
+    RefusedError,
+    StorageError,
+)
 from blixard.format.events import (
     End,
     Event,
@@ -156,15 +164,18 @@ class _Import:
             return self._read(self._source.events())
         except BaseException as error:
             self._source.stop()
-            if isinstance(error, ExportFileError):
+            if isinstance(error, ExportFileError | PeerMisbehaved):
                 self._give_up(error)
             if self._failing is None:
                 raise
             with self._failing.recording(VERB, self._request.asked()):
                 raise
 
-    def _give_up(self, error: ExportFileError) -> None:
-        """One bad record may come better with the next copy of the file, or be left out; anything else stays as bad."""
+    def _give_up(self, error: ExportFileError | PeerMisbehaved) -> None:
+        """One bad record may come better with the next copy of the file, or be left out; anything else stays as bad.
+
+        Of a peer that lies nothing is kept (PEER.md section 2).
+        """
         if self._staged is not None and not isinstance(error.__cause__, ExportFileError):
             self._staged.give_up()
 
