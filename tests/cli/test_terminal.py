@@ -1,51 +1,13 @@
 """The program on a terminal: it asks before it destroys, and draws a bar; both ends are a real pseudo-terminal."""
 
 import os
-import pty
-import select
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from blixard.model.structs import JsonObject
-from support.shell import BLIXARD, blixard, cron_environment
-
-
-class Terminal:
-    """A pseudo-terminal with one command on it."""
-
-    def __init__(self, data: Path, *arguments: str, **variables: str) -> None:
-        self._ours, theirs = pty.openpty()
-        environment = {**cron_environment(data), "TERM": "xterm", **variables}
-        self._process = subprocess.Popen(
-            [BLIXARD, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True
-        )
-        os.close(theirs)
-        self.shown = ""
-
-    def read_until(self, text: str) -> None:
-        while text not in self.shown:
-            assert self._read(), self.shown
-
-    def type(self, text: str) -> None:
-        os.write(self._ours, text.encode())
-
-    def end(self) -> int:
-        while self._read():
-            pass
-        os.close(self._ours)
-        return self._process.wait(30)
-
-    def _read(self) -> bool:
-        ready, _, _ = select.select([self._ours], [], [], 30)
-        assert ready, f"nothing more came: {self.shown}"
-        try:
-            piece = os.read(self._ours, 4096)
-        except OSError:  # EIO: the other side is closed
-            return False
-        self.shown += piece.decode(errors="replace")
-        return bool(piece)
+from support.shell import blixard
+from support.terminal import Terminal
 
 
 @pytest.fixture
@@ -95,7 +57,7 @@ def test_the_end_of_input_is_no_consent(data: Path) -> None:
 
 @pytest.mark.parametrize(("arguments", "variables"), [(("-y",), {}), ((), {"BLIXARD_NO_INPUT": "1"})])
 def test_nobody_is_asked_who_said_so(data: Path, arguments: tuple[str, ...], variables: dict[str, str]) -> None:
-    terminal = Terminal(data, "vm", "delete", "web-1", *arguments, **variables)
+    terminal = Terminal(data, "vm", "delete", "web-1", *arguments, variables=variables)
 
     assert terminal.end() == 0
     assert "type the name" not in terminal.shown
@@ -119,7 +81,7 @@ def test_no_bar_where_it_is_not_wanted(data: Path, tmp_path: Path, variables: di
     image = tmp_path / "image.raw"
     image.write_bytes(b"x" * 100_000)
 
-    terminal = Terminal(data, "vm", "create", "big", "--disk", str(image), **variables)
+    terminal = Terminal(data, "vm", "create", "big", "--disk", str(image), variables=variables)
 
     assert terminal.end() == 0
     assert "\x1b[?25l" not in terminal.shown

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, TextIO
 
 from blixard.errors import ExitCode
@@ -30,6 +30,8 @@ class Output:
         self.json = json
         self.quiet = quiet
         self.colour = colour
+        self.aside: Callable[[], AbstractContextManager[object]] = nullcontext
+        """Makes room on the terminal: a bar that is on it goes away for what is written inside."""
 
     @classmethod
     def from_environment(cls, *, json: bool, quiet: bool) -> Output:
@@ -39,7 +41,8 @@ class Output:
     def line(self, text: str = "") -> None:
         """Data for people, one line or more, on stdout."""
         if sys.stdout is not None:
-            sys.stdout.write(text + "\n")
+            with self.aside():
+                sys.stdout.write(text + "\n")
 
     def document(self, value: Any) -> None:
         """Data for programs: one JSON document on stdout."""
@@ -89,8 +92,9 @@ class Output:
         if sys.stderr is None:
             return
         try:
-            sys.stderr.write(text + "\n")
-            sys.stderr.flush()
+            with self.aside():
+                sys.stderr.write(text + "\n")
+                sys.stderr.flush()
         except (OSError, ValueError):  # nobody listens any more, or it is full
             forget(sys.stderr)
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from enum import StrEnum
 from types import FrameType
 from typing import TYPE_CHECKING, Self, TextIO
@@ -72,8 +72,6 @@ class Meter:
         self._task, self._task_done, self._done = "", 0, 0
         self._task_bytes: int | None = None
         self._expected: int | None = None
-        self.print_line: Callable[[str], None] | None = None
-        """Where a warning goes while a bar is on the screen."""
 
     def expect(self, total_bytes: int) -> None:
         """All tasks together are this many guest bytes."""
@@ -97,10 +95,7 @@ class Meter:
 
     def warn(self, message: str) -> None:
         """Tell the operator, above the bar when there is one."""
-        if self.print_line is not None and not self._out.json and not self._out.quiet:
-            self.print_line(f"warning: {message}")
-        else:
-            self._out.warn(message)
+        self._out.warn(message)
 
     def reading(self) -> Reading:
         """How far the work is. Takes no lock: a signal may interrupt the thread that holds it."""
@@ -172,7 +167,7 @@ def showing_progress(out: Output, style: Style, *, plain_seconds: float = PLAIN_
                 yield meter
             _tell(meter, out, "done")
         else:
-            with _bar(meter) as bar, Ticker(BAR_SECONDS, lambda: bar.show(meter.reading())):
+            with _bar(out) as bar, Ticker(BAR_SECONDS, lambda: bar.show(meter.reading())):
                 yield meter
 
 
@@ -182,15 +177,15 @@ def _tell(meter: Meter, out: Output, word: str = "") -> None:
 
 
 @contextmanager
-def _bar(meter: Meter) -> Iterator[Bar]:
+def _bar(out: Output) -> Iterator[Bar]:
     from blixard.cli.bar import Bar
 
     with Bar() as bar:
-        meter.print_line = bar.print_line
+        out.aside = bar.aside
         try:
             yield bar
         finally:
-            meter.print_line = None
+            out.aside = nullcontext
 
 
 @contextmanager

@@ -74,7 +74,8 @@ class Session:
         from blixard.cli.prompts import confirm_name
 
         if self.may_ask():
-            confirm_name(name, what)
+            with self.out.aside():
+                confirm_name(name, what)
 
     def refuse_both(self, argument: str | None, option: str) -> None:
         """A name given twice, in two ways that differ, is a mistake worth stopping for."""

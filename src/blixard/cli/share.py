@@ -165,7 +165,9 @@ def _show(session: Session, ticket: Ticket, *, qr: bool) -> None:
         if qr:
             import segno
 
-            segno.make(text, error="l").terminal(sys.stdout, compact=True)
+            with session.out.aside():
+                segno.make(text, error="l").terminal(sys.stdout, compact=True)
+                sys.stdout.flush()
     sys.stdout.flush()
     session.out.note("serving; Ctrl-C ends it")
 

@@ -115,8 +115,9 @@ def test_the_bar_draws_disk_and_total() -> None:
     screen = io.StringIO()
     with Bar(Console(file=screen, force_terminal=True, width=100)) as bar:
         bar.show(Reading("web-1/root", 2**20, 2**21, 2**20, 2**22, 1.0))
-        bar.print_line("warning: [bold]not markup[/bold]")
+        with bar.aside():
+            screen.write("the ticket\n")
 
     assert "web-1/root" in screen.getvalue()
     assert "all" in screen.getvalue()
-    assert "[bold]not markup[/bold]" in screen.getvalue()
+    assert screen.getvalue().endswith("the ticket\n")
