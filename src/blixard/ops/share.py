@@ -116,8 +116,9 @@ def share(
 
 
 def _wait(server: Server, expires: datetime, clock: Clock, stopped: Stopped) -> None:
-    """A session that began before the ticket expired goes on; then nobody can come any more."""
+    """Whoever transfers when time is up may finish; then nobody can come any more."""
     while not stopped() and not server.wait(_LOOK_SECONDS):
+        server.end_idle()
         if clock.now() >= expires and not any(receiver.sessions for receiver in server.receivers()):
             return
 

@@ -23,7 +23,7 @@ class Terms(Struct, frozen=True, kw_only=True):
 
     secret: Secret
     expires_at: datetime | None = None
-    """By the sender's clock; a session that began before goes on."""
+    """By the sender's clock; a session that began before goes on as long as it transfers."""
     uses: int | None = None
     """Endpoint ids that may be served; None: any number."""
     allowed: frozenset[str] | None = None
@@ -74,6 +74,12 @@ class Admission:
     def used_up(self) -> bool:
         """True when every use is complete: nobody can come any more."""
         return self.terms.uses is not None and self.completed >= self.terms.uses
+
+    @property
+    def over(self) -> bool:
+        """True when nobody new can come any more: time is up, or every use is complete."""
+        expires = self.terms.expires_at
+        return self.used_up or (expires is not None and self._now() >= expires)
 
     def _has_place(self, peer_id: str) -> bool:
         most = RECEIVERS if self.terms.uses is None else min(self.terms.uses, RECEIVERS)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 from msgspec import Struct
@@ -46,6 +49,10 @@ class Bounds(Struct, frozen=True, kw_only=True):
     handshake_seconds: float = protocol.HANDSHAKE_SECONDS
     idle_seconds: float = 120.0
     """How long a request channel may be without a request."""
+    session_idle_seconds: float = 600.0
+    """How long a session may be: somebody may look at a plan meanwhile; whoever still wants something comes again."""
+    parting_idle_seconds: float = 30.0
+    """How long a receiver may be, once the share is over: it writes and syncs what it has got, then asks for more."""
     ping_seconds: float = protocol.PING_SECONDS
     lost_seconds: float = protocol.LOST_SECONDS
 
@@ -80,6 +87,15 @@ class Answers:
         self._dismiss = dismiss
         self._slots = Budget(share.bounds.channels)
         self._budget = Budget(share.bounds.session_bytes_in_flight)
+        self._lock = threading.Lock()
+        self._answering = 0
+        self._idle_since = time.monotonic()
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long nothing was asked; 0 while something is answered."""
+        with self._lock:
+            return 0.0 if self._answering else time.monotonic() - self._idle_since
 
     def wait_for_slot(self) -> None:
         """Before `serve`: wait until fewer channels are served than are allowed.
@@ -99,11 +115,8 @@ class Answers:
         try:
             while (frame := channel.receive(self._share.bounds.idle_seconds, limit=0)) is not None:
                 request = understood(frame[0], protocol.GetDocument | protocol.GetRecords)
-                self._check_use()
-                if isinstance(request, protocol.GetDocument):
-                    self._give_document(channel, request.offset, kind)
-                else:
-                    self._give_records(channel, request.digests, kind)
+                with self._busy():
+                    self._give(channel, request, kind)
             channel.finish()
         except PeerMisbehaved as problem:
             self._fail(problem.message, "misbehaved")
@@ -115,6 +128,25 @@ class Answers:
         finally:
             channel.close()
             self._slots.give(1)
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        """A request is answered; the transport bounds how long a peer may take for it."""
+        with self._lock:
+            self._answering += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._answering -= 1
+                self._idle_since = time.monotonic()
+
+    def _give(self, channel: Channel, request: protocol.GetDocument | protocol.GetRecords, kind: str) -> None:
+        self._check_use()
+        if isinstance(request, protocol.GetDocument):
+            self._give_document(channel, request.offset, kind)
+        else:
+            self._give_records(channel, request.digests, kind)
 
     def _check_use(self) -> None:
         if not self._share.admission.bind(self._receiver):

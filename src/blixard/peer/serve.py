@@ -76,6 +76,28 @@ class Server:
                 self._changed.wait(deadline.left())
             return not self._stopped
 
+    def end_idle(self) -> None:
+        """End sessions whose receivers ask for nothing: soon once the share is over, else after a long time.
+
+        To be called again and again while it serves; does not wait. When the share is over a receiver is judged by all
+        its sessions: telling one of them to leave sends the whole receiver away.
+        """
+        bounds, over = self._share.bounds, self._admission.over
+        with self._changed:
+            sessions = [session for session in self._sessions if session.proven]
+        idle: dict[str, float] = {}
+        for session in sessions:
+            peer_id = session.link.remote_id
+            idle[peer_id] = min(session.idle_seconds, idle.get(peer_id, session.idle_seconds))
+        served = {receiver.id for receiver in self.receivers() if receiver.sent_bytes}
+        for session in sessions:
+            peer_id = session.link.remote_id
+            patience = bounds.parting_idle_seconds if peer_id in served else 0.0
+            if session.parting or (over and 0 < idle[peer_id] >= patience):
+                session.part("the share is over")
+            elif 0 < session.idle_seconds >= bounds.session_idle_seconds:
+                session.close("idle")
+
     def stop(self) -> None:
         """Tell every receiver, end every session and thread. Harmless twice; not from a thread of the server."""
         with self._changed:

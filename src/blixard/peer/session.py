@@ -20,6 +20,7 @@ from blixard.peer.control import Control
 from blixard.peer.deadline import Deadline
 from blixard.peer.protocol import Refusal, head, understood
 
+_PARTING_SECONDS = 1.0
 _LINKS = 8
 """Links of one session: its own and its lane's."""
 
@@ -39,11 +40,22 @@ class Session:
         self._lane: Lane | None = None
         self._links = 0
         self._problem: str | None = None
+        self._parting: Deadline | None = None
 
     @property
     def address(self) -> str:
         """Where the peer is seen; empty when only a relay knows."""
         return next(iter(self.link.remote_addresses), "")
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long it has asked for nothing; 0 while it is answered."""
+        return self._answers.idle_seconds
+
+    @property
+    def parting(self) -> bool:
+        """True when it was told to leave."""
+        return self._parting is not None
 
     def run(self, admit: Admit) -> None:
         """Serve until the peer is done, lost, refused or misbehaves.
@@ -78,6 +90,16 @@ class Session:
             self._share.book.witness.refused(self.link.remote_id, self.address, code.value)
         with suppress(TransferError):
             self._control.say(protocol.Refused(code.value, WORDS[code]))
+
+    def part(self, why: str) -> None:
+        """Tell the peer to leave; end it when this is said again and a second has passed. Does not wait."""
+        if self._parting is None:
+            self._parting = Deadline(_PARTING_SECONDS)
+            self._problem = self._problem or why
+            # a peer that takes nothing may stall the message: not in the caller's way
+            self._share.threads.spawn("parting", lambda: self.dismiss(Refusal.STOPPED))
+        elif self._parting.passed():
+            self.close("stopped")
 
     def close(self, reason: str = "") -> None:
         """End it, whatever it does. Harmless twice."""

@@ -1,0 +1,166 @@
+"""Receivers that ask for nothing: they hold neither a place nor, when a share is over, the share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from blixard.errors import PeerRefused, TransferError
+from blixard.peer.admission import Terms
+from blixard.peer.answers import Bounds
+from blixard.peer.protocol import GetDocument, head
+from blixard.peer.serve import Server
+from support.link_conformance import SOON, Started, no_thread_left
+from support.peers import CLIENT, NOW, OTHER, SECRET, MemoryShelf, World, collect, proven, world
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def here() -> Iterator[World]:
+    with no_thread_left(), world() as made:
+        yield made
+
+
+class Clock:
+    """Shows what a test sets."""
+
+    def __init__(self) -> None:
+        self.time = NOW
+
+    def __call__(self) -> datetime:
+        return self.time
+
+
+def serve_an_hour(here: World, clock: Clock, *, shelf: MemoryShelf | None = None, **bounds: Any) -> Server:
+    terms = Terms(secret=SECRET, expires_at=NOW + HOUR)
+    return here.serve(shelf=shelf, terms=terms, bounds=Bounds(**bounds), now=clock)
+
+
+def end_all(server: Server) -> None:
+    """As a share does: again and again, until nobody is there."""
+    while any(receiver.sessions for receiver in server.receivers()):
+        server.end_idle()
+        server.wait(0.02)
+
+
+def test_before_the_share_is_over_nobody_is_sent_away(here: World) -> None:
+    server = serve_an_hour(here, Clock())
+    remote = here.fetch()
+    server.end_idle()
+
+    assert collect(remote, here.shelf.wanted) == here.shelf.records
+
+
+def test_who_asked_for_nothing_is_sent_away_when_time_is_up(here: World) -> None:
+    clock = Clock()
+    server = serve_an_hour(here, clock)
+    remote = here.fetch()
+    clock.time += HOUR
+
+    Started(lambda: end_all(server)).result()
+    with pytest.raises(PeerRefused, match="ended the share"):
+        collect(remote, here.shelf.wanted)
+    (receiver,) = server.receivers()
+    assert receiver.problem == "the share is over"
+
+
+def test_who_does_not_leave_when_told_is_cut_off(here: World) -> None:
+    clock = Clock()
+    server = serve_an_hour(here, clock)
+    link = here.call()
+    control = proven(link)
+    assert control.receive(SOON) is not None
+    clock.time += HOUR
+
+    Started(lambda: end_all(server)).result()
+    with pytest.raises(TransferError):
+        link.open(SOON).receive(SOON)
+
+
+def test_who_is_being_answered_when_time_is_up_may_finish(here: World) -> None:
+    class Held(MemoryShelf):
+        asked_for = threading.Event()
+        given = threading.Event()
+
+        def frame(self, digest: bytes) -> bytes | None:
+            self.asked_for.set()
+            assert self.given.wait(SOON)
+            return super().frame(digest)
+
+    clock, shelf = Clock(), Held()
+    server = serve_an_hour(here, clock, shelf=shelf)
+    remote = here.fetch()
+    fetched = Started(lambda: collect(remote, shelf.wanted))
+    assert shelf.asked_for.wait(SOON)
+    clock.time += HOUR
+    server.end_idle()
+    shelf.given.set()
+
+    assert fetched.result() == shelf.records
+    server.end_idle()  # it writes what it has got, then asks for more
+    assert collect(remote, shelf.wanted[:1]) == shelf.records[:1]
+
+
+def test_who_was_served_and_asks_for_no_more_is_sent_away_in_the_end(here: World) -> None:
+    clock = Clock()
+    server = serve_an_hour(here, clock, parting_idle_seconds=0)
+    remote = here.fetch()
+    collect(remote, here.shelf.wanted[:1])
+    clock.time += HOUR
+
+    Started(lambda: end_all(server)).result()
+
+
+def test_a_session_without_requests_does_not_send_away_the_one_beside_it(here: World) -> None:
+    clock = Clock()
+    server = serve_an_hour(here, clock)
+    remote = here.fetch()
+    control = proven(here.call(CLIENT))
+    assert control.receive(SOON) is not None
+    collect(remote, here.shelf.wanted[:1])
+    clock.time += HOUR
+    server.end_idle()
+
+    assert collect(remote, here.shelf.wanted) == here.shelf.records
+
+
+def test_a_share_whose_uses_are_complete_is_not_held_open(here: World) -> None:
+    server = here.serve(terms=Terms(secret=SECRET, uses=1))
+    remote = here.fetch()
+    here.fetch(client_id=OTHER)
+    collect(remote, here.shelf.wanted)
+    remote.done()
+    remote.close()
+    assert not server.wait(0)
+
+    Started(lambda: end_all(server)).result()
+    assert server.wait(SOON)
+
+
+def test_a_session_that_is_idle_for_long_gives_its_place_back(here: World) -> None:
+    server = here.serve(bounds=Bounds(session_idle_seconds=0, sessions=1))
+    link = here.call()
+    control = proven(link)
+    assert control.receive(SOON) is not None
+    server.end_idle()
+
+    with pytest.raises(TransferError):
+        link.open(SOON).receive(SOON)
+
+
+def test_a_session_that_is_answered_is_not_idle(here: World) -> None:
+    server = here.serve(shelf=MemoryShelf(document=bytes(4 << 20)), bounds=Bounds(session_idle_seconds=0))
+    link = here.call()
+    control = proven(link)
+    assert control.receive(SOON) is not None
+    channel = link.open(SOON)
+    channel.send(head(GetDocument()))
+    assert channel.receive(SOON) is not None
+    server.end_idle()
+
+    assert channel.receive(SOON) is not None
