@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,6 +114,42 @@ def test_a_merge_by_ticket_keeps_what_is_here_and_c_names_the_cluster(made: Worl
 
     assert set(picture(there)) == {"mine"}
     assert set(picture(there)["mine"].vms) == {"own", "app", "big", "tmp"}
+
+
+def vms_of(world: World, cluster: str) -> dict[str, Any]:
+    ran = world.must("vm", "list", "-c", cluster, "--json")
+    return {vm["name"]: {key: vm[key] for key in ("hold", "memory", "vcpus")} for vm in json.loads(ran.out)["vms"]}
+
+
+def kept(world: World) -> tuple[object, object]:
+    """What an undo brings back: not the history and not the revision."""
+    found = picture(world)["mine"]
+    return found.vms, found.disks
+
+
+def test_rules_and_holds_are_those_of_an_import_of_the_file_and_undo_takes_it_back(made: World, there: World) -> None:
+    there.must("cluster", "init", "mine")
+    there.must("vm", "create", "own")
+    rules = ("--prefix", "copy-", "--set", "/vms/copy-app/memory=64", "--start", "*big", "-m", "-y")
+    before = kept(there)
+    there.must("cluster", "import", "-i", made.out / "all.json", "-c", "mine", *rules)
+    by_file = vms_of(there, "mine")
+    there.must("cluster", "undo", "-c", "mine")
+    assert kept(there) == before
+
+    with sharing(made, made.out / "all.json", "--share-uses", "1") as share:
+        fetched(take(there, share.ticket, "-c", "mine", *rules))
+        share.end(0)
+    assert vms_of(there, "mine") == by_file
+    assert {name: vm["hold"] for name, vm in by_file.items()} == {
+        "own": None,
+        "copy-app": "imported",
+        "copy-big": None,
+        "copy-tmp": "imported",
+    }
+
+    there.must("cluster", "undo", "-c", "mine")
+    assert kept(there) == before
 
 
 @pytest.mark.parametrize("name", ["all.json.gz", "all.json", "state.json.gz"])
