@@ -15,7 +15,7 @@ from typing import BinaryIO, Self
 
 from msgspec.structs import replace
 
-from blixard.errors import InvalidTicket, PeerMisbehaved, PeerUnreachable, TransferError
+from blixard.errors import BlixardError, InternalError, InvalidTicket, PeerMisbehaved, PeerUnreachable, TransferError
 from blixard.peer.channel import BODY_BYTES, Body, Endpoint, LaneMaker
 from blixard.peer.document import DocumentStream
 from blixard.peer.fetching import Fetch, FetchOptions
@@ -69,7 +69,7 @@ class Remote:
             options,
             Wanted(options.bytes_in_flight),
             Meter(),
-            Threads("fetch"),
+            Threads("fetch", failed=lambda problem: remote._broke(problem)),  # noqa: PLW0108 - it is made below
             threading.Event(),
             threading.Condition(),
             lanes,
@@ -188,6 +188,13 @@ class Remote:
         self._fetch.threads.spawn("watch", self._watch)
         self._answering()
 
+    def _broke(self, problem: Exception) -> None:
+        """A thread ended by what it should not have raised: what it was to bring would be waited for for ever."""
+        fault = problem if isinstance(problem, BlixardError) else _unexpected(problem)
+        self._fetch.wanted.fail(fault)
+        for provider in self._providers:
+            provider.drop(fault)
+
     def _watch(self) -> None:
         """When the last sender is given up, whoever waits for a record must hear of it."""
         with self._fetch.changed:
@@ -215,7 +222,7 @@ class Remote:
             raise TransferError("the fetch was stopped")
         return next(provider for provider in self._providers if provider.problem is None)
 
-    def _last_problem(self) -> TransferError | None:
+    def _last_problem(self) -> BlixardError | None:
         """Why the fetch cannot go on; None while a sender is left."""
         problems = [provider.problem for provider in self._providers]
         if any(problem is None for problem in problems):
@@ -228,11 +235,22 @@ class Remote:
             raise again(problem)
 
 
-def _weight(problem: TransferError) -> int:
-    """Of several reasons the one to tell: that somebody lied, else that somebody refused, else that nobody answered."""
+def _weight(problem: BlixardError) -> int:
+    """Of several reasons the one to tell: a fault of ours, that somebody lied, refused, or that nobody answered."""
+    if not isinstance(problem, TransferError):
+        return 3
     if isinstance(problem, PeerMisbehaved):
         return 2
     return 0 if isinstance(problem, PeerUnreachable) else 1
+
+
+def _unexpected(problem: Exception) -> InternalError:
+    fault = InternalError(
+        f"unexpected {type(problem).__name__} in a thread of the fetch: {problem}",
+        hint="this is a bug of ours: please report it with what `-v` prints and with `blixard doctor --json`",
+    )
+    fault.__cause__ = problem
+    return fault
 
 
 def _check_tickets(tickets: Sequence[Ticket]) -> None:

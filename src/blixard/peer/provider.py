@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 
-from blixard.errors import PeerMisbehaved, PeerRefused, PeerUnreachable, TransferError
+from blixard.errors import BlixardError, PeerMisbehaved, PeerRefused, PeerUnreachable, TransferError
 from blixard.peer.fetching import Fetch
 from blixard.peer.protocol import Refusal
 from blixard.peer.ticket import Ticket
@@ -26,7 +26,7 @@ class Provider:
 
     def __init__(self, fetch: Fetch, ticket: Ticket) -> None:
         self.ticket = ticket
-        self.problem: TransferError | None = None
+        self.problem: BlixardError | None = None
         self.reconnects = 0
         self._fetch = fetch
         self._visits: tuple[Visit, ...] = ()
@@ -64,7 +64,7 @@ class Provider:
             raise TransferError("the fetch was stopped")
         return visits[0]
 
-    def drop(self, problem: TransferError) -> None:
+    def drop(self, problem: BlixardError) -> None:
         """Give it up: nothing more is asked of it, and what a liar gave is not kept. The first reason stays."""
         with self._fetch.changed:
             if self.problem is not None:

@@ -118,6 +118,10 @@ class Book:
             changed = self._put(replace(known, sessions=known.sessions - 1, problem=kept))
         self.witness.left(changed)
 
+    def broke(self, problem: Exception) -> None:
+        """A thread of the share ended by what it should not have raised: a fault of ours, or of this machine."""
+        self.witness.warn(f"unexpected {type(problem).__name__} in a thread of the share: {problem}")
+
     def _put(self, receiver: Receiver) -> Receiver:
         """Under the lock."""
         self._receivers[receiver.id] = replace(receiver, last_at=self._now())

@@ -51,7 +51,7 @@ class Server:
         bounds = bounds or Bounds()
         self._admission = Admission(terms, now)
         self._book = Book(witness or Silent(), now)
-        self._threads = Threads("share")
+        self._threads = Threads("share", failed=self._book.broke)
         budget = Budget(bounds.bytes_in_flight)
         self._share = Share(shelf, self._admission, bounds, self._book, budget, self._threads, lanes)
         self._changed = threading.Condition()
@@ -161,6 +161,7 @@ class Server:
         try:
             session.run(self._admit)
         finally:
+            session.close()  # also when it was not prepared for what went wrong
             with self._changed:
                 self._sessions.pop(session, None)
                 self._changed.notify_all()

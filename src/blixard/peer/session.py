@@ -18,8 +18,10 @@ from blixard.peer.answers import WORDS, Answers, Share
 from blixard.peer.channel import Channel, Lane, Link
 from blixard.peer.control import Control
 from blixard.peer.deadline import Deadline
+from blixard.peer.lane_start import begin_lane, offered_lane
 from blixard.peer.protocol import Refusal, head, understood
 
+_UNEXPECTED = "an unexpected error on this side"
 _PARTING_SECONDS = 1.0
 _LINKS = 8
 """Links of one session: its own and its lane's."""
@@ -72,11 +74,14 @@ class Session:
         share.book.join(self.link.remote_id, self.address)
         self._control = control
         try:
-            share.threads.spawn("heartbeat", control.beat)
+            share.threads.spawn("heartbeat", control.beat, failed=self.broke)
             self._take_channels(self.link)
             self._listen(control)
         except TransferError as problem:
             self._problem = self._problem or problem.message
+        except Exception:
+            self._problem = self._problem or _UNEXPECTED
+            raise
         finally:
             control.close()
             self.close("done" if self._problem is None else "")
@@ -100,6 +105,11 @@ class Session:
             self._share.threads.spawn("parting", lambda: self.dismiss(Refusal.STOPPED))
         elif self._parting.passed():
             self.close("stopped")
+
+    def broke(self, problem: Exception) -> None:
+        """A thread of it ended by what it should not have raised: the session ends, the share goes on."""
+        self._share.book.broke(problem)
+        self._fail(_UNEXPECTED)
 
     def close(self, reason: str = "") -> None:
         """End it, whatever it does. Harmless twice."""
@@ -125,7 +135,7 @@ class Session:
             self._refuse(channel, Refusal.BUSY)
         channel.send(head(self._welcome(hello)))
         if self._lane is not None and hello.lane is not UNSET:
-            self._lane.begin(hello.lane, self._take_channels)
+            begin_lane(self._lane, hello.lane, self._take_channels)
         return Control(channel, protocol.FROM_CLIENT, every=bounds.ping_seconds, lost=bounds.lost_seconds)
 
     def _judge(self, channel: Channel, hello: protocol.ClientHello, nonce: str) -> None:
@@ -150,15 +160,15 @@ class Session:
 
     def _welcome(self, hello: protocol.ClientHello) -> protocol.Welcome:
         share = self._share
-        lane = share.lanes(self.link) if share.lanes is not None and hello.lane is not UNSET else None
-        welcome = protocol.Welcome(
+        offered = offered_lane(share.lanes, self.link) if hello.lane is not UNSET else None
+        if offered is not None:
+            self._lane = offered.lane
+        return protocol.Welcome(
             document=share.shelf.document,
             document_size=share.shelf.document_size,
             channels=share.bounds.channels,
-            lane=UNSET if lane is None else lane.offer(),
+            lane=UNSET if offered is None else offered.offer,
         )
-        self._lane = lane
-        return welcome
 
     def _listen(self, control: Control) -> None:
         while True:
@@ -173,7 +183,8 @@ class Session:
     def _take_channels(self, link: Link) -> None:
         """Serve the channels that the peer opens on this link, in a thread."""
         self._links += 1
-        if self._links > _LINKS or not self._share.threads.spawn("link", lambda: self._accept(link)):
+        spawn = self._share.threads.spawn
+        if self._links > _LINKS or not spawn("link", lambda: self._accept(link), failed=self.broke):
             link.close("enough")
 
     def _accept(self, link: Link) -> None:
@@ -182,7 +193,7 @@ class Session:
             while True:
                 channel = link.accept(None)
                 self._answers.wait_for_slot()
-                if not spawn("channel", partial(serve, channel, link.kind)):
+                if not spawn("channel", partial(serve, channel, link.kind), failed=self.broke):
                     break
         except TransferError:
             pass  # lost or closed; the session notices by its control channel when it was its own link

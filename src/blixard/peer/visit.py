@@ -18,6 +18,7 @@ from blixard.peer.channel import Channel, Lane, Link
 from blixard.peer.control import Control
 from blixard.peer.deadline import Deadline
 from blixard.peer.fetching import Fetch
+from blixard.peer.lane_start import begin_lane, offered_lane
 from blixard.peer.patience import TooSlow
 from blixard.peer.protocol import Refusal, head, understood
 from blixard.peer.ticket import Ticket
@@ -195,17 +196,18 @@ class Visit:
         hello = self._heard(channel, deadline, protocol.ServerHello | protocol.Refused)
         protocol.check_hello(hello)
         proof = protocol.prove(ticket.secret, client_id=link.local_id, server_id=link.remote_id, nonce=hello.nonce)
-        lane = fetch.lanes(link) if fetch.lanes is not None else None
-        self._lane = lane
-        channel.send(head(protocol.ClientHello(proof, lane=UNSET if lane is None else lane.offer())))
+        offered = offered_lane(fetch.lanes, link)
+        if offered is not None:
+            self._lane = offered.lane
+        channel.send(head(protocol.ClientHello(proof, lane=UNSET if offered is None else offered.offer)))
         welcome = self._heard(channel, deadline, protocol.Welcome | protocol.Refused)
         if welcome.document != ticket.document:
             raise PeerMisbehaved("the sender serves another document than the ticket names")
         self.document_size = welcome.document_size
         options = fetch.options
         self._control = Control(channel, protocol.FROM_SERVER, every=options.ping_seconds, lost=options.lost_seconds)
-        if lane is not None and welcome.lane is not UNSET:
-            lane.begin(welcome.lane, self._lane_link)
+        if offered is not None and welcome.lane is not UNSET:
+            begin_lane(offered.lane, welcome.lane, self._lane_link)
 
     def _heard(self, channel: Channel, deadline: Deadline, kinds: object) -> Any:
         frame = channel.receive(deadline.left(), limit=0)

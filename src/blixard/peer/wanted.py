@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 
-from blixard.errors import InternalError, TransferError
+from blixard.errors import BlixardError, InternalError, TransferError
 from blixard.peer.channel import Body
 from blixard.peer.deadline import Deadline
 
@@ -55,7 +55,7 @@ class Wanted:
         self._queue: deque[bytes] = deque()
         self._delivered: OrderedDict[bytes, tuple[object, int]] = OrderedDict()
         self._held = 0
-        self._failure: TransferError | None = None
+        self._failure: BlixardError | None = None
 
     @property
     def outstanding(self) -> bool:
@@ -175,7 +175,7 @@ class Wanted:
         with self._lock:
             self._wake_askers()
 
-    def fail(self, problem: TransferError) -> None:
+    def fail(self, problem: BlixardError) -> None:
         """Nobody will bring anything any more; the first reason stays."""
         with self._lock:
             self._failure = self._failure or problem
@@ -237,7 +237,7 @@ class Wanted:
             raise again(self._failure)
 
 
-def again(problem: TransferError) -> TransferError:
+def again(problem: BlixardError) -> BlixardError:
     """The same error, to be raised in one more thread."""
     again = type(problem).__new__(type(problem))
     again.__dict__.update(problem.__dict__)
