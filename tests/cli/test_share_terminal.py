@@ -21,7 +21,7 @@ def data(tmp_path: Path) -> Path:
     image = tmp_path / "image.raw"
     image.write_bytes(os.urandom(4 << 20))
     blixard(tmp_path / "data", "vm", "create", "web-1", "--disk", image)
-    blixard(tmp_path / "data", "cluster", "export", "-o", tmp_path / "lab.json.gz")
+    blixard(tmp_path / "data", "cluster", "export", "--include-images", "-o", tmp_path / "lab.json.gz")
     return tmp_path / "data"
 
 

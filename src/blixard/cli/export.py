@@ -14,7 +14,7 @@ from blixard.cli import human
 from blixard.cli.file_source import thread_count
 from blixard.cli.network import network_of
 from blixard.cli.options import command
-from blixard.cli.share import options_of, serve, sharing_options, show_event
+from blixard.cli.share import options_of, serve, sharing_options
 from blixard.errors import ExitCode, UsageError
 from blixard.ops.quantities import parse_duration
 
@@ -92,7 +92,7 @@ def export(session: Session, file: str | None, output: str | None, **given: Any)
             _tell(session, options, report)
         served = serve(session, options_of(session, options.output, given), network, qr=given["qr"], opened=opened)
         if session.out.json:
-            show_event(session, {"event": "export", "report": report})
+            session.out.event({"event": "export", "report": report})
         return served or report.exit_code
 
 

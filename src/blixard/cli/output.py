@@ -50,6 +50,14 @@ class Output:
 
         self.line(to_json(value))
 
+    def event(self, value: Mapping[str, Any]) -> None:
+        """One JSON document in a line of stdout, at once: whoever follows a command reads while it runs."""
+        from blixard.cli.jsonout import to_json_line
+
+        self.line(to_json_line(value))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
     def note(self, text: str) -> None:
         """Something worth knowing; not said with `-q` or `--json`."""
         if not self.quiet and not self.json:

@@ -1,7 +1,6 @@
 """How far long work is: a bar on a terminal, a line now and then for a log, silence for a script.
 
-`advance` is called thousands of times a second from several threads, so it adds to a number and nothing else; whoever
-shows it looks at the number in its own time. rich is imported only when there is a bar to draw.
+rich is imported only when there is a bar to draw.
 """
 
 from __future__ import annotations
@@ -10,16 +9,13 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from enum import StrEnum
 from types import FrameType
 from typing import TYPE_CHECKING, Self, TextIO
 
-from msgspec import Struct
-
-from blixard.cli import human
+from blixard.cli.meter import Meter
 from blixard.cli.output import Output, is_terminal
 from blixard.errors import UsageError
 
@@ -28,6 +24,7 @@ if TYPE_CHECKING:
 
 PLAIN_SECONDS = 60.0
 BAR_SECONDS = 0.125
+IDLE = "nothing goes on"
 
 
 class Style(StrEnum):
@@ -36,71 +33,6 @@ class Style(StrEnum):
     OFF = "off"
     PLAIN = "plain"
     BAR = "bar"
-
-
-class Reading(Struct, frozen=True):
-    """How far the work is: bytes and seconds. `expected` and `task_bytes` are None when nobody knows."""
-
-    task: str
-    task_done: int
-    task_bytes: int | None
-    done: int
-    expected: int | None
-    seconds: float
-
-    @property
-    def rate(self) -> float:
-        """Bytes a second since the work began."""
-        return self.done / self.seconds if self.seconds > 0 else 0.0
-
-    @property
-    def seconds_left(self) -> float | None:
-        """At this rate; None when nobody knows how much there is."""
-        if not self.expected or not self.rate:
-            return None
-        return max(0, self.expected - self.done) / self.rate
-
-
-class Meter:
-    """`ports.Progress` that counts; what shows it reads `reading()`."""
-
-    def __init__(self, out: Output, now: Callable[[], float] = time.monotonic) -> None:
-        self._out = out
-        self._now = now
-        self._lock = threading.Lock()
-        self._began = now()
-        self._task, self._task_done, self._done = "", 0, 0
-        self._task_bytes: int | None = None
-        self._expected: int | None = None
-
-    def expect(self, total_bytes: int) -> None:
-        """All tasks together are this many guest bytes."""
-        self._expected = total_bytes
-
-    def begin(self, task: str, total_bytes: int | None) -> None:
-        """A part of the work starts."""
-        with self._lock:
-            self._task, self._task_bytes, self._task_done = task, total_bytes, 0
-
-    def advance(self, amount_bytes: int) -> None:
-        """That many more guest bytes of the current task are done."""
-        with self._lock:
-            self._task_done += amount_bytes
-            self._done += amount_bytes
-
-    def end(self) -> None:
-        """The current task is done."""
-        with self._lock:
-            self._task, self._task_bytes, self._task_done = "", None, 0
-
-    def warn(self, message: str) -> None:
-        """Tell the operator, above the bar when there is one."""
-        self._out.warn(message)
-
-    def reading(self) -> Reading:
-        """How far the work is. Takes no lock: a signal may interrupt the thread that holds it."""
-        elapsed = self._now() - self._began
-        return Reading(self._task, self._task_done, self._task_bytes, self._done, self._expected, elapsed)
 
 
 class Ticker:
@@ -142,21 +74,9 @@ def choose_style(environment: Mapping[str, str], stream: TextIO | None, *, quiet
     return Style.BAR if able else Style.OFF
 
 
-def one_line(reading: Reading) -> str:
-    """`web-1/root: 1.2 GiB of 4.0 GiB, 310.0 MiB/s, 9s left`."""
-    of = f" of {human.size(reading.expected)}" if reading.expected else ""
-    parts = [f"{human.size(reading.done)}{of}", f"{human.size(int(reading.rate))}/s"]
-    if reading.seconds_left is not None:
-        from datetime import timedelta
-
-        parts.append(f"{human.duration(timedelta(seconds=reading.seconds_left))} left")
-    text = ", ".join(parts)
-    return f"{human.visible(reading.task)}: {text}" if reading.task else text
-
-
 @contextmanager
 def showing_progress(out: Output, style: Style, *, plain_seconds: float = PLAIN_SECONDS) -> Iterator[Meter]:
-    """A meter for the work inside; SIGUSR1 prints one line of it, whatever the style."""
+    """A meter for the work inside; SIGUSR1 prints how far it is, whatever the style."""
     meter = Meter(out)
     with _line_on_signal(meter):
         if style is Style.OFF:
@@ -167,13 +87,14 @@ def showing_progress(out: Output, style: Style, *, plain_seconds: float = PLAIN_
                 yield meter
             _tell(meter, out, "done")
         else:
-            with _bar(out) as bar, Ticker(BAR_SECONDS, lambda: bar.show(meter.reading())):
+            with _bar(out) as bar, Ticker(BAR_SECONDS, lambda: bar.show(meter.rows())):
                 yield meter
 
 
 def _tell(meter: Meter, out: Output, word: str = "") -> None:
-    line = one_line(meter.reading())
-    out.status(f"{word}: {line}" if word else line)
+    lines = meter.lines() or (("",) if word else (IDLE,))
+    for line in lines:
+        out.status(": ".join(part for part in (word, line) if part))
 
 
 @contextmanager
@@ -193,7 +114,7 @@ def _line_on_signal(meter: Meter) -> Iterator[None]:
     def tell(_number: int, _frame: FrameType | None) -> None:
         # straight to the descriptor: the signal may have interrupted a write to sys.stderr
         with suppress(OSError, ValueError, AttributeError):
-            os.write(sys.stderr.fileno(), f"{one_line(meter.reading())}\n".encode())
+            os.write(sys.stderr.fileno(), "".join(f"{line}\n" for line in meter.lines() or (IDLE,)).encode())
 
     try:
         before = signal.signal(signal.SIGUSR1, tell)

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import timedelta
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -19,12 +19,10 @@ from blixard.cli.options import command, duration
 from blixard.errors import BlixardError, ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from blixard.cli.progress import Meter
     from blixard.cli.session import Session
     from blixard.ops.context import OpenCluster
     from blixard.ops.network import Network
     from blixard.ops.share import ShareOptions, ShareReport
-    from blixard.peer.receivers import Receiver
     from blixard.peer.ticket import Ticket
 
 DAY = timedelta(hours=24)
@@ -84,12 +82,21 @@ def serve(
 ) -> ExitCode:
     """Serve until it is over, and tell."""
     from blixard.cli import wiring
+    from blixard.cli.share_screen import Screen
     from blixard.ops.context import SystemClock
     from blixard.ops.share import share as share_file
 
     stop = threading.Event()
-    with wiring.progress(session) as meter, _stopping(stop):
-        screen = _Screen(session, meter)
+    screen = Screen(session.out)
+    with wiring.progress(session) as meter, ExitStack() as stack:
+
+        def told(ticket: Ticket, share_bytes: int) -> None:
+            # not before: while the file is read there is nobody to tell, and Ctrl-C ends us as any command
+            stack.enter_context(_stopping(stop))
+            screen.share_bytes = share_bytes
+            meter.show_instead(screen.rows)
+            _show(session, ticket, qr=qr)
+
         report = share_file(
             wiring.site(session).home,
             options,
@@ -97,69 +104,18 @@ def serve(
             clock=SystemClock(),
             progress=meter,
             witness=screen,
-            told=lambda ticket: _show(session, ticket, qr=qr),
+            told=told,
             stopped=stop.is_set,
             cluster=opened,
         )
     return _tell(session, report)
 
 
-class _Screen:
-    """`peer.receivers.Witness`: lines for people, bytes for the meter."""
-
-    def __init__(self, session: Session, meter: Meter) -> None:
-        self._session = session
-        self._meter = meter
-        self._begun = False
-
-    def joined(self, receiver: Receiver) -> None:
-        """A receiver was let in."""
-        if not self._begun:
-            self._begun = True
-            self._meter.begin("serving", None)
-        self._note(receiver, f"{_short(receiver)} came from {receiver.address or 'a relay'}")
-
-    def advanced(self, receiver_id: str, amount: int, kind: str) -> None:  # noqa: ARG002 - as `Witness`
-        """Bytes went out."""
-        self._meter.advance(amount)
-
-    def completed(self, receiver: Receiver) -> None:
-        """It has all it wanted."""
-        took = (receiver.last_at - receiver.first_at).total_seconds()
-        rate = f", {human.size(int(receiver.sent_bytes / took))}/s" if took > 0 else ""
-        self._note(
-            receiver, f"{_short(receiver)} has all of it: {human.size(receiver.sent_bytes)} in {took:.1f} s{rate}"
-        )
-
-    def left(self, receiver: Receiver) -> None:
-        """A session ended."""
-        if receiver.problem and not receiver.completed:
-            self._note(receiver, f"{_short(receiver)} left: {receiver.problem}")
-
-    def refused(self, peer_id: str, address: str, reason: str) -> None:
-        """Somebody was not let in."""
-        self._session.out.note(f"{peer_id[:16]} from {address or 'a relay'} was not let in: {reason}")
-
-    def warn(self, message: str) -> None:
-        """The operator should know."""
-        self._meter.warn(message)
-
-    def _note(self, receiver: Receiver, text: str) -> None:
-        if self._session.out.json:
-            show_event(self._session, {"event": "receiver", "receiver": receiver})
-        else:
-            self._session.out.note(text)
-
-
-def _short(receiver: Receiver) -> str:
-    return f"receiver {receiver.id[:16]}"
-
-
 def _show(session: Session, ticket: Ticket, *, qr: bool) -> None:
     """The ticket: the one line of this command that another program reads."""
     text = ticket.encode()
     if session.out.json:
-        show_event(session, {"event": "ticket", "ticket": text, **ticket.public()})
+        session.out.event({"event": "ticket", "ticket": text, **ticket.public()})
     else:
         session.out.line(f"Share this ticket with other nodes: {text}")
         if qr:
@@ -172,17 +128,9 @@ def _show(session: Session, ticket: Ticket, *, qr: bool) -> None:
     session.out.note("serving; Ctrl-C ends it")
 
 
-def show_event(session: Session, event: dict[str, Any]) -> None:
-    """One line of JSON, at once: whoever follows a share reads while it runs."""
-    from blixard.cli.jsonout import to_json_line
-
-    session.out.line(to_json_line(event))
-    sys.stdout.flush()
-
-
 def _tell(session: Session, report: ShareReport) -> ExitCode:
     if session.out.json:
-        show_event(session, {"event": "summary", "report": report})
+        session.out.event({"event": "summary", "report": report})
     elif report.completed:
         session.out.note(f"{human.counts(report.completed, 'receiver')} got all of it")
     else:

@@ -14,7 +14,7 @@ from blixard.ops.context import OpenCluster
 from blixard.ops.site import Site
 
 if TYPE_CHECKING:
-    from blixard.cli.progress import Meter
+    from blixard.cli.meter import Meter
     from blixard.ports import TelemetrySource
 
 

@@ -50,7 +50,7 @@ class ShareReport(Struct, frozen=True, kw_only=True):
     exit_code: ExitCode
 
 
-Told = Callable[[Ticket], None]
+Told = Callable[[Ticket, int], None]
 Stopped = Callable[[], bool]
 
 
@@ -75,8 +75,8 @@ def share(
         clock: time; alone judges expiry.
         progress: told about the first reading of the file.
         witness: told of every receiver.
-        told: given the ticket, once, before anybody can come.
-        stopped: asked a few times a second.
+        told: given the ticket and about how many bytes go to whoever takes all of it; once, before anybody can come.
+        stopped: asked a few times a second, from the ticket on.
         cluster: whose history the receivers go to.
 
     Raises:
@@ -105,7 +105,8 @@ def share(
                 document=shelf.document,
                 secret=secret,
                 expires_at=expires,
-            )
+            ),
+            shelf.share_bytes,
         )
         server.serve(listener)
         _wait(server, expires, clock, stopped)

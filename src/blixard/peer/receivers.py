@@ -23,6 +23,10 @@ class Receiver(Struct, frozen=True, kw_only=True):
     """Bodies handed to its links, the document included; what is asked for again counts again."""
     sent_by_kind: dict[str, int] = {}
     """The same, by transport (`iroh`, `tcp`)."""
+    visit_at: datetime
+    """When it came last after it had been away."""
+    visit_bytes: int = 0
+    """What went to it since then, as in `sent_bytes`."""
     sessions: int = 0
     """Links that stand now."""
     completed: bool = False
@@ -92,7 +96,11 @@ class Book:
         """A session begins."""
         now = self._now()
         with self._lock:
-            known = self._receivers.get(peer_id) or Receiver(id=peer_id, address=address, first_at=now, last_at=now)
+            known = self._receivers.get(peer_id) or Receiver(
+                id=peer_id, address=address, first_at=now, last_at=now, visit_at=now
+            )
+            if not known.sessions:
+                known = replace(known, visit_at=now, visit_bytes=0)
             changed = self._put(replace(known, address=address, sessions=known.sessions + 1))
         self.witness.joined(changed)
 
@@ -101,7 +109,8 @@ class Book:
         with self._lock:
             known = self._receivers[peer_id]
             by_kind = {**known.sent_by_kind, kind: known.sent_by_kind.get(kind, 0) + amount}
-            self._put(replace(known, sent_bytes=known.sent_bytes + amount, sent_by_kind=by_kind))
+            sent, visit = known.sent_bytes + amount, known.visit_bytes + amount
+            self._put(replace(known, sent_bytes=sent, visit_bytes=visit, sent_by_kind=by_kind))
         self.witness.advanced(peer_id, amount, kind)
 
     def complete(self, peer_id: str) -> None:

@@ -5,8 +5,9 @@ import threading
 
 import pytest
 
+from blixard.cli.meter import Meter, Row, one_line
 from blixard.cli.output import Output
-from blixard.cli.progress import Meter, Reading, Style, Ticker, choose_style, one_line, showing_progress
+from blixard.cli.progress import Style, Ticker, choose_style, showing_progress
 from blixard.errors import UsageError
 
 
@@ -56,18 +57,50 @@ def test_threads_lose_no_byte() -> None:
     for thread in threads:
         thread.join()
 
-    assert meter.reading().done == 40_000
-    assert meter.reading().task_done == 40_000
+    assert [row.done for row in meter.rows()] == [40_000]
 
 
 def test_a_line_tells_done_rate_and_time_left() -> None:
-    reading = Reading("web-1/root", 2**20, 2**21, 2**30, 2**31, 4.0)
+    row = Row("web-1/root", 2**30, 2**31, 4.0)
 
-    assert one_line(reading) == "web-1/root: 1.0 GiB of 2.0 GiB, 256.0 MiB/s, 4s left"
+    assert one_line(row) == "web-1/root: 1.0 GiB of 2.0 GiB, 256.0 MiB/s, 4s left"
 
 
 def test_without_a_total_there_is_no_time_left() -> None:
-    assert one_line(Reading("", 0, None, 1024, None, 0.0)) == "1.0 KiB, 0 B/s"
+    assert one_line(Row("", 1024, None, 0.0)) == "1.0 KiB, 0 B/s"
+
+
+def test_the_time_before_the_first_byte_is_no_part_of_the_rate() -> None:
+    clock = iter([100.0, 104.0])
+    meter = Meter(quiet_output(), now=lambda: next(clock))
+
+    meter.advance(4096)
+
+    assert meter.lines() == ("4.0 KiB, 1.0 KiB/s",)
+
+
+def test_a_task_and_all_of_them_are_two_rows_where_they_differ() -> None:
+    meter = Meter(quiet_output())
+    meter.begin("web-1/root", 4096)
+    meter.advance(1024)
+    alone = meter.rows()
+
+    meter.expect(8192)
+
+    assert [(row.name, row.done, row.total) for row in alone] == [("web-1/root", 1024, 4096)]
+    rows = [(row.name, row.done, row.total) for row in meter.rows()]
+    assert rows == [("web-1/root", 1024, 4096), ("all", 1024, 8192)]
+
+
+def test_what_was_counted_before_is_no_part_of_what_is_shown_instead() -> None:
+    meter = Meter(quiet_output())
+    meter.begin("reading lab.json", 4096)
+    meter.advance(4096)
+    meter.end()
+
+    meter.show_instead(lambda: (Row("receiver 1", 1024, 2048, 1.0), Row("receiver 2", 10, None, 1.0)))
+
+    assert meter.lines() == ("receiver 1: 1.0 KiB of 2.0 KiB, 1.0 KiB/s, 1s left", "receiver 2: 10 B, 10 B/s")
 
 
 def test_plain_style_prints_first_and_last_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,6 +140,22 @@ def test_a_ticker_ticks_until_it_is_stopped() -> None:
         assert ticked.wait(10)
 
 
+def test_a_row_that_comes_anew_has_no_rate_of_before() -> None:
+    from rich.console import Console
+
+    from blixard.cli.bar import Bar
+
+    screen = io.StringIO()
+    with Bar(Console(file=screen, force_terminal=True, width=100)) as bar:
+        for done in (0, 1 << 20, 2 << 20):
+            bar.show((Row("receiver 1", done, 4 << 20, 1.0),))
+        assert "iB/s" in screen.getvalue()
+        screen.truncate(0)
+        bar.show((Row("receiver 1", 1 << 20, 4 << 20, 1.0),))
+
+    assert "iB/s" not in screen.getvalue()
+
+
 def test_the_bar_draws_disk_and_total() -> None:
     from rich.console import Console
 
@@ -114,7 +163,7 @@ def test_the_bar_draws_disk_and_total() -> None:
 
     screen = io.StringIO()
     with Bar(Console(file=screen, force_terminal=True, width=100)) as bar:
-        bar.show(Reading("web-1/root", 2**20, 2**21, 2**20, 2**22, 1.0))
+        bar.show((Row("web-1/root", 2**20, 2**21, 1.0), Row("all", 2**20, 2**22, 1.0)))
         with bar.aside():
             screen.write("the ticket\n")
 

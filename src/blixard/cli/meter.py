@@ -1,0 +1,121 @@
+"""What long work counts, as rows that a screen shows.
+
+`advance` is called thousands of times a second from several threads, so it adds to a number and nothing else; whoever
+shows it looks at the number in its own time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from msgspec import Struct
+
+from blixard.cli import human
+from blixard.cli.output import Output
+
+
+class Row(Struct, frozen=True):
+    """One thing that goes on: bytes done, of how many when anybody knows, in how many seconds."""
+
+    name: str
+    done: int
+    total: int | None
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second since it began."""
+        return self.done / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At this rate; None when nobody knows how much there is."""
+        if not self.total or not self.rate:
+            return None
+        return max(0, self.total - self.done) / self.rate
+
+
+Rows = tuple[Row, ...]
+
+
+def one_line(row: Row) -> str:
+    """`web-1/root: 1.2 GiB of 4.0 GiB, 310.0 MiB/s, 9s left`."""
+    of = f" of {human.size(row.total)}" if row.total else ""
+    parts = [f"{human.size(row.done)}{of}", f"{human.size(int(row.rate))}/s"]
+    if row.seconds_left is not None:
+        parts.append(f"{human.duration(timedelta(seconds=row.seconds_left))} left")
+    text = ", ".join(parts)
+    return f"{human.visible(row.name)}: {text}" if row.name else text
+
+
+class Meter:
+    """`ports.Progress` that counts; what shows it reads `rows()` or `lines()`. Those take no lock.
+
+    A signal may interrupt the thread that holds it.
+    """
+
+    def __init__(self, out: Output, now: Callable[[], float] = time.monotonic) -> None:
+        self._out = out
+        self._now = now
+        self._lock = threading.Lock()
+        self._began: float | None = None
+        self._task, self._task_done, self._task_began, self._done = "", 0, 0.0, 0
+        self._task_bytes: int | None = None
+        self._expected: int | None = None
+        self._others: Callable[[], Rows] | None = None
+
+    def expect(self, total_bytes: int) -> None:
+        """All tasks together are this many guest bytes."""
+        self._expected = total_bytes
+
+    def begin(self, task: str, total_bytes: int | None) -> None:
+        """A part of the work starts."""
+        with self._lock:
+            self._task_began = self._now()
+            self._began = self._began or self._task_began
+            self._task, self._task_bytes, self._task_done = task, total_bytes, 0
+
+    def advance(self, amount_bytes: int) -> None:
+        """That many more guest bytes of the current task are done."""
+        with self._lock:
+            self._began = self._began or self._now()
+            self._task_done += amount_bytes
+            self._done += amount_bytes
+
+    def end(self) -> None:
+        """The current task is done."""
+        with self._lock:
+            self._task, self._task_bytes, self._task_done = "", None, 0
+
+    def warn(self, message: str) -> None:
+        """Tell the operator, above the bar when there is one."""
+        self._out.warn(message)
+
+    def show_instead(self, rows: Callable[[], Rows]) -> None:
+        """From now on the rows are these: what was counted so far is over, and no part of them."""
+        self._others = rows
+
+    def rows(self) -> Rows:
+        """The task at hand and all of them; one row when that is the same."""
+        if self._others is not None:
+            return self._others()
+        now = self._now()
+        task = Row(self._task, self._task_done, self._task_bytes, now - self._task_began)
+        everything = Row("all", self._done, self._expected, now - (self._began or now))
+        if not task.name:
+            return (everything,)
+        if self._expected is None and self._done == task.done:
+            return (task,)
+        return (task, everything)
+
+    def lines(self) -> tuple[str, ...]:
+        """The same for a log: how far all of it is and at which task, or a line for each of the others."""
+        rows = self.rows()
+        if self._others is not None:
+            return tuple(map(one_line, rows))
+        name = "" if rows[0].name == "all" else rows[0].name
+        last = rows[-1]
+        return (one_line(Row(name, last.done, last.total, last.seconds)),)

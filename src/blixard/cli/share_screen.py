@@ -1,0 +1,119 @@
+"""What the screen of a share shows: who comes, how far each one is, who was not let in."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from blixard.cli import human
+from blixard.cli.meter import Row, Rows
+from blixard.cli.output import Output
+
+if TYPE_CHECKING:
+    from blixard.peer.receivers import Receiver
+
+_ID_DIGITS = 16
+
+
+class _Served(Struct):
+    """A receiver that is here."""
+
+    sent: int = 0
+    began: float | None = None
+
+
+class Screen:
+    """`peer.receivers.Witness`: lines for people or events for programs, and a row for each receiver that is here.
+
+    Attributes:
+        share_bytes: about what a receiver of everything gets; None as long as nobody knows.
+    """
+
+    def __init__(self, out: Output, now: Callable[[], float] = time.monotonic) -> None:
+        self.share_bytes: int | None = None
+        self._out = out
+        self._now = now
+        self._lock = threading.Lock()
+        self._served: dict[str, _Served] = {}
+
+    def rows(self) -> Rows:
+        """Those who are here and have got something. Takes no lock, as a signal asks too."""
+        now = self._now()
+        return tuple(
+            Row(_name(key), self._of_all(served.sent), self.share_bytes, now - served.began)
+            for key, served in tuple(self._served.items())
+            if served.began is not None
+        )
+
+    def joined(self, receiver: Receiver) -> None:
+        """A receiver was let in."""
+        with self._lock:
+            self._served.setdefault(receiver.id, _Served())
+        self._note(receiver, f"{_name(receiver.id)} came from {receiver.address or 'a relay'}")
+
+    def advanced(self, receiver_id: str, amount: int, kind: str) -> None:  # noqa: ARG002 - as `Witness`
+        """Bytes went out."""
+        with self._lock:
+            served = self._served.setdefault(receiver_id, _Served())
+            served.began = served.began or self._now()
+            served.sent += amount
+
+    def completed(self, receiver: Receiver) -> None:
+        """It has all it wanted."""
+        self._forget(receiver.id)
+        self._note(receiver, f"{_name(receiver.id)} has all of it: {_told(receiver)}")
+
+    def left(self, receiver: Receiver) -> None:
+        """A session ended."""
+        if not receiver.sessions:
+            self._forget(receiver.id)
+        if receiver.problem and not receiver.completed:
+            self._note(receiver, f"{_name(receiver.id)} left: {receiver.problem}")
+
+    def refused(self, peer_id: str, address: str, reason: str) -> None:
+        """Somebody was not let in."""
+        from blixard.peer.answers import WORDS
+        from blixard.peer.protocol import Refusal
+
+        why = WORDS[Refusal(reason)]
+        if self._out.json:
+            told = {"peer": peer_id, "address": address, "reason": reason, "message": why}
+            self._out.event({"event": "refused", **told})
+        else:
+            self._out.note(f"peer {peer_id[:_ID_DIGITS]} from {address or 'a relay'} was not let in: {why}")
+
+    def warn(self, message: str) -> None:
+        """The operator should know."""
+        self._out.warn(message)
+
+    def _forget(self, receiver_id: str) -> None:
+        with self._lock:
+            self._served.pop(receiver_id, None)
+
+    def _of_all(self, sent: int) -> int:
+        """What is asked for again counts again, and the total is about right only: never more than all of it."""
+        return sent if self.share_bytes is None else min(sent, self.share_bytes)
+
+    def _note(self, receiver: Receiver, text: str) -> None:
+        if self._out.json:
+            self._out.event({"event": "receiver", "receiver": receiver})
+        else:
+            self._out.note(text)
+
+
+def _name(receiver_id: str) -> str:
+    return f"receiver {receiver_id[:_ID_DIGITS]}"
+
+
+def _told(receiver: Receiver) -> str:
+    """What this visit brought, and what it is in all when it was here before."""
+    took = (receiver.last_at - receiver.visit_at).total_seconds()
+    rate = f", {human.size(int(receiver.visit_bytes / took))}/s" if took > 0 else ""
+    text = f"{human.size(receiver.visit_bytes)} in {took:.1f} s{rate}"
+    if receiver.sent_bytes == receiver.visit_bytes:
+        return text
+    return f"{text}; {human.size(receiver.sent_bytes)} since it first came"

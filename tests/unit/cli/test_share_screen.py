@@ -1,0 +1,102 @@
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from blixard.cli.output import Output
+from blixard.cli.share_screen import Screen
+from blixard.peer.protocol import Refusal
+from blixard.peer.receivers import Book
+
+ID = "ab" * 32
+NAME = "receiver abababababababab"
+
+
+class Time:
+    """A clock that a test turns."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> datetime:
+        return datetime(2026, 11, 24, tzinfo=UTC) + timedelta(seconds=self.seconds)
+
+
+def a_share(*, json: bool = False) -> tuple[Screen, Book, Time]:
+    time = Time()
+    screen = Screen(Output(json=json, quiet=False, colour=False), lambda: time.seconds + 1)
+    screen.share_bytes = 4096
+    return screen, Book(screen, time.now), time
+
+
+def test_each_receiver_has_a_row_with_rate_and_time_left() -> None:
+    screen, book, time = a_share()
+    book.join(ID, "192.0.2.1:5")
+    book.join("cd" * 32, "192.0.2.2:5")
+    time.seconds = 60
+    book.advance(ID, 0, "tcp")
+    time.seconds = 62
+
+    book.advance(ID, 1024, "tcp")
+
+    [row] = screen.rows()  # the other has got nothing yet
+    assert (row.name, row.done, row.total, row.rate, row.seconds_left) == (NAME, 1024, 4096, 512.0, 6.0)
+
+
+def test_a_receiver_that_asks_for_things_again_is_never_past_the_end() -> None:
+    screen, book, _ = a_share()
+    book.join(ID, "")
+
+    book.advance(ID, 5000, "iroh")
+
+    assert [(row.done, row.total) for row in screen.rows()] == [(4096, 4096)]
+
+
+def test_nobody_is_on_the_screen_who_is_gone_or_has_all() -> None:
+    screen, book, _ = a_share()
+    for each in (ID, "cd" * 32):
+        book.join(each, "")
+        book.advance(each, 100, "iroh")
+
+    book.complete(ID)
+    book.leave("cd" * 32, "the connection was lost")
+
+    assert screen.rows() == ()
+
+
+def test_a_receiver_that_comes_back_begins_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    screen, book, time = a_share()
+    for begin in (0, 1000):
+        time.seconds = begin
+        book.join(ID, "")
+        book.advance(ID, 2048, "iroh")
+        assert [row.done for row in screen.rows()] == [2048]
+        time.seconds = begin + 2
+        book.complete(ID)
+        book.leave(ID, None)
+
+    lines = [line for line in capsys.readouterr().err.splitlines() if "all of it" in line]
+    assert lines == [
+        f"{NAME} has all of it: 2.0 KiB in 2.0 s, 1.0 KiB/s",
+        f"{NAME} has all of it: 2.0 KiB in 2.0 s, 1.0 KiB/s; 4.0 KiB since it first came",
+    ]
+
+
+@pytest.mark.parametrize("reason", Refusal)
+def test_a_refusal_is_a_sentence(reason: Refusal, capsys: pytest.CaptureFixture[str]) -> None:
+    screen, _, _ = a_share()
+
+    screen.refused(ID, "192.0.2.1:5", reason.value)
+
+    begin, why = capsys.readouterr().err.strip().split(" was not let in: ")
+    assert begin == "peer abababababababab from 192.0.2.1:5"
+    assert len(why.split()) > 3
+
+
+def test_a_refusal_is_an_event_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    screen, _, _ = a_share(json=True)
+
+    screen.refused(ID, "", "used")
+
+    told = {"peer": ID, "address": "", "reason": "used", "message": "the ticket is used up"}
+    assert json.loads(capsys.readouterr().out) == {"event": "refused", **told}
