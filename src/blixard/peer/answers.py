@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import BinaryIO
 
@@ -25,7 +25,7 @@ WORDS = {
     Refusal.EXPIRED: "the ticket has expired",
     Refusal.USED: "the ticket is used up",
     Refusal.NOT_ALLOWED: "this endpoint is not on the list of those that may come",
-    Refusal.BUSY: "too many receivers at once",
+    Refusal.BUSY: "too many receivers, or connections of one, at once",
     Refusal.STOPPED: "the share was ended",
     Refusal.VERSION: "a version or feature is not known here",
 }
@@ -34,12 +34,14 @@ WORDS = {
 class Bounds(Struct, frozen=True, kw_only=True):
     """What a share gives at most; sizes in bytes, times in seconds."""
 
-    links: int = 64
-    """Connections, those that have not proven themselves included."""
     strangers: int = 32
     """Connections that have not proven themselves; the longest standing makes room for a newcomer."""
-    sessions: int = 16
-    """Receivers at once."""
+    receivers: int = 16
+    """Endpoint ids that are served at once."""
+    connections: int = 16
+    """Connections of one receiver."""
+    links: int = 64
+    """Connections of all receivers; of these, one is kept for each receiver that may still come."""
     channels: int = 16
     """Request channels of one session."""
     bytes_in_flight: int = 96 * MIB
@@ -55,6 +57,14 @@ class Bounds(Struct, frozen=True, kw_only=True):
     """How long a receiver may be, once the share is over: it writes and syncs what it has got, then asks for more."""
     ping_seconds: float = protocol.PING_SECONDS
     lost_seconds: float = protocol.LOST_SECONDS
+
+    def room_for(self, receiver: str, standing: Mapping[str, int]) -> bool:
+        """Whether one more connection of a receiver may stand beside those of all, by endpoint id."""
+        own, all_links = standing.get(receiver, 0), sum(standing.values())
+        if not own:
+            return len(standing) < self.receivers and all_links < self.links
+        kept = max(0, self.receivers - len(standing))
+        return own < self.connections and all_links + kept < self.links
 
 
 class Share(Struct, frozen=True):

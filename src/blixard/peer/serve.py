@@ -7,6 +7,7 @@ nonce leaves before the proof. `stop` ends every thread that `serve` began.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -133,23 +134,20 @@ class Server:
         while (link := listener.accept(None)) is not None:
             session = self._placed(link)
             if session is None:
-                link.close("busy")
+                link.close("stopped")
             elif not self._threads.spawn("session", lambda session=session: self._run(session)):  # type: ignore[misc]
                 session.close("stopped")
 
     def _placed(self, link: Link) -> Session | None:
-        """A session for the link, registered; None when there are too many."""
+        """A session for the link, registered; None when it was stopped."""
         bounds = self._share.bounds
         with self._changed:
             if self._stopped:
                 return None
             strangers = [session for session in self._sessions if not session.proven]
-            crowded = len(strangers) >= bounds.strangers or len(self._sessions) >= bounds.links
-            if crowded and not strangers:
-                return None
             session = Session(self._share, link)
             self._sessions[session] = None
-            oldest = strangers[0] if crowded else None
+            oldest = strangers[0] if len(strangers) >= bounds.strangers else None
             if oldest is not None:
                 del self._sessions[oldest]
         if oldest is not None:
@@ -169,5 +167,6 @@ class Server:
     def _admit(self, session: Session) -> bool:
         """A stranger has proven itself: is there room?"""
         with self._changed:
-            proven = sum(other.proven for other in self._sessions)
-            return session in self._sessions and proven <= self._share.bounds.sessions
+            standing = Counter(other.link.remote_id for other in self._sessions if other.proven)
+            session.proven = session in self._sessions and self._share.bounds.room_for(session.link.remote_id, standing)
+            return session.proven

@@ -36,6 +36,7 @@ class Session:
     def __init__(self, share: Share, link: Link) -> None:
         self.link = link
         self.proven = False
+        """It holds the ticket, and was let in."""
         self._share = share
         self._answers = Answers(share, link.remote_id, fail=self._fail, dismiss=self.dismiss)
         self._control: Control | None = None
@@ -63,7 +64,7 @@ class Session:
         """Serve until the peer is done, lost, refused or misbehaves.
 
         Args:
-            admit: told that the secret was proven; says whether there is room for one more session.
+            admit: told that the secret was proven; says whether there is room for the session, and counts it then.
         """
         try:
             control = self._shake_hands(admit)
@@ -130,7 +131,6 @@ class Session:
             raise PeerMisbehaved("the peer finished before its proof")
         hello: protocol.ClientHello = understood(frame[0], protocol.ClientHello)
         self._judge(channel, hello, nonce)
-        self.proven = True
         if not admit(self):
             self._refuse(channel, Refusal.BUSY)
         channel.send(head(self._welcome(hello)))

@@ -11,9 +11,10 @@ from blixard.limits import MIB
 from blixard.peer import protocol
 from blixard.peer.admission import Terms
 from blixard.peer.answers import Bounds
+from blixard.peer.loopback import LoopbackLink
 from blixard.peer.protocol import head
 from support.link_conformance import SOON, Started, no_thread_left
-from support.peers import CLIENT, NOW, OTHER, SECRET, MemoryShelf, World, collect, proven, world
+from support.peers import CLIENT, NOW, OTHER, SECRET, SERVER, MemoryShelf, World, collect, proven, world
 
 
 @pytest.fixture
@@ -123,13 +124,49 @@ def test_only_those_on_the_list_are_served(here: World) -> None:
 
 
 def test_more_receivers_than_allowed_hear_that_it_is_busy(here: World) -> None:
-    here.serve(bounds=Bounds(sessions=1))
+    here.serve(bounds=Bounds(receivers=1))
     here.fetch()
 
-    control = proven(here.call(OTHER))
-    answer = control.receive(SOON)
+    assert said_over(here.call(OTHER)) == "busy"
+
+
+def test_the_connections_of_one_receiver_keep_no_other_out(here: World) -> None:
+    here.serve(bounds=Bounds(receivers=2, connections=3, links=8))
+    ours = here.endpoint(CLIENT)
+    answers = [said_over(ours.connect(SERVER, timeout=SOON)) for _ in range(4)]
+
+    assert answers == ["welcome"] * 3 + ["busy"]
+    assert said_over(here.call(OTHER)) == "welcome"
+    assert said_over(here.call("33" * 32)) == "busy"
+
+
+@pytest.mark.parametrize(
+    ("receiver", "standing", "room"),
+    [
+        ("a", {}, True),
+        ("a", {"b": 6}, True),
+        ("a", {"b": 3, "c": 2, "d": 1}, False),  # as many receivers as may be
+        ("a", {"a": 3}, True),
+        ("a", {"a": 4}, False),  # as many connections as one may have
+        ("a", {"a": 3, "b": 2}, True),
+        ("a", {"a": 3, "b": 3}, False),  # the last place is for whoever comes third
+        ("a", {"a": 2, "b": 3, "c": 1}, True),
+        ("a", {"a": 2, "b": 4, "c": 1}, False),
+    ],
+)
+def test_there_is_always_a_place_for_a_receiver_that_may_still_come(
+    receiver: str, standing: dict[str, int], *, room: bool
+) -> None:
+    bounds = Bounds(receivers=3, connections=4, links=7)
+
+    assert bounds.room_for(receiver, standing) is room
+
+
+def said_over(link: LoopbackLink) -> str:
+    """What a newcomer hears after its proof."""
+    answer = proven(link).receive(SOON)
     assert answer is not None
-    assert answer[0]["code"] == "busy"
+    return str(answer[0].get("code", answer[0]["type"]))
 
 
 def test_stopping_tells_the_receivers_and_leaves_no_thread(here: World) -> None:

@@ -143,7 +143,7 @@ def test_a_share_whose_uses_are_complete_is_not_held_open(here: World) -> None:
 
 
 def test_a_session_that_is_idle_for_long_gives_its_place_back(here: World) -> None:
-    server = here.serve(bounds=Bounds(session_idle_seconds=0, sessions=1))
+    server = here.serve(bounds=Bounds(session_idle_seconds=0, receivers=1))
     link = here.call()
     control = proven(link)
     assert control.receive(SOON) is not None
