@@ -1,7 +1,8 @@
 """One sender of a fetch: connected, kept connected, and given up when it lies or brings nothing for too long.
 
 A lost connection is made again with pauses that grow, within the time that one is willing to wait without getting any
-byte; what was asked for meanwhile goes to the other senders.
+byte; what was asked for meanwhile goes to the other senders. Of several connections each has that time for itself: one
+that cannot be had (the sender is full) is given up alone, and the sender with the last of them.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Provider:
         self.reconnects = 0
         self._fetch = fetch
         self._visits: tuple[Visit, ...] = ()
-        self._failing_since: float | None = None
+        self._keepers = fetch.options.connections
 
     def start(self) -> None:
         """Connect, in threads, and stay connected."""
@@ -80,25 +81,38 @@ class Provider:
         """One connection after the other."""
         options, stopped = self._fetch.options, self._fetch.stopped
         pause = options.first_pause
+        failing_since: float | None = None
         while not stopped.is_set() and self.problem is None:
             visit = Visit(self._fetch, self.ticket, giver=self, lane_stands=lambda: self.has_lane, blame=self.drop)
-            problem = self._visit(visit)
+            problem = self._visit(visit, self._seconds_for_connecting(failing_since))
             if stopped.is_set() or self.problem is not None:
                 return
             if visit.was_good:
-                self._failing_since = None
                 pause = options.first_pause
-            if not _worth_trying_again(problem) or self._time_is_over(visit):
-                self.drop(problem)
+                failing_since = time.monotonic()
+            elif failing_since is None:
+                failing_since = visit.began
+            if not _worth_trying_again(problem) or time.monotonic() - failing_since >= options.timeout:
+                self._end_keeper(problem)
                 return
             stopped.wait(pause * random.uniform(0.8, 1.2))  # noqa: S311 - so that receivers of one sender spread out
             pause = min(pause * 2, options.longest_pause)
             self.reconnects += 1
 
-    def _visit(self, visit: Visit) -> TransferError:
-        """Connect and stay; why it ended."""
+    def _end_keeper(self, problem: TransferError) -> None:
+        """A connection is made no more; the sender goes with the last, or at once when the reason holds for all."""
+        with self._fetch.changed:
+            self._keepers -= 1
+            last = self._keepers == 0
+            self._fetch.changed.notify_all()
+        let_in_before = isinstance(problem, PeerRefused) and problem.reason == Refusal.EXPIRED and self.visits
+        if last or not (_worth_trying_again(problem) or let_in_before):
+            self.drop(problem)
+
+    def _visit(self, visit: Visit, seconds: float) -> TransferError:
+        """Connect, within so many seconds, and stay; why it ended."""
         try:
-            visit.open(self._seconds_for_connecting())
+            visit.open(seconds)
         except TransferError as problem:
             visit.close()
             return problem
@@ -125,17 +139,12 @@ class Provider:
         with self._fetch.changed:
             self._visits = tuple(other for other in self._visits if other is not visit)
 
-    def _seconds_for_connecting(self) -> float:
+    def _seconds_for_connecting(self, failing_since: float | None) -> float:
         options = self._fetch.options
         left = options.timeout
-        if self._failing_since is not None:
-            left -= time.monotonic() - self._failing_since
+        if failing_since is not None:
+            left -= time.monotonic() - failing_since
         return max(0.1, min(options.connect_seconds, left))
-
-    def _time_is_over(self, visit: Visit) -> bool:
-        if self._failing_since is None:
-            self._failing_since = time.monotonic() if visit.was_good else visit.began
-        return time.monotonic() - self._failing_since >= self._fetch.options.timeout
 
 
 def _worth_trying_again(problem: TransferError) -> bool:
