@@ -1,8 +1,11 @@
-"""A share ends by itself when its time is up, whoever still holds a session."""
+"""A share ends by itself when its time is up, whoever still holds a session, and at once while it begins."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +14,8 @@ from blixard.ops.network import Network
 from blixard.peer.client import Remote
 from blixard.peer.ticket import parse_ticket
 from support.cuts import MIB, Original, an_original
-from support.shares import sharing
+from support.processes import finish, start, until
+from support.shares import running, sharing
 from support.world import fast_folder
 
 LOOPBACK = Network(listen="127.0.0.1:0")
@@ -19,7 +23,7 @@ LOOPBACK = Network(listen="127.0.0.1:0")
 
 @pytest.fixture(scope="module")
 def original() -> Iterator[Original]:
-    with an_original(MIB) as made:
+    with an_original(16 * MIB) as made:
         yield made
 
 
@@ -34,3 +38,20 @@ def test_a_receiver_that_asks_for_nothing_does_not_hold_a_share_open(original: O
 
     assert report["completed"] == 0
     assert [receiver["problem"] for receiver in report["receivers"]] == ["the share is over"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_share_that_still_reads_its_file_ends_at_once(original: Original, number: signal.Signals, code: int) -> None:
+    with running(start(original.world, "cluster", "share", original.file, "--json")) as process:
+        until(lambda: is_open(process.pid, original.file), process)
+        process.send_signal(number)
+        ran = finish(process)
+
+    assert (ran.code, "ticket" in ran.out) == (code, False), ran
+
+
+def is_open(pid: int, file: Path) -> bool:
+    """Does the process have it open?"""
+    with suppress(FileNotFoundError):  # closed between the list and the look
+        return any(each.readlink() == file for each in Path(f"/proc/{pid}/fd").iterdir())
+    return False
