@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from blixard.errors import StorageError
 from blixard.home import Home
 from blixard.peer.channel import LaneMaker
 
 if TYPE_CHECKING:
     from blixard.peer.endpoint import IrohEndpoint
+    from blixard.peer.lane import LaneHost
     from blixard.peer.rate import RateLimit
-
-_RELAY_SECONDS = 10.0
 
 
 def peer_id(home: Home) -> str:
@@ -49,6 +49,8 @@ class Node(Struct, frozen=True):
     endpoint: IrohEndpoint
     relay: str | None
     lanes: LaneMaker | None
+    warnings: tuple[str, ...] = ()
+    """What we go without although it was asked for; lower case, no full stop."""
 
 
 class Network(Struct, frozen=True, kw_only=True):
@@ -59,6 +61,8 @@ class Network(Struct, frozen=True, kw_only=True):
     relay: str | None = None
     lane: LaneChoice = LaneChoice.AUTO
     rate: int | None = None
+    relay_seconds: float = 10.0
+    """How long a relay is waited for."""
 
     @contextmanager
     def node(self, home: Home, verb: str) -> Iterator[Node]:
@@ -76,12 +80,42 @@ class Network(Struct, frozen=True, kw_only=True):
             options = EndpointOptions(listen=self.listen, advertise=self.advertise, relay=self.relay)
             limit = RateLimit(self.rate)
             endpoint = stack.enter_context(IrohEndpoint(key.secret, options, limit=limit))
-            relay = endpoint.relay_url(_RELAY_SECONDS) if self.relay is not None else None
-            yield Node(endpoint, relay, self._lanes(stack, limit))
+            warnings: list[str] = []
+            relay = self._relay(endpoint, warnings)
+            lanes = self._lanes(stack, limit, warnings)
+            yield Node(endpoint, relay, lanes, tuple(warnings))
 
-    def _lanes(self, stack: ExitStack, limit: RateLimit) -> LaneMaker | None:
+    def _relay(self, endpoint: IrohEndpoint, warnings: list[str]) -> str | None:
+        if self.relay is None:
+            return None
+        found = endpoint.relay_url(self.relay_seconds)
+        if found is None:
+            silent = f"the relay `{self.relay}` did not answer"
+            if self.relay == "default":
+                silent = "no relay of the Iroh project answered"
+            warnings.append(f"{silent} within {self.relay_seconds:g} s: only direct addresses lead to this node")
+        return found
+
+    def _lanes(self, stack: ExitStack, limit: RateLimit, warnings: list[str]) -> LaneMaker | None:
+        """None where it is not wanted or cannot be had: a transfer never fails because of the lane."""
         if self.lane is LaneChoice.IROH:
             return None
+        try:
+            host = stack.enter_context(self.lane_host(limit))
+        except StorageError as error:
+            warnings.append(
+                f"there is no direct lane, disk content goes over Iroh alone: {error.message} ({error.hint})"
+            )
+            return None
+        return host.lane
+
+    @contextmanager
+    def lane_host(self, limit: RateLimit) -> Iterator[LaneHost]:
+        """What listens for direct lanes, by these settings, until the end of the block.
+
+        Raises:
+            StorageError: it cannot.
+        """
         from blixard.peer.addresses import parse_address
         from blixard.peer.lane import LaneHost
         from blixard.peer.lane_dial import Tuning
@@ -93,5 +127,7 @@ class Network(Struct, frozen=True, kw_only=True):
             advertise=None if told is None else (told.ip, told.port),
             tuning=Tuning(sending=limit, receiving=limit),
         )
-        stack.callback(host.close)
-        return host.lane
+        try:
+            yield host
+        finally:
+            host.close()

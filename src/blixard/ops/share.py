@@ -86,6 +86,8 @@ def share(
     with ExitStack() as stack:
         shelf = stack.enter_context(ExportShelf(options.path, progress=progress, limits=options.limits))
         node = stack.enter_context(network.node(home, VERB))
+        for warning in node.warnings:
+            witness.warn(warning)
         expires = (clock.now() + options.share_for).replace(microsecond=0)
         secret = Secret.new()
         terms = Terms(

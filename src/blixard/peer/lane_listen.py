@@ -182,5 +182,5 @@ def _listen(address: tuple[str, int]) -> socket.socket:
     except OSError as problem:
         raise StorageError(
             f"cannot listen at `{host or '*'}:{port}`: {(problem.strerror or str(problem)).lower()}",
-            hint="choose another address with `--p2p-listen`, or go without the lane: `p2p.lane = iroh`",
+            hint="choose another address with `--p2p-listen`, or go without the lane: `--lane iroh`",
         ) from problem
