@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -91,6 +93,23 @@ def refused(there: World, tickets: str | list[str], code: int, *more: str, **how
 def arrived(there: World, ran: Ran) -> None:
     assert ran.code == 0, ran
     assert set(picture(there)["web"].vms) == {"app", "db"}
+
+
+@contextmanager
+def beside_a_liar(made: World, stand: Stand) -> Iterator[list[str]]:
+    """Tickets of a sender that lies and of an honest one, which serves as soon as the liar was asked for something."""
+    with a_stand(made.out / "new.json.gz") as honest:
+        serving = threading.Lock()
+
+        def bend(digest: bytes, frame: bytes | None) -> bytes:
+            if serving.acquire(blocking=False):
+                honest.serve()
+            return wrong(digest, frame)
+
+        stand.shelf.frame_of = bend
+        server = stand.serve()
+        yield ["-i", stand.ticket, "-i", honest.ticket]
+        server.stop()
 
 
 def test_a_sender_of_wrong_frames_misbehaves(stand: Stand, there: World) -> None:
@@ -183,13 +202,19 @@ def test_a_fetch_from_a_liar_leaves_no_file(stand: Stand, there: World) -> None:
     assert target.read_text() == "what was there"
 
 
-def test_a_liar_beside_an_honest_sender_does_no_harm(made: World, stand: Stand, there: World) -> None:
-    with a_stand(made.out / "new.json.gz") as honest:
-        stand.shelf.frame_of = wrong
-        stand.serve()
-        honest.serve()
-        named = ["-i", stand.ticket, "-i", honest.ticket]
-        arrived(there, blixard(there, "cluster", "import", "--p2p", "-y", *named))
+def test_a_liar_beside_an_honest_sender_does_no_harm_and_is_told(made: World, stand: Stand, there: World) -> None:
+    liar = parse_ticket(stand.ticket).peer_id
+    told = f"a sender was given up: `{liar[:16]}`: the sender sent a wrong record"
+    with beside_a_liar(made, stand) as named:
+        ran = blixard(there, "cluster", "import", "--p2p", "-y", *named)
+    arrived(there, ran)
+    with beside_a_liar(made, stand) as named:
+        fetched = blixard(there, "cluster", "fetch", "-o", there.out / "fetched.json", "--json", *named)
+
+    assert told in ran.err
+    (entry, *_) = json.loads(there.must("cluster", "history", "--json", "--verb", "cluster import").out)["entries"]
+    assert [each.startswith(told) for each in entry["entry"]["warnings"]] == [True]
+    assert [each.startswith(told) for each in json.loads(fetched.out)["warnings"]] == [True]
 
 
 def test_two_senders_give_one_import(made: World, stand: Stand, there: World) -> None:

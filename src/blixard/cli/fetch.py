@@ -58,6 +58,8 @@ def fetch(session: Session, sources: tuple[str, ...], output: str, **given: Any)
         return
     rate = f", {human.size(int(report.received_bytes / report.seconds))}/s" if report.seconds else ""
     session.out.note(
+    for warning in report.warnings:
+        session.out.warn(warning)
         f"fetched `{report.place}`: {human.size(report.received_bytes)} in {report.seconds:.1f} s{rate}, "
         f"document {report.document[:16]}"
     )

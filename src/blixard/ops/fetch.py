@@ -54,6 +54,7 @@ class FetchReport(Struct, frozen=True, kw_only=True):
     records: int
     received_bytes: int
     seconds: float
+    warnings: tuple[str, ...] = ()
 
 
 def fetch(
@@ -85,6 +86,7 @@ def fetch(
         records=records.count,
         received_bytes=source.remote.statistics().received_bytes,
         seconds=time.monotonic() - started,
+        warnings=source.warnings(),
     )
 
 

@@ -326,7 +326,15 @@ class _Import:
             check_stated(plan, staged.disks)
         import_id = uuid.uuid4().hex if staged is None else staged.row.id
         with no_collection():
-            done = commit(cluster, plan, self._request, import_id, staged=staged, telemetry=self._telemetry)
+            done = commit(
+                cluster,
+                plan,
+                self._request,
+                import_id,
+                staged=staged,
+                telemetry=self._telemetry,
+                warnings=self._source.warnings(),
+            )
         target.publish()
         if not target.new:
             target.release()
@@ -377,7 +385,7 @@ class _Import:
             plan=plan,
             revision=plan.base_revision,
             telemetry_elements=self._telemetry.count,
-            warnings=(*self._warnings, *plan.warnings),
+            warnings=(*self._warnings, *plan.warnings, *self._source.warnings()),
             seconds=time.monotonic() - self._started,
             exit_code=exit_code_of(plan),
         )

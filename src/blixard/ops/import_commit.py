@@ -39,15 +39,16 @@ def commit(
     *,
     staged: StagedImport | None,
     telemetry: TelemetrySpool,
+    warnings: tuple[str, ...] = (),
 ) -> Committed:
-    """Make the plan the state.
+    """Make the plan the state; what was told of its source stands in the history with it.
 
     Raises:
         StorageError: the cluster is as it was; what was staged stays for the next import of the same document.
         Conflict: the state moved although it was locked.
     """
     if plan.is_empty:
-        return _nothing_to_do(cluster, plan, request, import_id, staged=staged, telemetry=telemetry)
+        return _nothing_to_do(cluster, plan, request, import_id, staged=staged, telemetry=telemetry, warnings=warnings)
     contents = {} if staged is None else staged.move_in(cluster, plan.images())
     change = to_change(
         plan,
@@ -56,7 +57,7 @@ def commit(
         now=cluster.clock.now(),
         title=_title(plan),
         history=to_builtins(
-            cluster.entry(VERB, request.asked(), exit_code_of(plan), **_about(plan, request, import_id))
+            cluster.entry(VERB, request.asked(), exit_code_of(plan), **_about(plan, request, import_id, warnings))
         ),
     )
     change = structs.replace(
@@ -84,10 +85,11 @@ def _nothing_to_do(
     *,
     staged: StagedImport | None,
     telemetry: TelemetrySpool,
+    warnings: tuple[str, ...] = (),
 ) -> Committed:
     """The cluster is what the file says: the revision does not move, and no undo entry pushes out another."""
     _keep_telemetry(cluster, plan, telemetry)
-    cluster.note(VERB, request.asked(), exit_code_of(plan), **_about(plan, request, import_id))
+    cluster.note(VERB, request.asked(), exit_code_of(plan), **_about(plan, request, import_id, warnings))
     if staged is not None:
         staged.committed()
     return Committed(plan.base_revision, None)
@@ -104,7 +106,7 @@ def _title(plan: ImportPlan) -> str:
     return f"{plan.mode} from `{plan.source.cluster_name}` of {when}: {done}"
 
 
-def _about(plan: ImportPlan, request: ImportRequest, import_id: str) -> dict[str, Any]:
+def _about(plan: ImportPlan, request: ImportRequest, import_id: str, warnings: tuple[str, ...]) -> dict[str, Any]:
     """What the history says of an import beyond what was asked for."""
     return {
         "document": plan.source.document,
@@ -112,6 +114,7 @@ def _about(plan: ImportPlan, request: ImportRequest, import_id: str) -> dict[str
         "images": bool(plan.images()),
         "vms": sum(change.kind is not Kind.DELETE for change in plan.vms),
         "import_id": import_id,
+        "warnings": warnings,
     }
 
 

@@ -53,6 +53,9 @@ class ImportSource(Protocol):
     def stop(self) -> None:
         """The import ends early: a worker that waits for a frame must hear of it, for none may ever come."""
 
+    def warnings(self) -> tuple[str, ...]:
+        """What the operator should know of the source so far, though the import went on."""
+
 
 Opened = Callable[[], AbstractContextManager[ImportSource]]
 """Opens a source for one import."""
@@ -91,6 +94,9 @@ class _FileSource:
 
     def stop(self) -> None:
         pass  # what workers wait for is in their hands already
+
+    def warnings(self) -> tuple[str, ...]:
+        return ()
 
     @contextmanager
     def _once_more(self) -> Iterator[Iterator[Event]]:

@@ -93,6 +93,15 @@ class Remote:
         """Bytes that `document` will give, as a sender announced them; 0 when none is connected."""
         return next((visit.document_size for provider in self._providers for visit in provider.visits), 0)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Senders that were given up so far, and why: the others went on, and still somebody should know who lied."""
+        return tuple(
+            f"a sender was given up: `{provider.ticket.peer_id[:16]}`: {provider.problem.message}"
+            for provider in self._providers
+            if provider.problem is not None
+        )
+
     def document(self) -> BinaryIO:
         """The export without record data, from one sender; close it. May be called again: another may be asked.
 

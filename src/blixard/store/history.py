@@ -43,6 +43,8 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Endpoint ids that fetched it."""
     error: str | None = None
     error_id: str | None = None
+    warnings: tuple[str, ...] = ()
+    """What else the operator was told: senders that were given up while others went on."""
     images: bool = False
     """The document holds the content of all disks in its scope."""
     vms: int | None = None
