@@ -53,13 +53,13 @@ def fetch(session: Session, sources: tuple[str, ...], output: str, **given: Any)
         progress.begin("fetching", None)
         report = fetch_file(source, options, progress=progress, journal=wiring.site(session).journal)
         progress.end()
+    for warning in report.warnings:
+        session.out.warn(warning)
     if session.out.json:
         session.out.document(report)
         return
     rate = f", {human.size(int(report.received_bytes / report.seconds))}/s" if report.seconds else ""
     session.out.note(
-    for warning in report.warnings:
-        session.out.warn(warning)
         f"fetched `{report.place}`: {human.size(report.received_bytes)} in {report.seconds:.1f} s{rate}, "
         f"document {report.document[:16]}"
     )

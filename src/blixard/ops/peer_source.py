@@ -91,11 +91,11 @@ class PeerSource:
         """As the port says."""
         self.remote.stop()
 
-    def open_document(self) -> BinaryIO:
     def warnings(self) -> tuple[str, ...]:
         """As the port says."""
         return self.remote.warnings
 
+    def open_document(self) -> BinaryIO:
         """The hollow document from its beginning, beside others that read it."""
         return open(f"/proc/self/fd/{self._document.fileno()}", "rb")  # noqa: PTH123 - no path, a descriptor; the caller closes it
 
