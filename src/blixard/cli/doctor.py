@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from blixard.cli import human
+from blixard.cli.network import network_of
 from blixard.cli.options import command
 from blixard.errors import ExitCode
 
@@ -20,9 +21,10 @@ def doctor(session: Session) -> ExitCode | None:
     """
     from blixard.cli import wiring
     from blixard.ops.context import SystemClock
-    from blixard.ops.doctor import Verdict, examine
+    from blixard.ops.doctor import examine
+    from blixard.ops.doctor_checks import Verdict
 
-    checks = examine(wiring.site(session).home, SystemClock())
+    checks = examine(wiring.site(session).home, SystemClock(), network_of(session, {}))
     failed = any(check.verdict is Verdict.FAIL for check in checks)
     if session.out.json:
         session.out.document({"healthy": not failed, "checks": checks})

@@ -39,16 +39,16 @@ def network_of(session: Session, given: dict[str, Any]) -> Network:
     from blixard.ops.network import LaneChoice, Network
 
     config = session.config
-    rate = given.pop("limit_rate") or config.optional("p2p.limit_rate", int)
+    rate = given.pop("limit_rate", None) or config.optional("p2p.limit_rate", int)
     if rate is not None and rate < SLOWEST:
         raise UsageError(
             f"a rate of {rate} bytes a second is too slow: the other side would give us up",
             hint="at least `64KiB`",
         )
     return Network(
-        listen=given.pop("p2p_listen") or config.optional("p2p.listen", str),
-        advertise=tuple(given.pop("p2p_advertise")) or config.get("p2p.advertise", tuple),
-        relay=given.pop("relay") or config.optional("p2p.relay", str),
-        lane=LaneChoice(given.pop("lane") or config.get("p2p.lane", str)),
+        listen=given.pop("p2p_listen", None) or config.optional("p2p.listen", str),
+        advertise=tuple(given.pop("p2p_advertise", ())) or config.get("p2p.advertise", tuple),
+        relay=given.pop("relay", None) or config.optional("p2p.relay", str),
+        lane=LaneChoice(given.pop("lane", None) or config.get("p2p.lane", str)),
         rate=rate,
     )

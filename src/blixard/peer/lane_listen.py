@@ -8,6 +8,7 @@ hung up on at once. Without a session nobody is spoken to at all.
 from __future__ import annotations
 
 import hmac
+import os
 import socket
 import ssl
 import threading
@@ -181,6 +182,6 @@ def _listen(address: tuple[str, int]) -> socket.socket:
         return socket.create_server(("", port), backlog=WAITING)
     except OSError as problem:
         raise StorageError(
-            f"cannot listen at `{host or '*'}:{port}`: {(problem.strerror or str(problem)).lower()}",
+            f"cannot listen at `{host or '*'}:{port}`: {os.strerror(problem.errno or 0).lower()}",
             hint="choose another address with `--p2p-listen`, or go without the lane: `--lane iroh`",
         ) from problem

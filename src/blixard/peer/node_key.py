@@ -94,6 +94,20 @@ def read_node_key(home: Home, verb: str) -> bytes:
         raise _unwritable(home, error) from error
 
 
+def look_at_node_key(home: Home) -> bytes | None:
+    """The key when it is there; none is made.
+
+    Raises:
+        StorageError: as `hold_node_key`.
+    """
+    return _load(home.node_key) if files.is_there(home.node_key) else None
+
+
+def node_holders(home: Home) -> tuple[files.Holder, ...]:
+    """Who is this node now, looked up without a lock."""
+    return _lock(home, "").holders()
+
+
 def _lock(home: Home, verb: str) -> files.FileLock:
     path = home.node_key.with_name(home.node_key.name + ".lock")
     return files.FileLock(path, subject=f"the node at `{home.root}`", verb=verb)
@@ -133,8 +147,7 @@ def _load(path: Path) -> bytes:
 
 
 def _in_use(home: Home) -> Locked:
-    holders = _lock(home, "").holders()
-    names = ", ".join(f"`{each.verb}` (pid {each.pid})" for each in holders[:4]) or "another process"
+    names = ", ".join(f"`{each.verb}` (pid {each.pid})" for each in node_holders(home)[:4]) or "another process"
     return Locked(
         f"{FAILED}: the node at `{home.root}` is in use by {names}",
         hint="wait for it or stop it, or be another node with `--data-dir DIR`",

@@ -1,5 +1,6 @@
 import os
 import re
+import socket
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,12 +10,17 @@ import pytest
 from blixard import files
 from blixard.home import Home
 from blixard.ops.context import SystemClock
-from blixard.ops.doctor import Check, Verdict, examine
+from blixard.ops.doctor import examine
+from blixard.ops.doctor_checks import Check, Verdict
+from blixard.ops.network import LaneChoice, Network
+from blixard.peer.node_key import hold_node_key
 from support.clusters import StillClock, a_cluster
 
+LOOPBACK = Network(listen="127.0.0.1:0")
 
-def checks(home: Home) -> dict[str, Check]:
-    return {check.name: check for check in examine(home, SystemClock())}
+
+def checks(home: Home, network: Network = LOOPBACK) -> dict[str, Check]:
+    return {check.name: check for check in examine(home, SystemClock(), network)}
 
 
 def test_a_healthy_machine_passes_and_nothing_is_left_behind(tmp_path: Path) -> None:
@@ -63,7 +69,9 @@ def test_who_holds_a_cluster_is_named(tmp_path: Path) -> None:
 
 
 def test_a_clock_in_the_past_fails(tmp_path: Path) -> None:
-    found = {check.name: check for check in examine(Home(tmp_path), StillClock(datetime(1970, 1, 1, tzinfo=UTC)))}
+    found = {
+        check.name: check for check in examine(Home(tmp_path), StillClock(datetime(1970, 1, 1, tzinfo=UTC)), LOOPBACK)
+    }
 
     assert found["clock"].verdict is Verdict.FAIL
 
@@ -87,4 +95,78 @@ def test_it_sees_whether_a_node_can_be_made_and_what_the_lane_has(tmp_path: Path
 
     assert found["iroh endpoint"].verdict is Verdict.OK
     assert re.search(r"at `[0-9.]+:[0-9]+`", found["iroh endpoint"].saw)
-    assert ("with BBR" in found["fast lane"].saw) == (found["fast lane"].verdict is Verdict.OK)
+    assert found["fast lane"].saw.startswith("TLS over TCP works here")
+    congestion = found["congestion control"]
+    assert ("with BBR" in congestion.saw) == (congestion.verdict is Verdict.OK)
+
+
+@pytest.mark.parametrize("listen", [None, "0.0.0.0:0", "[::1]:0"])
+def test_the_lane_is_tried_at_the_address_of_the_settings(tmp_path: Path, listen: str | None) -> None:
+    assert checks(Home(tmp_path), Network(listen=listen))["fast lane"].verdict is Verdict.OK
+
+
+def test_a_port_of_the_lane_that_is_taken_is_a_warning(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        found = checks(Home(tmp_path), Network(listen=f"127.0.0.1:{taken.getsockname()[1]}"))
+
+    assert found["iroh endpoint"].verdict is Verdict.OK
+    assert found["fast lane"].verdict is Verdict.WARN
+    assert "already in use" in found["fast lane"].saw
+
+
+def test_a_lane_that_is_switched_off_is_not_tried(tmp_path: Path) -> None:
+    found = checks(Home(tmp_path), Network(listen="127.0.0.1:0", lane=LaneChoice.IROH))
+
+    assert found["fast lane"].saw == "switched off by `p2p.lane`"
+
+
+def test_a_setting_that_is_no_address_fails_and_ends_the_checks_of_peers(tmp_path: Path) -> None:
+    found = checks(Home(tmp_path), Network(listen="nonsense"))
+
+    assert found["iroh endpoint"].verdict is Verdict.FAIL
+    assert "nonsense" in found["iroh endpoint"].saw
+    assert "fast lane" not in found
+
+
+def test_a_relay_that_does_not_answer_is_a_warning(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        found = checks(Home(tmp_path), Network(listen="127.0.0.1:0", relay=url))
+
+    assert found["relay"].verdict is Verdict.WARN
+    assert url in found["relay"].saw
+
+
+def test_a_node_key_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    found = checks(Home(tmp_path))
+
+    assert found["node key"].saw.startswith("none yet")
+    assert not Home(tmp_path).node_key.exists()
+
+
+@pytest.mark.parametrize(("text", "mode", "why"), [("no key\n", 0o600, "hold a key"), ("0" * 64, 0o644, "0644")])
+def test_a_node_key_that_a_share_would_refuse_fails(tmp_path: Path, text: str, mode: int, why: str) -> None:
+    key = Home(tmp_path).node_key
+    key.write_text(text)
+    key.chmod(mode)
+
+    found = checks(Home(tmp_path))
+
+    assert found["node key"].verdict is Verdict.FAIL
+    assert why in found["node key"].saw
+    assert found["node key"].hint is not None
+
+
+def test_a_share_that_runs_is_named_and_its_port_is_not_missed(tmp_path: Path) -> None:
+    with (
+        a_cluster(tmp_path) as opened,
+        opened.directory.alone("cluster export"),
+        hold_node_key(opened.home, "cluster share"),
+        socket.create_server(("127.0.0.1", 0)) as taken,
+    ):
+        found = checks(opened.home, Network(listen=f"127.0.0.1:{taken.getsockname()[1]}"))
+
+    assert found["node key"].verdict is Verdict.OK
+    assert f"`cluster share` (pid {os.getpid()})" in found["node key"].saw
+    assert f"at work: `cluster share` (pid {os.getpid()})" in found["cluster lab"].saw
+    assert found["fast lane"].verdict is Verdict.OK
