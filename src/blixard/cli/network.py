@@ -51,4 +51,5 @@ def network_of(session: Session, given: dict[str, Any]) -> Network:
         relay=given.pop("relay", None) or config.optional("p2p.relay", str),
         lane=LaneChoice(given.pop("lane", None) or config.get("p2p.lane", str)),
         rate=rate,
+        lock_wait=session.lock_wait,
     )

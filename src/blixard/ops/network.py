@@ -61,6 +61,8 @@ class Network(Struct, frozen=True, kw_only=True):
     relay: str | None = None
     lane: LaneChoice = LaneChoice.AUTO
     rate: int | None = None
+    lock_wait: float = 0.0
+    """Seconds to wait for another process that is the node at the same data directory."""
     relay_seconds: float = 10.0
     """How long a relay is waited for."""
 
@@ -76,7 +78,7 @@ class Network(Struct, frozen=True, kw_only=True):
         from blixard.peer.rate import RateLimit
 
         with ExitStack() as stack:
-            key = stack.enter_context(hold_node_key(home, verb))
+            key = stack.enter_context(hold_node_key(home, verb, self.lock_wait))
             options = EndpointOptions(listen=self.listen, advertise=self.advertise, relay=self.relay)
             limit = RateLimit(self.rate)
             endpoint = stack.enter_context(IrohEndpoint(key.secret, options, limit=limit))

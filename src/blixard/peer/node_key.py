@@ -50,12 +50,13 @@ class NodeKey:
         return "NodeKey(***)"
 
 
-def hold_node_key(home: Home, verb: str) -> NodeKey:
+def hold_node_key(home: Home, verb: str, wait_seconds: float = 0.0) -> NodeKey:
     """The key of the node at `home`, made when there is none yet, and held alone.
 
     Args:
         home: the data directory.
         verb: what the node is wanted for, shown to others (`cluster share`).
+        wait_seconds: how long another process may still be it.
 
     Raises:
         Locked: another process is this node; the error names its pid.
@@ -63,7 +64,7 @@ def hold_node_key(home: Home, verb: str) -> NodeKey:
     """
     try:
         files.make_dir(home.root)
-        lock = _lock(home, verb).exclusive()
+        lock = _lock(home, verb).exclusive(wait_seconds)
     except Locked as error:
         raise _in_use(home) from error
     except StorageError as error:
@@ -150,7 +151,7 @@ def _in_use(home: Home) -> Locked:
     names = ", ".join(f"`{each.verb}` (pid {each.pid})" for each in node_holders(home)[:4]) or "another process"
     return Locked(
         f"{FAILED}: the node at `{home.root}` is in use by {names}",
-        hint="wait for it or stop it, or be another node with `--data-dir DIR`",
+        hint="wait for it with `--lock-wait 10m`, stop it, or be another node with `--data-dir DIR`",
     )
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 from blixard.home import Home
-from blixard.ops.network import LaneChoice, Network
+from blixard.ops.network import LaneChoice, Network, peer_id
+from blixard.peer.node_key import hold_node_key
+from support.link_conformance import SOON, Started
 
 LOOPBACK = "127.0.0.1:0"
 
@@ -22,6 +25,18 @@ def test_a_lane_that_cannot_listen_is_done_without(tmp_path: Path) -> None:
     assert "no direct lane" in warning
     assert f"`{network.listen}`" in warning
     assert "--lane iroh" in warning
+
+
+def test_a_node_that_is_in_use_is_waited_for(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    network = Network(listen=LOOPBACK, lane=LaneChoice.IROH, lock_wait=SOON)
+    with ExitStack() as stack:
+        before = stack.enter_context(hold_node_key(home, "cluster share"))
+        begun = Started(lambda: stack.enter_context(network.node(home, "cluster fetch")))
+        assert not begun.is_done_within(0.1)
+        before.release()
+
+        assert begun.result().endpoint.id == peer_id(home)
 
 
 def test_a_lane_that_is_not_wanted_is_not_missed(tmp_path: Path) -> None:
