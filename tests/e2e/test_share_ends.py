@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,9 +16,9 @@ from blixard.ops.network import Network
 from blixard.peer.client import Remote
 from blixard.peer.ticket import parse_ticket
 from support.cuts import MIB, Original, an_original
-from support.processes import finish, start, until
+from support.processes import blixard, finish, start, until
 from support.shares import running, sharing
-from support.world import fast_folder
+from support.world import World, fast_folder
 
 LOOPBACK = Network(listen="127.0.0.1:0")
 
@@ -30,8 +32,8 @@ def original() -> Iterator[Original]:
 def test_a_receiver_that_asks_for_nothing_does_not_hold_a_share_open(original: Original) -> None:
     with (
         fast_folder() as folder,
-        sharing(original.world, original.file, "--share-for", "1s", "--share-uses", "1") as share,
         LOOPBACK.node(Home(folder), "test") as node,
+        sharing(original.world, original.file, "--share-for", "4s", "--share-uses", "1") as share,
         Remote.connect([parse_ticket(share.ticket)], node.endpoint),
     ):
         report = share.end(3)
@@ -55,3 +57,35 @@ def is_open(pid: int, file: Path) -> bool:
     with suppress(FileNotFoundError):  # closed between the list and the look
         return any(each.readlink() == file for each in Path(f"/proc/{pid}/fd").iterdir())
     return False
+
+
+def test_who_fetched_is_in_the_history_though_the_share_was_killed(original: Original) -> None:
+    with (
+        fast_folder() as folder,
+        sharing(original.world, original.file) as share,
+        LOOPBACK.node(Home(folder), "test") as node,
+        Remote.connect([parse_ticket(share.ticket)], node.endpoint) as remote,
+    ):
+        with remote.document() as document:
+            size = len(document.read())
+        remote.done()
+        until(lambda: shares_noted(original.world), share.process)
+        share.process.kill()
+
+    [entry] = shares_noted(original.world)
+    assert entry["receivers"] == [node.endpoint.id]
+    assert entry["options"]["bytes"] == size
+
+
+def shares_noted(world: World) -> list[dict[str, Any]]:
+    """Entries of the history about receivers who got all, newest first."""
+    text = world.must("cluster", "history", "-c", "web", "--json", "--verb", "cluster share").out
+    entries = [each["entry"] for each in json.loads(text)["entries"]]
+    return [entry for entry in entries if entry["exit_code"] == 0]
+
+
+def test_a_cluster_for_the_history_that_is_not_there_is_an_error(original: Original) -> None:
+    ran = blixard(original.world, "cluster", "share", original.file, "-c", "nosuch")
+
+    assert (ran.code, ran.out) == (20, ""), ran
+    assert "`nosuch`" in ran.err

@@ -43,7 +43,14 @@ def sharing_options(function: Any) -> Any:
 
 @command(
     examples=["blixard cluster share cluster-full.json.gz", "blixard cluster share backup.json.gz --share-uses 1"],
-    exits=[ExitCode.PARTIAL, ExitCode.MALFORMED, ExitCode.DIGEST_MISMATCH, ExitCode.LOCKED, ExitCode.TRANSFER],
+    exits=[
+        ExitCode.PARTIAL,
+        ExitCode.MALFORMED,
+        ExitCode.DIGEST_MISMATCH,
+        ExitCode.NOT_FOUND,
+        ExitCode.LOCKED,
+        ExitCode.TRANSFER,
+    ],
 )
 @click.argument("file")
 @sharing_options
@@ -155,11 +162,16 @@ def _stopping(stop: threading.Event) -> Iterator[None]:
 
 @contextmanager
 def _history_of(session: Session) -> Iterator[OpenCluster | None]:
-    """The cluster whose history tells of the receivers: the one that was named, or the current one, if there is one."""
+    """The cluster whose history tells of the receivers: the one that was named, or the current one, if there is one.
+
+    Raises:
+        NotFound: one was named that is not there.
+    """
     from blixard.cli import wiring
 
     opening: Any = nullcontext(None)
-    with suppress(BlixardError):
+    unasked = session.named_cluster is None
+    with suppress(BlixardError) if unasked else nullcontext():
         opening = wiring.site(session).open_named(session.named_cluster)
     with opening as opened:
         yield opened

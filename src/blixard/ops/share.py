@@ -6,16 +6,17 @@ The ticket is told first; after that everything that happens is told to a witnes
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from blixard.errors import ExitCode, StorageError
+from blixard.errors import ExitCode
 from blixard.home import Home
 from blixard.limits import DEFAULT, Limits
 from blixard.ops.context import OpenCluster
 from blixard.ops.network import Network
+from blixard.ops.share_history import ShareHistory
 from blixard.ops.shelf import ExportShelf
 from blixard.peer.admission import Terms
 from blixard.peer.receivers import Receiver, Witness
@@ -111,17 +112,26 @@ def share(
             shelf.share_bytes,
         )
         server.serve(listener)
-        _wait(server, expires, clock, stopped)
+        history = _history(cluster, options, shelf.document)
+        _wait(server, expires, clock, stopped, history)
         server.stop()
-        report = _report(options, shelf.document, server)
-    _record(cluster, options, report)
-    return report
+        if history is not None:
+            history.finish(server.receivers())
+        return _report(options, shelf.document, server)
 
 
-def _wait(server: Server, expires: datetime, clock: Clock, stopped: Stopped) -> None:
+def _history(cluster: OpenCluster | None, options: ShareOptions, document: str) -> ShareHistory | None:
+    if cluster is None:
+        return None
+    return ShareHistory(cluster, verb=VERB, document=document, place=options.path, uses=options.uses)
+
+
+def _wait(server: Server, expires: datetime, clock: Clock, stopped: Stopped, history: ShareHistory | None) -> None:
     """Whoever transfers when time is up may finish; then nobody can come any more."""
     while not stopped() and not server.wait(_LOOK_SECONDS):
         server.end_idle()
+        if history is not None:
+            history.follow(server.receivers())
         if clock.now() >= expires and not any(receiver.sessions for receiver in server.receivers()):
             return
 
@@ -134,22 +144,3 @@ def _report(options: ShareOptions, document: str, server: Server) -> ShareReport
         receivers=server.receivers(),
         exit_code=ExitCode.DONE if server.completed else ExitCode.PARTIAL,
     )
-
-
-def _record(cluster: OpenCluster | None, options: ShareOptions, report: ShareReport) -> None:
-    """Each receiver goes to the history: who, from where, how much, and whether it got all of it."""
-    if cluster is None:
-        return
-    for receiver in report.receivers:
-        code = ExitCode.DONE if receiver.completed else ExitCode.PARTIAL
-        about = {"address": receiver.address, "bytes": receiver.sent_bytes, "uses": options.uses}
-        with suppress(StorageError):  # what was served was served
-            cluster.note(
-                VERB,
-                {key: value for key, value in about.items() if value is not None},
-                code,
-                document=report.document,
-                place=options.path,
-                receivers=(receiver.id,),
-                error=receiver.problem,
-            )
