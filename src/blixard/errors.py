@@ -16,6 +16,7 @@ A partial result (exit 3), pending changes (5) and a stale export (6) are result
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 from typing import ClassVar
 
@@ -84,11 +85,35 @@ _MEANINGS = {
 }
 
 
+_TICKET_SHAPED = re.compile(r"blixard[a-z0-9]{20,}(?:(?:\s|\\+[nrt])+[a-z0-9]{16,})*", re.IGNORECASE)
+"""Also with digits that no ticket has, and over lines, real or escaped ones: it was mistyped, or broken by a mail."""
+_TICKET_CHARS = 60
+_SHOWN_OF_A_TICKET = 11
+
+
+def without_tickets(text: str) -> str:
+    """`text` with what looks like a ticket cut to its first characters, which hold nothing of its secret.
+
+    Messages quote what was typed, and a ticket typed in the wrong place is still one: whoever reads the log must not
+    get in. Every error passes here when it is made, everything else where it leaves the program (`cli.output`).
+    """
+    return _TICKET_SHAPED.sub(_cut, text)
+
+
+def is_ticket_shaped(text: str) -> bool:
+    """True when all of `text` looks like a ticket; it may be garbled."""
+    return len(text) > _TICKET_CHARS and _TICKET_SHAPED.fullmatch(text.strip()) is not None
+
+
+def _cut(found: re.Match[str]) -> str:
+    return f"{found[0][:_SHOWN_OF_A_TICKET]}…" if len(found[0]) > _TICKET_CHARS else found[0]
+
+
 class BlixardError(Exception):
     """What went wrong and where, the next step, and the exit code.
 
     Args:
-        message: lower case, no full stop, values in backticks.
+        message: lower case, no full stop, values in backticks; tickets in it are cut.
         hint: the next step, or None when there is none worth giving.
     """
 
@@ -96,9 +121,9 @@ class BlixardError(Exception):
     exit_code: ClassVar[ExitCode] = ExitCode.UNEXPECTED
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = without_tickets(message)
+        self.hint = None if hint is None else without_tickets(hint)
+        super().__init__(self.message)
 
 
 class UsageError(BlixardError):

@@ -19,6 +19,7 @@ from support.cuts import an_empty_world, an_original
 from support.gate import Gate
 from support.processes import blixard, environment, finish, start, until
 from support.shares import a_stand, running, sharing
+from support.tickets import make_ticket
 from support.world import World, fast_folder, picture
 
 TELLING = (("cluster", "history"), ("telemetry", "show"), ("cluster", "status"))
@@ -198,8 +199,63 @@ def test_a_ticket_file_that_is_not_there_is_said_to_be_missing(there: World) -> 
     assert "none.txt" in ran.err
 
 
-def test_tickets_from_two_places_are_not_silently_one(there: World) -> None:
-    ran = blixard(there, "cluster", "import", "--p2p", "-y", "-i", "-", "--ticket-file", there.out / "ticket.txt")
+MISUSES = {
+    "import": ("cluster", "import", "-y", "-i", "T"),
+    "import by position": ("cluster", "import", "-y", "T"),
+    "import two": ("cluster", "import", "-y", "-i", "T", "-i", "xT"),
+    "import a broken one": ("cluster", "import", "-y", "-i", "BROKEN"),
+    "import as a file of tickets": ("cluster", "import", "-y", "--p2p", "--ticket-file", "T"),
+    "import too many": ("cluster", "import", "-y", "--p2p", "T", "T"),
+    "import as a plan": ("cluster", "import", "-y", "-i", "none.json", "--plan", "T"),
+    "import as an option": ("cluster", "import", "--T"),
+    "import as a number": ("cluster", "import", "--connections", "T"),
+    "fetch": ("cluster", "fetch", "T", "-o", "none.json", "--timeout", "1s"),
+    "fetch nowhere": ("cluster", "fetch", "-i", "T"),
+    "fetch as a file of tickets": ("cluster", "fetch", "-o", "none.json", "--ticket-file", "T"),
+    "export": ("cluster", "export", "-o", "./T/none.json"),
+    "inspect": ("cluster", "inspect", "T"),
+    "verify": ("cluster", "verify", "-i", "T"),
+    "extract": ("cluster", "extract", "T", "web-1/root", "-o", "none.raw"),
+    "diff": ("cluster", "diff", "T", "cluster:"),
+    "share": ("cluster", "share", "T"),
+    "cluster": ("cluster", "status", "-c", "T"),
+    "vm": ("vm", "show", "T"),
+    "ticket": ("ticket", "T"),
+    "ticket show a garbled one": ("ticket", "show", "-i", "TGARBLED"),
+    "ticket show two": ("ticket", "show", "T", "-i", "T"),
+    "nothing": ("T",),
+}
+
+
+@pytest.mark.parametrize("more", [("-v",), ("--json", "--log-json", "-vv")], ids=["human", "json"])
+@pytest.mark.parametrize("misuse", MISUSES)
+def test_a_ticket_in_the_wrong_place_is_not_told(there: World, misuse: str, more: tuple[str, ...]) -> None:
+    ticket = make_ticket(addresses=("127.0.0.1:9",)).encode()
+    forms = {"TGARBLED": garbled(ticket), "BROKEN": f"{ticket[:70]}\n{ticket[70:]}"}
+    arguments = [forms.get(each, each.replace("T", ticket)) for each in MISUSES[misuse]]
+
+    ran = blixard(there, *arguments, *more)
+
+    assert ran.code in {2, 20, 30, 41, 42}, ran
+    texts = {**said(ran), **files(there)}
+    assert leaks(ticket, texts) == []
+    assert not any(ticket[70:].encode() in text or ticket[100:130].encode() in text for text in texts.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (("cluster", "import"), "add `--p2p`"),
+        (("cluster", "import", "-i"), "add `--p2p`"),
+        (("cluster", "inspect"), "`blixard cluster fetch -i TICKET -o FILE`"),
+        (("cluster", "import", "--p2p", "--ticket-file"), "`-i TICKET`"),
+        (("ticket",), "`blixard ticket show TICKET`"),
+    ],
+)
+def test_a_ticket_in_the_wrong_place_is_told_its_right_one(
+    there: World, arguments: tuple[str, ...], advice: str
+) -> None:
+    ran = blixard(there, *arguments, make_ticket().encode())
 
     assert ran.code == 2, ran
-    assert "give one of the two" in ran.err
+    assert advice in ran.err

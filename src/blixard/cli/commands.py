@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import click
 
-from blixard.errors import ExitCode, UsageError
+from blixard.errors import ExitCode, UsageError, is_ticket_shaped
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -155,6 +155,8 @@ def _no_such_command(name: str, path: str, names: Iterable[str], groups: Iterabl
     hint = f"`{path} --help` lists the commands"
     if close:
         hint = "did you mean " + " or ".join(f"`{path} {each}`" for each in close) + "?"
+    if is_ticket_shaped(name):
+        hint = "that is a ticket: `blixard ticket show TICKET` tells what is in it"
     return UsageError(f"no such command `{path} {name}`", hint=hint)
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blixard.cli import human
 from blixard.cli.fetching import fetching_options, senders, tickets_of
 from blixard.cli.options import command
 from blixard.errors import ExitCode
@@ -26,31 +25,37 @@ if TYPE_CHECKING:
         ExitCode.PEER_MISBEHAVED,
     ],
 )
-@click.option("-i", "--input", "sources", multiple=True, metavar="TICKET", help="A ticket, or `-`  [BLIXARD_TICKET]")
+@click.argument("ticket", required=False)
+@click.option("-i", "--input", "sources", multiple=True, metavar="TICKET", help="The same as TICKET; may be repeated")
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where to; `-` is standard output")
 @click.option("--no-compress", is_flag=True, help="Plain JSON instead of gzip")
 @click.option("--no-clobber", is_flag=True, help="Refuse to replace a file")
 @fetching_options
-def fetch(session: Session, sources: tuple[str, ...], output: str, **given: Any) -> None:
+def fetch(session: Session, ticket: str | None, sources: tuple[str, ...], output: str, **given: Any) -> None:
     """Fetch an export by ticket into a file, without a cluster.
 
+    TICKET is a ticket, or `-` for standard input; `--ticket-file` and BLIXARD_TICKET
+    keep it out of sight. Several of the same export are fetched from together.
     The file has the same document digest as the sender's. `import --p2p` fetches and
     imports in one go.
     """
     from blixard.cli import wiring
+    from blixard.cli.fetch_screen import Followed, received
+    from blixard.ops.arrival import announce
     from blixard.ops.fetch import VERB, FetchFileOptions
     from blixard.ops.fetch import fetch as fetch_file
 
-    opened = senders(session, tickets_of(sources, given["ticket_file"]), given, VERB)
+    named = (*([ticket] if ticket else []), *sources)
+    opened = senders(session, tickets_of(named, given["ticket_files"]), given, VERB)
     options = FetchFileOptions(
         output=output,
         compress=not given["no_compress"],
         clobber=not given["no_clobber"],
         limits=session.config.limits,
     )
-    with wiring.progress(session) as progress, opened() as source:
-        progress.expect(sum(source.hint.data_bytes.values()))
-        progress.begin("fetching", None)
+    followed = Followed(session.out, opened)
+    with wiring.progress(session) as progress, followed() as source:
+        announce(progress, source.hint, lambda _image: True)
         report = fetch_file(source, options, progress=progress, journal=wiring.site(session).journal)
         progress.end()
     for warning in report.warnings:
@@ -58,8 +63,6 @@ def fetch(session: Session, sources: tuple[str, ...], output: str, **given: Any)
     if session.out.json:
         session.out.document(report)
         return
-    rate = f", {human.size(int(report.received_bytes / report.seconds))}/s" if report.seconds else ""
-    session.out.note(
-        f"fetched `{report.place}`: {human.size(report.received_bytes)} in {report.seconds:.1f} s{rate}, "
-        f"document {report.document[:16]}"
-    )
+    statistics = followed.statistics
+    told = "" if statistics is None else f": {received(statistics, report.seconds)}"
+    session.out.note(f"fetched `{report.place}`{told}, document {report.document[:16]}")

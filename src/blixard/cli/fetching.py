@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
@@ -12,7 +13,7 @@ import click
 from blixard.cli.network import network_of, network_options
 from blixard.cli.options import duration
 from blixard.cli.peer import ticket_text
-from blixard.errors import UsageError
+from blixard.errors import InvalidTicket
 
 if TYPE_CHECKING:
     from blixard.cli.session import Session
@@ -27,27 +28,47 @@ def fetching_options(function: Any) -> Any:
     for option in (
         click.option("--connections", type=click.IntRange(1, 16), default=1, metavar="N", help="To each sender  [1]"),
         click.option("--timeout", type=duration, default=MINUTE, metavar="DURATION", help="For a silent sender  [1m]"),
-        click.option("--ticket-file", metavar="FILE", help="The ticket, out of sight of process lists"),
+        click.option(
+            "--ticket-file",
+            "ticket_files",
+            multiple=True,
+            metavar="FILE",
+            help="Tickets, one a line, out of sight of process lists",
+        ),
     ):
         function = option(function)
     return network_options(function)
 
 
-def tickets_of(sources: Sequence[str], ticket_file: str | None) -> list[Ticket]:
-    """The tickets that were given: arguments, `-`, a file, or BLIXARD_TICKET.
+def tickets_of(sources: Sequence[str], ticket_files: Sequence[str]) -> list[Ticket]:
+    """The tickets that were given: arguments, `-`, files, else BLIXARD_TICKET; each may hold several, one a line.
 
     Raises:
-        UsageError: none, or here and there.
-        InvalidTicket: one is garbled; the error says where.
+        UsageError: none.
+        InvalidTicket: one is garbled; the error says which, and where.
     """
+    texts = [ticket_text(source, None) for source in sources]
+    texts += [ticket_text(None, file) for file in ticket_files]
+    given = [each for text in texts or [ticket_text(None, None)] for each in _one_a_line(text)]
+    return [_parsed(each, f"ticket {number} of {len(given)}: ") for number, each in enumerate(given, 1)]
+
+
+def _one_a_line(text: str) -> list[str]:
+    """The tickets in `text`. A line that does not begin like one goes on with the one before: a mail has broken it."""
+    from blixard.peer.ticket import PREFIX
+
+    return re.split(rf"\n\s*(?={PREFIX})", text.strip(), flags=re.IGNORECASE)
+
+
+def _parsed(text: str, which: str) -> Ticket:
     from blixard.peer.ticket import parse_ticket
 
-    if sources and ticket_file is not None:
-        raise UsageError("tickets were given with `-i` and with `--ticket-file`", hint="give one of the two")
-
-    if not sources:
-        return [parse_ticket(ticket_text(None, ticket_file))]
-    return [parse_ticket(ticket_text(source, None)) for source in sources]
+    try:
+        return parse_ticket(text)
+    except InvalidTicket as error:
+        if which.endswith("1 of 1: "):
+            raise
+        raise InvalidTicket(which + error.message, hint=error.hint) from error
 
 
 def senders(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blixard.errors import UsageError
+from blixard.errors import UsageError, is_ticket_shaped
 
 if TYPE_CHECKING:
     from blixard.cli.session import Session
@@ -19,17 +19,33 @@ THREADS = click.option(
 )
 
 
+TICKET_USES = (
+    "`blixard cluster import --p2p -i TICKET` imports what it names, `blixard cluster fetch -i TICKET -o FILE` keeps it"
+)
+
+
+def refuse_ticket(name: str, hint: str = TICKET_USES) -> None:
+    """Stop when a ticket stands where the name of a file is wanted: "no such file" would not help.
+
+    Raises:
+        UsageError: it does.
+    """
+    if is_ticket_shaped(name):
+        raise UsageError(f"`{name}` is a ticket, and no file", hint=hint)
+
+
 def one_source(file: str | None, source: str | None) -> str:
     """The file that was named.
 
     Raises:
-        UsageError: none, or two.
+        UsageError: none, or two, or a ticket.
     """
     if file and source and file != source:
         raise UsageError(f"two files: `{file}` and `-i {source}`", hint="give one of them")
     name = source or file
     if not name:
         raise UsageError("no file was named", hint="give its path; `-` is standard input")
+    refuse_ticket(name)
     return name
 
 

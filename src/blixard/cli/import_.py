@@ -13,7 +13,7 @@ import click
 from blixard.cli import human
 from blixard.cli.export import selection
 from blixard.cli.fetching import fetching_options, sender_names, senders, tickets_of
-from blixard.cli.file_source import thread_count
+from blixard.cli.file_source import refuse_ticket, thread_count
 from blixard.cli.options import command, pair
 from blixard.errors import ExitCode, StorageError, UsageError
 
@@ -35,6 +35,7 @@ _VARIABLE = "BLIXARD_VAR_"
         "blixard cluster import -i cluster-backup.json.gz",
         "blixard cluster import -i cluster-backup.json.gz --merge",
         "blixard cluster import -i cluster-backup.json.gz -c staging --dry-run",
+        "blixard cluster import -i TICKET --p2p",
         "blixard cluster import --p2p --ticket-file ticket.txt",
     ],
     exits=[
@@ -97,6 +98,7 @@ def import_(session: Session, file: str | None, sources: tuple[str, ...], **give
     copy does not start beside the living original.
     """
     from blixard.cli import wiring
+    from blixard.cli.fetch_screen import Followed, received
     from blixard.ops.context import SystemClock
     from blixard.ops.import_ import import_document
     from blixard.ops.import_request import VERB
@@ -106,7 +108,7 @@ def import_(session: Session, file: str | None, sources: tuple[str, ...], **give
     named = (*([file] if file else []), *sources)
     opened: Callable[[], AbstractContextManager[PeerSource]] | None = None
     if given["p2p"]:
-        tickets = tickets_of(named, given["ticket_file"])
+        tickets = tickets_of(named, given["ticket_files"])
         opened = senders(session, tickets, given, VERB)
         request = _request(session, sender_names(tickets), given)
     else:
@@ -115,6 +117,7 @@ def import_(session: Session, file: str | None, sources: tuple[str, ...], **give
     def consent(plan: ImportPlan, target: ImportTarget) -> None:
         _ask(session, plan, target)
 
+    followed = None if opened is None else Followed(session.out, opened)
     with wiring.progress(session) as progress:
         report = import_document(
             site.home,
@@ -123,8 +126,10 @@ def import_(session: Session, file: str | None, sources: tuple[str, ...], **give
             clock=SystemClock(),
             progress=progress,
             consent=consent,
-            opened=opened,
+            opened=followed,
         )
+    if followed is not None and not report.dry_run and (statistics := followed.statistics) is not None:
+        session.out.note(f"fetched {received(statistics, report.seconds)}")
     return _tell(session, report, request, given)
 
 
@@ -137,6 +142,8 @@ def _check(given: dict[str, Any]) -> None:
 
 
 def _one_name(named: tuple[str, ...]) -> str:
+    for each in named:
+        refuse_ticket(each, "add `--p2p`")
     if len(set(named)) > 1:
         raise UsageError(f"two files: `{named[0]}` and `{named[1]}`", hint="give one of them")
     if not named:

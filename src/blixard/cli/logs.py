@@ -9,6 +9,9 @@ import json
 import logging
 import sys
 import time
+from typing import TextIO
+
+from blixard.errors import without_tickets
 
 
 class JsonLines(logging.Formatter):
@@ -33,9 +36,17 @@ class JsonLines(logging.Formatter):
         return json.dumps(told, ensure_ascii=False)
 
 
+class _Stderr(logging.StreamHandler[TextIO]):
+    """stderr, with tickets cut."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text, whichever formatter makes it."""
+        return without_tickets(super().format(record))
+
+
 def set_up_logging(*, verbose: int, as_json: bool, run_id: str) -> None:
     """Send records of `blixard` to stderr: warnings, with `-v` also information, with `-vv` everything."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr(sys.stderr)
     if as_json:
         handler.setFormatter(JsonLines(run_id))
     else:

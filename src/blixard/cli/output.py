@@ -1,7 +1,7 @@
 """The two channels of a command: stdout for data, stderr for everything else.
 
 stdout carries what another program may read; notes, warnings and errors go to stderr, coloured only on a terminal.
-A stderr that is closed never stops the work.
+A stderr that is closed never stops the work. A ticket leaves on stdout only: on stderr it is cut.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, TextIO
 
-from blixard.errors import ExitCode
+from blixard.errors import ExitCode, without_tickets
 
 _COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "hint": "\x1b[1;36m"}
 
@@ -88,6 +88,12 @@ class Output:
         if hint:
             self._stderr(f"{self._mark('hint')} {hint}")
 
+    def traceback(self) -> None:
+        """Where the error that is being handled comes from, for a report."""
+        from traceback import format_exc
+
+        self._stderr(format_exc().rstrip("\n"))
+
     def _mark(self, word: str) -> str:
         return f"{_COLOURS[word]}{word}:\x1b[0m" if self.colour else f"{word}:"
 
@@ -101,7 +107,7 @@ class Output:
             return
         try:
             with self.aside():
-                sys.stderr.write(text + "\n")
+                sys.stderr.write(without_tickets(text) + "\n")
                 sys.stderr.flush()
         except (OSError, ValueError):  # nobody listens any more, or it is full
             forget(sys.stderr)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from blixard.cli import human
+from blixard.cli.file_source import refuse_ticket
 from blixard.cli.options import command
-from blixard.errors import ExitCode, UsageError
+from blixard.errors import ExitCode, UsageError, is_ticket_shaped
 
 if TYPE_CHECKING:
     from blixard.cli.session import Session
@@ -37,7 +38,7 @@ def peer_id(session: Session) -> None:
     examples=["blixard ticket show -i ticket.txt", "blixard ticket show - < ticket.txt"], exits=[ExitCode.BAD_TICKET]
 )
 @click.argument("ticket", required=False)
-@click.option("-i", "--input", "file", metavar="FILE", help="A file with the ticket; `-` is standard input")
+@click.option("-i", "--input", "file", metavar="FILE", help="A file with the ticket, `-`, or the ticket")
 def show(session: Session, ticket: str | None, file: str | None) -> None:
     """Show what is in a ticket, without its secret.
 
@@ -45,6 +46,10 @@ def show(session: Session, ticket: str | None, file: str | None) -> None:
     """
     from blixard.peer.ticket import parse_ticket
 
+    if ticket and file:
+        raise UsageError("two tickets were given", hint="give one of them")
+    if file and is_ticket_shaped(file):  # `-i` takes a ticket everywhere else
+        ticket, file = file, None
     parsed = parse_ticket(ticket_text(ticket, file))
     public = parsed.public()
     if session.out.json:
@@ -63,9 +68,10 @@ def ticket_text(given: str | None, file: str | None) -> str:
     """A ticket from an argument, `-`, a file or BLIXARD_TICKET; only the argument shows in a list of processes.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or a ticket where its file is wanted.
     """
     if file is not None:
+        refuse_ticket(file, "`-i TICKET` without `--ticket-file`; `--ticket-file -` is standard input")
         return sys.stdin.read(_TICKET_FILE_BYTES) if file == "-" else _from_file(file)
     if given == "-":
         return sys.stdin.read(_TICKET_FILE_BYTES)

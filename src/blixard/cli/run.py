@@ -130,9 +130,7 @@ def _tell(
     out: Output, error_id: str, message: str, hint: str | None, code: ExitCode, *, trace: bool = False
 ) -> ExitCode:
     if trace:
-        from traceback import print_exc
-
-        print_exc()
+        out.traceback()
     out.error(error_id, message, hint, code)
     return code
 

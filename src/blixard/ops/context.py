@@ -13,10 +13,10 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from msgspec import Struct, structs, to_builtins
+from msgspec import Struct, json, structs, to_builtins
 
 from blixard import __version__
-from blixard.errors import BlixardError, Conflict, ExitCode, NotFound, StorageError
+from blixard.errors import BlixardError, Conflict, ExitCode, NotFound, StorageError, without_tickets
 from blixard.home import ClusterDir, Home
 from blixard.limits import DEFAULT, Limits
 from blixard.model.structs import ClusterSnapshot, JsonObject, Vm
@@ -180,11 +180,11 @@ class OpenCluster:
 
         Args:
             verb: as on the command line.
-            options: what was asked for; no secrets.
+            options: what was asked for; no secrets, and a ticket in the place of a name is cut.
             exit_code: how it ends.
             more: other fields of `HistoryEntry`.
         """
-        return HistoryEntry(
+        entry = HistoryEntry(
             time=self.clock.now(),
             verb=verb,
             exit_code=int(exit_code),
@@ -195,6 +195,7 @@ class OpenCluster:
             version=__version__,
             **more,
         )
+        return json.decode(without_tickets(json.encode(entry).decode()), type=HistoryEntry)
 
     @contextmanager
     def recording(self, verb: str, options: JsonObject) -> Iterator[None]:

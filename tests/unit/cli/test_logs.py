@@ -5,6 +5,7 @@ import os
 import pytest
 
 from blixard.cli.logs import set_up_logging
+from support.tickets import make_ticket
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +48,15 @@ def test_verbosity_decides_what_is_said(verbose: int, seen: list[str], capsys: p
         logging.getLogger("blixard").log(level, "x")
 
     assert [json.loads(line)["level"] for line in capsys.readouterr().err.splitlines()] == seen
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_record_does_not_hold_a_ticket(capsys: pytest.CaptureFixture[str], *, as_json: bool) -> None:
+    set_up_logging(verbose=1, as_json=as_json, run_id="r1")
+    ticket = make_ticket().encode()
+
+    logging.getLogger("blixard.x").info("read `%s`", ticket)
+
+    told = capsys.readouterr().err
+    assert "read `blixardaeaa…`" in told
+    assert ticket[20:] not in told

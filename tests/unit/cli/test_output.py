@@ -1,10 +1,12 @@
 import io
 import json
+from pathlib import Path
 
 import pytest
 
 from blixard.cli.output import Output, wants_colour
 from blixard.errors import ExitCode
+from support.tickets import make_ticket
 
 
 class Terminal(io.StringIO):
@@ -56,3 +58,53 @@ def test_a_warning_is_marked_in_colour_on_demand(capsys: pytest.CaptureFixture[s
     Output(json=False, quiet=False, colour=True).warn("w")
 
     assert capsys.readouterr().err == "\x1b[1;33mwarning:\x1b[0m w\n"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_nothing_on_stderr_holds_a_ticket(capsys: pytest.CaptureFixture[str], *, as_json: bool) -> None:
+    ticket = make_ticket().encode()
+    out = Output(json=as_json, quiet=False, colour=False)
+
+    for each in (
+        ticket,
+        ticket.upper(),
+        f"x{ticket}",
+        f"{ticket[:80]}\n{ticket[80:]}",
+        repr(f"{ticket[:80]}\n{ticket[80:]}"),
+    ):
+        out.note(each)
+        out.status(each)
+        out.warn(each)
+        out.error("x", each, each, ExitCode.USAGE)
+        try:
+            Path(each).stat()
+        except OSError:
+            out.traceback()
+
+    told = capsys.readouterr().err.lower()
+    assert "blixardaeaa…" in told
+    assert "FileNotFoundError".lower() in told
+    assert not any(ticket[at : at + 12] in told for at in range(11, len(ticket) - 12))
+
+
+def test_a_ticket_is_printed_whole_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    ticket = make_ticket().encode()
+
+    Output(json=False, quiet=False, colour=False).line(ticket)
+
+    assert capsys.readouterr().out == f"{ticket}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "blixard cluster import takes it, and everything that stands behind these words too, however long it is",
+        f"a/blixard-{'a' * 64}/x",
+        f"`blixard{'a' * 30}` is too short",
+        f"document {'d1' * 32}",
+    ],
+)
+def test_what_is_no_ticket_stays(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    Output(json=False, quiet=False, colour=False).note(text)
+
+    assert capsys.readouterr().err == f"{text}\n"
