@@ -11,10 +11,15 @@ from typing import Any
 
 import pytest
 
+from blixard.errors import Conflict
 from blixard.home import Home
+from blixard.ops.context import SystemClock
 from blixard.ops.network import Network
+from blixard.ops.share import ShareOptions, share
 from blixard.peer.client import Remote
+from blixard.peer.receivers import Silent
 from blixard.peer.ticket import parse_ticket
+from support.clusters import Watched
 from support.cuts import MIB, Original, an_original
 from support.processes import blixard, finish, start, until
 from support.shares import running, sharing
@@ -89,3 +94,20 @@ def test_a_cluster_for_the_history_that_is_not_there_is_an_error(original: Origi
 
     assert (ran.code, ran.out) == (20, ""), ran
     assert "`nosuch`" in ran.err
+
+
+def test_a_file_that_was_replaced_since_it_was_written_is_not_served(original: Original) -> None:
+    told: list[object] = []
+    with fast_folder() as folder, pytest.raises(Conflict, match="replaced"):
+        share(
+            Home(folder),
+            ShareOptions(path=str(original.file), document="0" * 64),
+            LOOPBACK,
+            clock=SystemClock(),
+            progress=Watched(),
+            witness=Silent(),
+            told=lambda *what: told.append(what),
+            stopped=lambda: True,
+        )
+
+    assert not told

@@ -12,8 +12,8 @@ import click
 
 from blixard.cli import human
 from blixard.cli.file_source import thread_count
-from blixard.cli.network import network_of
-from blixard.cli.options import command
+from blixard.cli.network import network_of, refuse_qr
+from blixard.cli.options import command, only_with
 from blixard.cli.share import options_of, serve, sharing_options
 from blixard.errors import ExitCode, UsageError
 from blixard.ops.quantities import parse_duration
@@ -40,7 +40,14 @@ def selection(function: Any) -> Any:
         "blixard cluster export -o - -c my-cluster --no-compress",
         "blixard cluster export -o backup.json.gz -c my-cluster --include-images --p2p-share",
     ],
-    exits=[ExitCode.PARTIAL, ExitCode.REFUSED, ExitCode.NOT_FOUND, ExitCode.LOCKED, ExitCode.TRANSFER],
+    exits=[
+        ExitCode.PARTIAL,
+        ExitCode.REFUSED,
+        ExitCode.NOT_FOUND,
+        ExitCode.LOCKED,
+        ExitCode.CONFLICT,
+        ExitCode.TRANSFER,
+    ],
 )
 @click.argument("file", required=False)
 @click.option("-o", "--output", metavar="FILE", help="Where to; `-` is standard output")
@@ -72,6 +79,10 @@ def export(session: Session, file: str | None, output: str | None, **given: Any)
     from blixard.cli import wiring
     from blixard.ops.export import export_cluster
 
+    if given["p2p_share"]:
+        refuse_qr(session, given)
+    else:
+        only_with("--p2p-share", sharing_options)
     network = network_of(session, given)
     options = _options(session, _one_name(file, output), given)
     if given["p2p_share"] and options.output == "-":
@@ -90,7 +101,8 @@ def export(session: Session, file: str | None, output: str | None, **given: Any)
             return report.exit_code
         if not session.out.json:
             _tell(session, options, report)
-        served = serve(session, options_of(session, options.output, given), network, qr=given["qr"], opened=opened)
+        what = options_of(session, options.output, given, report.document)
+        served = serve(session, what, network, qr=given["qr"], opened=opened)
         if session.out.json:
             session.out.event({"event": "export", "report": report})
         return served or report.exit_code

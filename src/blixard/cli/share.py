@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blixard.cli import human
-from blixard.cli.network import network_of, network_options
+from blixard.cli.network import network_of, network_options, refuse_qr
 from blixard.cli.options import command, duration
 from blixard.errors import BlixardError, ExitCode, UsageError
 
@@ -60,14 +60,15 @@ def share(session: Session, file: str, **given: Any) -> ExitCode:
     Prints a new ticket. Works with no relay and no DNS. Ends with 0 when somebody has
     got all of it, with 3 when nobody has.
     """
+    refuse_qr(session, given)
     network = network_of(session, given)
     options = options_of(session, file, given)
     with _history_of(session) as opened:
         return serve(session, options, network, qr=given["qr"], opened=opened)
 
 
-def options_of(session: Session, file: str, given: dict[str, Any]) -> ShareOptions:
-    """What is shared, to whom, for how long."""
+def options_of(session: Session, file: str, given: dict[str, Any], document: str | None = None) -> ShareOptions:
+    """What is shared, to whom, for how long; `document` when the file must have that digest."""
     from blixard.ops.share import ShareOptions
 
     for each in given["allowed"]:
@@ -77,6 +78,7 @@ def options_of(session: Session, file: str, given: dict[str, Any]) -> ShareOptio
             )
     return ShareOptions(
         path=file,
+        document=document,
         share_for=given["share_for"],
         uses=given["uses"],
         allowed=tuple(given["allowed"]),

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from blixard.errors import ExitCode
+from blixard.errors import Conflict, ExitCode
 from blixard.home import Home
 from blixard.limits import DEFAULT, Limits
 from blixard.ops.context import OpenCluster
@@ -34,6 +34,8 @@ class ShareOptions(Struct, frozen=True, kw_only=True):
     """One share."""
 
     path: str
+    document: str | None = None
+    """The digest that the file must have: it is opened by its name, and may be another by now."""
     share_for: timedelta = timedelta(hours=24)
     uses: int | None = None
     allowed: tuple[str, ...] = ()
@@ -82,10 +84,12 @@ def share(
 
     Raises:
         UsageError, ExportFileError, StorageError: the file cannot be shared.
+        Conflict: it is not the document that it should be.
         Locked, StorageError: `failed to create Iroh node`, and why.
     """
     with ExitStack() as stack:
         shelf = stack.enter_context(ExportShelf(options.path, progress=progress, limits=options.limits))
+        _check_document(options, shelf.document)
         node = stack.enter_context(network.node(home, VERB))
         for warning in node.warnings:
             witness.warn(warning)
@@ -118,6 +122,14 @@ def share(
         if history is not None:
             history.finish(server.receivers())
         return _report(options, shelf.document, server)
+
+
+def _check_document(options: ShareOptions, found: str) -> None:
+    if options.document is not None and found != options.document:
+        raise Conflict(
+            f"`{options.path}` is not the export that was written: it was replaced meanwhile",
+            hint=f"`blixard cluster share {options.path}` serves what is there now",
+        )
 
 
 def _history(cluster: OpenCluster | None, options: ShareOptions, document: str) -> ShareHistory | None:
