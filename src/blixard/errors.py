@@ -263,6 +263,14 @@ class PeerMisbehaved(TransferError):
     id = "transfer.misbehaved"
     exit_code = ExitCode.PEER_MISBEHAVED
 
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = "nothing of it was kept; ask who runs that machine, or take another sender",
+    ) -> None:
+        super().__init__(message, hint=hint)
+
 
 class InternalError(BlixardError):
     """A bug of ours; the only error that asks for a report."""

@@ -14,7 +14,7 @@ from blixard.cli import human
 from blixard.cli.export import selection
 from blixard.cli.fetching import fetching_options, sender_names, senders, tickets_of
 from blixard.cli.file_source import refuse_ticket, thread_count
-from blixard.cli.options import command, pair
+from blixard.cli.options import command, only_with, pair
 from blixard.errors import ExitCode, StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -139,6 +139,8 @@ def _check(given: dict[str, Any]) -> None:
             raise UsageError(f"`--{option.replace('_', '-')}` goes with `--dry-run`")
     if given["on_conflict"] and not given["merge"]:
         raise UsageError("`--on-conflict` goes with `--merge`", hint="a replace makes the cluster what the file says")
+    if not given["p2p"]:
+        only_with("--p2p", fetching_options)
 
 
 def _one_name(named: tuple[str, ...]) -> str:

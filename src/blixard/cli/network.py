@@ -53,3 +53,13 @@ def network_of(session: Session, given: dict[str, Any]) -> Network:
         rate=rate,
         lock_wait=session.lock_wait,
     )
+
+
+def refuse_qr(session: Session, given: dict[str, Any]) -> None:
+    """Stop when a QR code was asked for where standard output is JSON: nobody would see it.
+
+    Raises:
+        UsageError: it was.
+    """
+    if given["qr"] and session.out.json:
+        raise UsageError("`--qr` draws on standard output, which `--json` keeps for programs", hint="leave one out")

@@ -12,6 +12,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from blixard.cli.commands import CommonOption, Leaf, leaf
 from blixard.errors import ExitCode, UsageError
@@ -88,6 +89,20 @@ def command(
         return leaf(examples=examples, exits=exits, common=common_options())(with_session)
 
     return decorate
+
+
+def only_with(switch: str, decorate: Callable[[Any], Any]) -> None:
+    """Stop when an option of `decorate` was typed without `switch`: what would be ignored was meant.
+
+    Raises:
+        UsageError: names both.
+    """
+    context = click.get_current_context()
+    # the names are asked of whoever makes the options, so that a new one is not forgotten here
+    names = {each.name for each in decorate(lambda: None).__click_params__}
+    for each in context.command.params:
+        if each.name in names and context.get_parameter_source(each.name or "") is ParameterSource.COMMANDLINE:
+            raise UsageError(f"`{each.opts[-1]}` goes with `{switch}`", hint=f"add `{switch}`, or leave it out")
 
 
 def _session(common: dict[str, Any]) -> Session:
