@@ -23,7 +23,7 @@ from support.tickets import make_ticket
 from support.world import World, fast_folder, picture
 
 TELLING = (("cluster", "history"), ("telemetry", "show"), ("cluster", "status"))
-WAYS = ("file", "stdin", "environment", "argument")
+WAYS = ("file", "stdin", "environment", "argument", "position")
 
 
 class Given(Struct, frozen=True):
@@ -59,7 +59,7 @@ def given(way: str, ticket: str, world: World) -> Given:
         return Given(options=("-i", "-"), stdin=f"{ticket}\n")
     if way == "environment":
         return Given(env={"BLIXARD_TICKET": ticket})
-    return Given(options=("-i", ticket))
+    return Given(options=(ticket,) if way == "position" else ("-i", ticket))
 
 
 def begun(world: World, how: Given, *arguments: str) -> subprocess.Popen[bytes]:
@@ -128,7 +128,9 @@ def test_a_receiver_does_not_let_its_ticket_out(made: World, there: World, way: 
 
     assert ran.code == 0, ran
     assert picture(there)["web"].disks == picture(made)["web"].disks
-    assert leaks(ticket, seen) == {"environment": ["environ"], "argument": ["title"]}.get(way, [])
+    assert leaks(ticket, seen) == {"environment": ["environ"], "argument": ["title"], "position": ["title"]}.get(
+        way, []
+    )
     assert leaks(ticket, {**under_way, **files(there), **said(ran, *told(there))}) == []
 
 
@@ -248,6 +250,7 @@ def test_a_ticket_in_the_wrong_place_is_not_told(there: World, misuse: str, more
         (("cluster", "import"), "add `--p2p`"),
         (("cluster", "import", "-i"), "add `--p2p`"),
         (("cluster", "inspect"), "`blixard cluster fetch -i TICKET -o FILE`"),
+        (("cluster", "share"), "`blixard cluster import --p2p -i TICKET`"),
         (("cluster", "import", "--p2p", "--ticket-file"), "`-i TICKET`"),
         (("ticket",), "`blixard ticket show TICKET`"),
     ],
@@ -259,3 +262,13 @@ def test_a_ticket_in_the_wrong_place_is_told_its_right_one(
 
     assert ran.code == 2, ran
     assert advice in ran.err
+
+
+def test_ticket_show_takes_the_ticket_with_and_without_its_option(there: World) -> None:
+    ticket = make_ticket().encode()
+
+    runs = [blixard(there, "ticket", "show", *option, ticket, "--json") for option in ((), ("-i",))]
+
+    assert [ran.code for ran in runs] == [0, 0], runs
+    assert runs[0].out == runs[1].out
+    assert leaks(ticket, said(*runs)) == []

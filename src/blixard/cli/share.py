@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blixard.cli import human
+from blixard.cli.file_source import refuse_ticket
 from blixard.cli.network import network_of, network_options, refuse_qr
 from blixard.cli.options import command, duration
 from blixard.errors import BlixardError, ExitCode, UsageError
@@ -60,6 +61,7 @@ def share(session: Session, file: str, **given: Any) -> ExitCode:
     Prints a new ticket. Works with no relay and no DNS. Ends with 0 when somebody has
     got all of it, with 3 when nobody has.
     """
+    refuse_ticket(file)
     refuse_qr(session, given)
     network = network_of(session, given)
     options = options_of(session, file, given)

@@ -18,6 +18,7 @@ from blixard.errors import (
     Locked,
     MalformedExport,
     NotFound,
+    PeerMisbehaved,
     StorageError,
 )
 
@@ -69,6 +70,13 @@ def test_an_error_is_told_with_its_hint(behave: Behave, capsys: pytest.CaptureFi
     main(["try"])
 
     assert capsys.readouterr() == ("", "error: no VM `x`\nhint: `vm list`\n")
+
+
+def test_a_peer_that_lies_comes_with_a_next_step(behave: Behave, capsys: pytest.CaptureFixture[str]) -> None:
+    behave(failing(PeerMisbehaved("the sender lied")))
+
+    assert main(["try"]) == 43
+    assert "hint: nothing of it was kept; ask who runs that machine" in capsys.readouterr().err
 
 
 def test_with_json_the_error_is_an_object(behave: Behave, capsys: pytest.CaptureFixture[str]) -> None:
