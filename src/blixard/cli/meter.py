@@ -107,7 +107,7 @@ class Meter:
         everything = Row("all", self._done, self._expected, now - (self._began or now))
         if not task.name:
             return (everything,)
-        if self._expected is None and self._done == task.done:
+        if self._done == task.done and self._expected in (None, task.total):
             return (task,)
         return (task, everything)
 

@@ -173,6 +173,10 @@ class Staging:
         """True when a record of an image ends up in a disk, there or by way of a reference."""
         return image not in self._aside or self._needed(digest)
 
+    def takes(self, image: int) -> bool:
+        """True for an image that is begun and becomes a disk."""
+        return image not in self._aside
+
     def holds(self, image: int, position: int) -> bool:
         """True when an earlier run wrote this record, as far as its bitmap says."""
         return image not in self._aside and image in self._images and self._images[image].holds(position)

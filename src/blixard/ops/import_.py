@@ -279,7 +279,7 @@ class _Import:
             taking = (self._wanted, self._needs)
             staged = stage_in_cluster(
                 self._prepared.cluster,
-                self._source.hint.document,
+                self._source.hint,
                 taking,
                 request,
                 progress,

@@ -16,11 +16,15 @@ from blixard.place import Input
 
 
 class Hint(Struct, frozen=True):
-    """Digest of the document, and of its images by index; bytes of data by image index."""
+    """Digest of the document, and of its images by index; bytes of data by image index.
+
+    `carried_bytes` is what the records come to that each image carries itself: what a fetch brings.
+    """
 
     document: str | None = None
     image_digests: Mapping[int, str] = EMPTY
     data_bytes: Mapping[int, int] = EMPTY
+    carried_bytes: Mapping[int, int] = EMPTY
 
 
 NOTHING = Hint()

@@ -18,7 +18,9 @@ from blixard.disks.staging import CHECKPOINT_BYTES, Staged, Staging
 from blixard.errors import InternalError, StorageError
 from blixard.format.events import ImageBegun, ImageLost, ImageRead, RecordRead
 from blixard.model.structs import Content
+from blixard.ops.arrival import Arriving, announce
 from blixard.ops.context import OpenCluster
+from blixard.ops.import_hint import Hint
 from blixard.ops.import_needs import Needs
 from blixard.ops.import_request import ImportRequest
 from blixard.ops.import_source import ImportSource
@@ -70,7 +72,7 @@ class StagedImport:
         """
         match event:
             case ImageBegun():
-                self._begin(event)
+                self._begin(event, shown=source.at_hand)
             case RecordRead():
                 self._record(event, source)
             case ImageRead():
@@ -85,6 +87,7 @@ class StagedImport:
             as `take`.
         """
         self.disks = self._staging.finish()
+        self._progress.end()
         for image in self._staging.damaged:
             self.damaged.setdefault(image, "a record of it does not match its digest")
 
@@ -161,17 +164,24 @@ class StagedImport:
         if self.row.key == self.row.id:
             self._forget()
 
-    def _begin(self, event: ImageBegun) -> None:
+    def _begin(self, event: ImageBegun, *, shown: bool) -> None:
         self._staging.begin(event.image, event.head)
-        self._at, self._shown = 0, event.head is not None
+        self._at, self._shown = 0, shown and event.head is not None
         if event.head is not None:
             self._titles[event.image] = f"{event.head.vm}/{event.head.disk}"
-            self._progress.begin(self._titles[event.image], event.head.size_bytes)
+            if shown:
+                self._progress.begin(self._titles[event.image], event.head.size_bytes)
 
     def _record(self, event: RecordRead, source: ImportSource) -> None:
         if not source.at_hand and not self._staging.uses(event.image, event.record.digest):
             return
-        load = source.load(event, held=self._staging.holds(event.image, event.position))
+        held = self._staging.holds(event.image, event.position)
+        load = source.load(event, held=held)
+        if load is not None and not source.at_hand and self._staging.takes(event.image):
+            if held:
+                self._progress.advance(event.record.length)
+            else:
+                load = Arriving(load, event.record, self._progress)
         text_bytes = 0 if event.text is None else len(event.text)
         self._staging.put(event.image, event.position, event.record, load, text_bytes=text_bytes)
         if self._shown and event.record.offset is not None:
@@ -235,7 +245,7 @@ def stage_loose(folder: Path, taking: Taking, request: ImportRequest, progress: 
 
 def stage_in_cluster(
     cluster: OpenCluster,
-    document: str | None,
+    hint: Hint,
     taking: Taking,
     request: ImportRequest,
     progress: Progress,
@@ -247,6 +257,8 @@ def stage_in_cluster(
     Raises:
         StorageError: the row or the folder cannot be made.
     """
+    document = hint.document
+    announce(progress, hint, taking[0])
     earlier = next((row for row in cluster.store.imports() if row.key == document and not row.done), None)
     import_id = uuid.uuid4().hex if earlier is None else earlier.id
     row = ImportRow(id=import_id, key=document or import_id, started_at=cluster.clock.now(), document=document)

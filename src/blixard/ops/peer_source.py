@@ -7,6 +7,7 @@ asked for; from then on every byte is checked against it. A sender that lies is 
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import IO, BinaryIO
@@ -165,10 +166,13 @@ def _judged(document: IO[bytes], digest: str, limits: Limits) -> Hint:
     document.seek(0)
     digests: dict[int, str] = {}
     data_bytes: dict[int, int] = {}
+    carried: Counter[int] = Counter()
     for event in read_export(document, limits=limits):  # type: ignore[arg-type]  # a binary file, whatever its wrapper
-        if isinstance(event, ImageRead):
+        if isinstance(event, RecordRead):
+            carried[event.image] += event.record.length if event.record.carries else 0
+        elif isinstance(event, ImageRead):
             digests[event.image] = event.tail.digest
             data_bytes[event.image] = event.tail.data_bytes
         elif isinstance(event, End) and not (event.report.intact and event.report.document == digest):
             raise PeerMisbehaved("it is not the one that the ticket names")
-    return Hint(digest, digests, data_bytes)
+    return Hint(digest, digests, data_bytes, carried)
