@@ -52,3 +52,21 @@ def test_the_ticket_stands_on_a_terminal_in_one_line_that_is_not_broken(data: Pa
     [line] = [line for line in CONTROL.sub("", terminal.shown).split("\r\n") if "Share this ticket" in line]
     assert len(line) > 80
     assert parse_ticket(line.rsplit(" ", 1)[1]).peer_id
+
+
+def test_both_ends_show_how_far_it_is_and_how_long_it_takes(data: Path, tmp_path: Path) -> None:
+    slowly = (*HERE, "--limit-rate", "2MiB", "--share-uses", "1")
+    sender = Terminal(data, "cluster", "share", str(tmp_path / "lab.json.gz"), *slowly)
+    sender.read_until("serving; Ctrl-C ends it\r\n")
+    [ticket] = re.findall(r"blixard[a-z2-7]{80,}", sender.shown)
+    receiver = Terminal(
+        tmp_path / "there", "cluster", "import", "--p2p", "-y", *HERE, variables={"BLIXARD_TICKET": ticket}
+    )
+
+    assert receiver.end() == 0
+    assert sender.end() == 0
+    shown = [CONTROL.sub("", each.shown) for each in (sender, receiver)]
+    assert re.search(r"receiver [0-9a-f]{16} \S+ [1-4]\.\d/4\.\d MiB +\d\.\d MiB/s +0:00:0\d", shown[0])
+    assert "?" not in shown[0]
+    assert re.search(r"fetching \S+ [1-4]\.\d/4\.0 MiB +\d\.\d MiB/s +0:00:0\d", shown[1])
+    assert re.search(r"fetched 4\.\d MiB in \d\.\d s, \d\.\d MiB/s \(\d+ % over (Iroh|the direct lane)\)", shown[1])

@@ -62,6 +62,9 @@ class Bar:
         for gone in self._tasks.keys() - going_on:
             self._progress.remove_task(self._tasks.pop(gone))
         self._done = {row.name: row.done for row in rows}
+        if not rows:
+            self._hide()
+            return
         for row in rows:
             if row.name not in self._tasks:
                 self._tasks[row.name] = self._progress.add_task(human.visible(row.name), total=None)

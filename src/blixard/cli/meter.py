@@ -99,23 +99,32 @@ class Meter:
         self._others = rows
 
     def rows(self) -> Rows:
-        """The task at hand and all of them; one row when that is the same."""
+        """The task at hand and all of them; one row when that is the same, none before the first byte."""
         if self._others is not None:
             return self._others()
-        now = self._now()
-        task = Row(self._task, self._task_done, self._task_bytes, now - self._task_began)
-        everything = Row("all", self._done, self._expected, now - (self._began or now))
-        if not task.name:
-            return (everything,)
-        if self._done == task.done and self._expected in (None, task.total):
-            return (task,)
-        return (task, everything)
+        return _rows(self._task_row(), self._whole())
 
     def lines(self) -> tuple[str, ...]:
         """The same for a log: how far all of it is and at which task, or a line for each of the others."""
-        rows = self.rows()
         if self._others is not None:
-            return tuple(map(one_line, rows))
-        name = "" if rows[0].name == "all" else rows[0].name
-        last = rows[-1]
-        return (one_line(Row(name, last.done, last.total, last.seconds)),)
+            return tuple(map(one_line, self._others()))
+        task, whole = self._task_row(), self._whole()
+        last = _rows(task, whole)[-1] if task.name else whole
+        return (one_line(Row(task.name, last.done, last.total, last.seconds)),)
+
+    def _task_row(self) -> Row:
+        return Row(self._task, self._task_done, self._task_bytes, self._now() - self._task_began)
+
+    def _whole(self) -> Row:
+        now = self._now()
+        return Row("all", self._done, self._expected, now - (self._began or now))
+
+
+def _rows(task: Row, whole: Row) -> Rows:
+    if not task.name:
+        # between two tasks, and behind the last one: all that was begun is done
+        known = whole.total or whole.done
+        return (Row("all", whole.done, known, whole.seconds),) if known else ()
+    if whole.done == task.done and whole.total in (None, task.total):
+        return (task,)
+    return (task, whole)

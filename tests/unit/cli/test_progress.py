@@ -71,10 +71,12 @@ def test_without_a_total_there_is_no_time_left() -> None:
 
 
 def test_the_time_before_the_first_byte_is_no_part_of_the_rate() -> None:
-    clock = iter([100.0, 104.0])
-    meter = Meter(quiet_output(), now=lambda: next(clock))
-
+    now = 50.0
+    meter = Meter(quiet_output(), now=lambda: now)
+    now = 100.0
     meter.advance(4096)
+
+    now = 104.0
 
     assert meter.lines() == ("4.0 KiB, 1.0 KiB/s",)
 
@@ -90,6 +92,17 @@ def test_a_task_and_all_of_them_are_two_rows_where_they_differ() -> None:
     assert [(row.name, row.done, row.total) for row in alone] == [("web-1/root", 1024, 4096)]
     rows = [(row.name, row.done, row.total) for row in meter.rows()]
     assert rows == [("web-1/root", 1024, 4096), ("all", 1024, 8192)]
+
+
+def test_no_row_asks_for_a_total_while_no_task_is_at_hand() -> None:
+    meter = Meter(quiet_output())
+    before = meter.rows()
+    meter.begin("reading lab.json", 4096)
+    meter.advance(4096)
+    meter.end()
+
+    assert before == ()
+    assert [(row.done, row.total) for row in meter.rows()] == [(4096, 4096)]
 
 
 def test_what_was_counted_before_is_no_part_of_what_is_shown_instead() -> None:
