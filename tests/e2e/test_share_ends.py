@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ from blixard.peer.client import Remote
 from blixard.peer.receivers import Silent
 from blixard.peer.ticket import parse_ticket
 from support.clusters import Watched
-from support.cuts import MIB, Original, an_original
+from support.cuts import MIB, Original, an_empty_world, an_original
 from support.processes import blixard, finish, start, until
 from support.shares import running, sharing
 from support.world import World, fast_folder
@@ -111,3 +112,18 @@ def test_a_file_that_was_replaced_since_it_was_written_is_not_served(original: O
         )
 
     assert not told
+
+
+def test_a_fetch_whose_lane_cannot_listen_says_so_and_goes_on(original: Original) -> None:
+    with (
+        fast_folder() as folder,
+        sharing(original.world, original.file) as running_share,
+        socket.create_server(("127.0.0.1", 0)) as taken,
+    ):
+        there = an_empty_world(folder)
+        at = f"127.0.0.1:{taken.getsockname()[1]}"
+        into = there.root / "got.json.gz"
+        ran = blixard(there, "cluster", "fetch", "-i", running_share.ticket, "-o", into, "--p2p-listen", at)
+
+    assert ran.code == 0, ran
+    assert f"cannot listen at `{at}`" in ran.err

@@ -56,13 +56,18 @@ def peer_source(
         document = stack.enter_context(tempfile.TemporaryFile(dir=files.roomy_folder()))
         hint = _proven(remote, document, limits)
         source = PeerSource(remote, document, hint, limits)
+        source.without = node.warnings
         yield source
         if source.wanted:
             remote.done()
 
 
 class PeerSource:
-    """`ImportSource` of a document at its senders. Set `wanted` to False when nothing was taken after all."""
+    """`ImportSource` of a document at its senders. Set `wanted` to False when nothing was taken after all.
+
+    Attributes:
+        without: what this node goes without on the network, for people.
+    """
 
     at_hand = False
 
@@ -70,6 +75,7 @@ class PeerSource:
         self.hint = hint
         self.remote = remote
         self.wanted = True
+        self.without: tuple[str, ...] = ()
         self._document = document
         self._limits = limits
 
@@ -94,7 +100,7 @@ class PeerSource:
 
     def warnings(self) -> tuple[str, ...]:
         """As the port says."""
-        return self.remote.warnings
+        return (*self.without, *self.remote.warnings)
 
     def open_document(self) -> BinaryIO:
         """The hollow document from its beginning, beside others that read it."""
