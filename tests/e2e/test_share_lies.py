@@ -190,6 +190,31 @@ def test_a_sender_of_another_document_misbehaves(stand: Stand, there: World, mad
     assert "document" in refused(there, stand.ticket, 43).err
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "code", "said"),
+    [
+        (b'"version": "1.', b'"version": "9.', 12, "unsupported export format version `9."),
+        (b"{", b'{"deep": ' + 65 * b"[" + 65 * b"]" + b", ", 13, "over the limit `depth`"),
+    ],
+)
+def test_a_document_that_cannot_be_read_here_is_told_as_of_a_file(
+    stand: Stand, there: World, *, before: bytes, after: bytes, code: int, said: str
+) -> None:
+    with stand.shelf.open_document() as document:
+        stand.shelf.text = document.read().replace(before, after, 1)
+    stand.serve()
+    target = there.out / "other.json"
+    target.write_bytes(stand.shelf.text)
+
+    of_sender = refused(there, stand.ticket, code)
+    fetched = blixard(there, "cluster", "fetch", "-o", there.out / "f.json", *QUICK, "-i", stand.ticket)
+    of_file = blixard(there, "cluster", "import", "-i", target, "-y")
+
+    assert said in of_sender.err
+    assert "hint:" in of_sender.err
+    assert (of_file.code, fetched.code) == (code, code)
+
+
 def test_a_fetch_from_a_liar_leaves_no_file(stand: Stand, there: World) -> None:
     stand.shelf.frame_of = wrong
     stand.serve()

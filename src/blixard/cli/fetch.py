@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     examples=["blixard cluster fetch -i - -o cluster-full.json.gz < ticket.txt"],
     exits=[
         ExitCode.REFUSED,
+        ExitCode.UNSUPPORTED_VERSION,
+        ExitCode.LIMIT,
         ExitCode.LOCKED,
         ExitCode.TRANSFER,
         ExitCode.BAD_TICKET,

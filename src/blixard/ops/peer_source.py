@@ -15,7 +15,7 @@ from typing import IO, BinaryIO
 from blixard import files
 from blixard.disks.memory import keep_freed_memory
 from blixard.disks.walk import Load
-from blixard.errors import ExportFileError, LimitExceeded, PeerMisbehaved, StorageError
+from blixard.errors import ExportFileError, LimitExceeded, PeerMisbehaved, StorageError, UnsupportedVersion
 from blixard.format.events import End, Event, ImageRead, RecordRead
 from blixard.format.reader import read_export
 from blixard.home import Home
@@ -27,6 +27,7 @@ from blixard.peer.fetching import FetchOptions
 from blixard.peer.ticket import Ticket
 
 _PIECE = MIB
+_HINT = "raise the limits if you trust the sender"
 _KEYS_BYTES = 512
 """Text of one record without its frame, generously."""
 
@@ -47,6 +48,7 @@ def peer_source(
 
     Raises:
         TransferError and its kind: no sender is left.
+        UnsupportedVersion, LimitExceeded: this version, or these limits, do not take their document.
         Locked, StorageError: `failed to create Iroh node`, and why.
     """
     keep_freed_memory()
@@ -136,13 +138,20 @@ class FrameFromPeer:
 
 
 def _proven(remote: Remote, document: IO[bytes], limits: Limits) -> Hint:
-    """Have the hollow document, and hold it against the tickets; a sender whose document is wrong is dropped."""
+    """Have the hollow document, and hold it against the tickets; a sender whose document is of no use is dropped.
+
+    What cannot be read to its end cannot be held against a ticket. When a document says that it is of another version,
+    or larger than is taken here, that is told as of a file: there is something to do about it. All else is a lie, for a
+    share serves only what it could read.
+    """
     while True:
         try:
             _receive(remote, document, limits)
             return _judged(document, remote.document_digest, limits)
+        except (UnsupportedVersion, LimitExceeded) as problem:
+            remote.reject_document(problem)
         except (ExportFileError, PeerMisbehaved) as problem:
-            remote.reject_document(problem.message)
+            remote.reject_document(PeerMisbehaved(f"the sender's document is wrong: {problem.message}"))
 
 
 def _receive(remote: Remote, document: IO[bytes], limits: Limits) -> None:
@@ -154,7 +163,7 @@ def _receive(remote: Remote, document: IO[bytes], limits: Limits) -> None:
         while piece := stream.read(_PIECE):
             received += len(piece)
             if received > most:
-                raise LimitExceeded("the document is longer than any within the limits")
+                raise LimitExceeded("the document is longer than any within the limits", hint=_HINT)
             try:
                 document.write(piece)
             except OSError as error:

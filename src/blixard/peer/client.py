@@ -112,13 +112,12 @@ class Remote:
         self._document_from = provider
         return io.BufferedReader(DocumentStream(self._fetch, provider), PART_BYTES)
 
-    def reject_document(self, why: str) -> None:
-        """The last document was wrong: give its sender up.
+    def reject_document(self, problem: BlixardError) -> None:
+        """The last document was of no use: give its sender up.
 
         Raises:
-            PeerMisbehaved: no sender is left.
+            BlixardError: no sender is left; the problem, or a graver one of another sender.
         """
-        problem = PeerMisbehaved(f"the sender's document is wrong: {why}")
         if self._document_from is not None:
             self._document_from.drop(problem)
         self._raise_if_nobody_is_left()
@@ -246,7 +245,7 @@ class Remote:
 
 def _weight(problem: BlixardError) -> int:
     """Of several reasons the one to tell: a fault of ours, that somebody lied, refused, or that nobody answered."""
-    if not isinstance(problem, TransferError):
+    if isinstance(problem, InternalError):
         return 3
     if isinstance(problem, PeerMisbehaved):
         return 2

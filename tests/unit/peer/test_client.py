@@ -15,6 +15,7 @@ from blixard.errors import (
     PeerRefused,
     PeerUnreachable,
     TransferError,
+    UnsupportedVersion,
 )
 from blixard.limits import KIB, MIB
 from blixard.model.structs import JsonObject
@@ -215,11 +216,29 @@ def test_a_rejected_document_is_read_from_the_next_sender_until_none_is_left(her
     with remote._fetch.changed:
         remote._fetch.changed.wait_for(lambda: remote.statistics().providers == 2, SOON)
     read(remote)
-    remote.reject_document("it has another digest")
+    remote.reject_document(PeerMisbehaved("it has another digest"))
     assert read(remote) == here.shelf.document_bytes
 
     with pytest.raises(PeerMisbehaved, match="another digest"):
-        remote.reject_document("it has another digest")
+        remote.reject_document(PeerMisbehaved("it has another digest"))
+
+
+def test_of_a_lie_and_a_document_that_cannot_be_read_here_the_lie_is_told(here: World) -> None:
+    here.serve()
+    here.serve(OTHER)
+    remote = here.fetch(here.ticket(), here.ticket(OTHER))
+    with remote._fetch.changed:
+        remote._fetch.changed.wait_for(lambda: remote.statistics().providers == 2, SOON)
+    read(remote)
+    remote.reject_document(PeerMisbehaved("it has another digest"))
+    read(remote)
+
+    with pytest.raises(PeerMisbehaved, match="another digest"):
+        remote.reject_document(UnsupportedVersion("unsupported export format version `9.0`"))
+    assert remote.warnings == (
+        f"a sender was given up: `{SERVER[:16]}`: it has another digest",
+        f"a sender was given up: `{OTHER[:16]}`: unsupported export format version `9.0`",
+    )
 
 
 def test_tickets_of_different_documents_are_not_fetched_together(here: World) -> None:
