@@ -45,7 +45,7 @@ def main() -> None:
             first = first or now
             got += record.length
             if now > until:
-                source.wanted = False  # not all of it: no use is spent
+                source.wanted = False  # not all of it: its use stays open
                 break
         by_kind = source.remote.statistics().by_kind
     took = time.time() - float(began)

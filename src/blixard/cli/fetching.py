@@ -88,7 +88,7 @@ def senders(
     def opened() -> Iterator[PeerSource]:
         limits = session.config.limits
         with peer_source(site.home, tickets, network, options=options, limits=limits, verb=verb) as source:
-            source.wanted = not looking  # whoever only looks at the plan has not fetched it: no use is spent
+            source.wanted = not looking  # to look takes a use, as the document does, and leaves it open
             yield source
 
     return opened
