@@ -128,9 +128,9 @@ def import_(session: Session, file: str | None, sources: tuple[str, ...], **give
             consent=consent,
             opened=followed,
         )
-    if followed is not None and not report.dry_run and (statistics := followed.statistics) is not None:
-        session.out.note(f"fetched {received(statistics, report.seconds)}")
-    return _tell(session, report, request, given)
+    statistics = None if followed is None else followed.statistics
+    fetched = "" if statistics is None else f"; fetched {received(statistics, report.seconds)}"
+    return _tell(session, report, request, given, fetched)
 
 
 def _check(given: dict[str, Any]) -> None:
@@ -264,7 +264,9 @@ def _ask(session: Session, plan: ImportPlan, target: ImportTarget) -> None:
         session.consent(plan.target.name, f"{name} will become what the file says")
 
 
-def _tell(session: Session, report: ImportReport, request: ImportRequest, given: dict[str, Any]) -> ExitCode:
+def _tell(
+    session: Session, report: ImportReport, request: ImportRequest, given: dict[str, Any], fetched: str
+) -> ExitCode:
     from blixard.cli.plan_text import findings, plan_lines, summary
 
     out, plan = session.out, report.plan
@@ -280,7 +282,8 @@ def _tell(session: Session, report: ImportReport, request: ImportRequest, given:
         for line in plan_lines(plan):
             out.line(line)
     else:
-        out.note(f"{summary(plan)}; revision {report.revision}, {human.size(report.staged_bytes)} of disks staged")
+        staged = f"{human.size(report.staged_bytes)} of disks staged"
+        out.note(f"{summary(plan)}; revision {report.revision}, {staged}{fetched}")
         if report.undo is not None:
             undo = f"`blixard cluster undo -c {report.cluster}` takes it back"
             out.note(undo + (" (undo " + str(report.undo) + ")"))

@@ -110,7 +110,7 @@ class Way:
         except TransferError as problem:
             with self._lock:
                 self._askers -= 1
-                unneeded = self._askers > 0 and not asker.received
+                unneeded = self._askers > 0 and self.received > 0 and not asker.received
             if unneeded:
                 self._most = 0  # a connection that could not be had; the others go on
             else:

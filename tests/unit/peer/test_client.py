@@ -483,6 +483,10 @@ def test_a_lane_that_broke_after_it_brought_much_is_made_again(here: World) -> N
     assert len(lanes.clients) == 2
 
 
+def waiting_for_a_lane() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name.endswith("lane-again")]
+
+
 def test_a_lane_is_not_made_again_when_all_is_there(here: World) -> None:
     lanes = LaneWorld(here)
     shelf = Gated()
@@ -497,8 +501,8 @@ def test_a_lane_is_not_made_again_when_all_is_there(here: World) -> None:
     link = lanes.clients[0].link
     assert link is not None
     link.cut()
-    wait_until(remote, lambda seen: seen.links == 1)
-    (later,) = [each for each in threading.enumerate() if each.name.endswith("lane-again")]
+    wait_until(remote, lambda _seen: bool(waiting_for_a_lane()))
+    (later,) = waiting_for_a_lane()
     shelf.go.set()
     assert opened(remote, digest, length) == shelf.records[-1]
     later.join(SOON)

@@ -107,10 +107,21 @@ def test_when_the_channel_that_asks_ends_the_next_one_asks(here: World) -> None:
         scene.wanted.request(bytes([number]) * 32, MIB)
     first = scene.far.accept(SOON)
     assert first.receive(SOON) is not None
+    scene.way._progress(64 * KIB, 2)
     first.close()
 
     assert scene.far.accept(SOON).receive(SOON) is not None
     assert scene.losses == []
+
+
+def test_a_link_that_brings_nothing_is_lost_with_its_first_channel(here: World) -> None:
+    scene = Scene(here)
+    scene.way.start(4, most=0)
+    scene.wanted.request(bytes(32), MIB)
+    scene.far.accept(SOON).close()
+
+    assert scene.lost.wait(SOON)
+    assert [type(problem) for problem in scene.losses] == [PeerUnreachable]
 
 
 def test_a_way_is_lost_once_however_many_channels_it_had(here: World) -> None:
