@@ -6,6 +6,7 @@ kill there.
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import os
 import pkgutil
@@ -24,6 +25,8 @@ from blixard import files
 from blixard.files.seam import Observer
 
 NOBODY = 65534
+_STUCK_SECONDS = 200
+"""After them a child says where it stands, on its stderr, and ends: its parent waits for it without a bound."""
 _ENVIRONMENT = ("BLIXARD_CLUSTER", "BLIXARD_DATA_DIR", "BLIXARD_PROGRESS", "FORCE_COLOR")
 
 
@@ -99,6 +102,7 @@ def run(
             code = 99
             try:
                 _become(user, stdin, out.fileno(), err.fileno())
+                faulthandler.dump_traceback_later(_STUCK_SECONDS, exit=True)
                 if before is not None:
                     before()
                 code = _observed([os.fspath(each) for each in arguments], observer)
