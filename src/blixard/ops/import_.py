@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
 from typing import assert_never
 
@@ -314,7 +314,7 @@ class _Import:
         )
         plan = structs.replace(prepared.plan, source=source)
         if self._request.dry_run:
-            return self._told(prepared.target, _without_failed(plan, self._failed), report)
+            return self._told(prepared.target, without_images(plan, self._failed), report)
         return self._commit(prepared, plan, report)
 
     def _commit(self, prepared: _Prepared, plan: ImportPlan, report: IntegrityReport) -> ImportReport:
@@ -322,7 +322,7 @@ class _Import:
         if staged is not None:
             staged.finish()
             self._refuse_damage(staged)
-            plan = _without_failed(plan, {**staged.failed, **staged.damaged, **self._other_than_sealed(report, staged)})
+            plan = without_images(plan, {**staged.failed, **staged.damaged, **self._other_than_sealed(report, staged)})
             check_stated(plan, staged.disks)
         import_id = uuid.uuid4().hex if staged is None else staged.row.id
         with no_collection():
@@ -395,8 +395,3 @@ def _with_late(prepared: _Prepared, late: JsonObject) -> Kept:
     """Keys that this version does not know may stand behind the images too."""
     kept = prepared.plan.source.kept
     return structs.replace(kept, document={**kept.document, **late}) if late else kept
-
-
-def _without_failed(plan: ImportPlan, failed: Mapping[int, str]) -> ImportPlan:
-    wanted = plan.images()
-    return without_images(plan, {image: why for image, why in failed.items() if image in wanted})

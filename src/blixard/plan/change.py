@@ -112,15 +112,16 @@ def without_images(plan: ImportPlan, failed: Mapping[int, str]) -> ImportPlan:
 
     Args:
         plan: made before the images were read.
-        failed: why, by index.
+        failed: why, by index; what the plan does not stage is of no concern to it.
     """
-    contents = tuple(_without_image(change, failed) for change in plan.contents)
+    staged = plan.images()
+    known = {image: why for image, why in failed.items() if image in staged}
+    contents = tuple(_without_image(change, known) for change in plan.contents)
     facts: dict[str, dict[str, tuple[DiskFormat, int]]] = {}
     for old, new in zip(plan.contents, contents, strict=True):
         if old is not new and new.before is not None and new.key.kind is ContentKind.DISK:
             facts.setdefault(new.key.vm_id, {})[new.key.name] = (new.before.format, new.before.size_bytes)
     vms = tuple(_with_facts(change, facts[change.id]) if change.id in facts else change for change in plan.vms)
-    known = {image: why for image, why in failed.items() if image in plan.images()}
     return structs.replace(plan, contents=contents, vms=vms, failed_images={**plan.failed_images, **known})
 
 
