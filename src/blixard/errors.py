@@ -272,6 +272,9 @@ class PeerMisbehaved(TransferError):
         super().__init__(message, hint=hint)
 
 
+BUG_HINT = "this is a bug of ours: please report it with what `-v` prints and with `blixard doctor --json`"
+
+
 class InternalError(BlixardError):
     """A bug of ours; the only error that asks for a report."""
 

@@ -63,9 +63,7 @@ class Followed:
 
 def received(statistics: Statistics, seconds: float) -> str:
     """`1.2 GiB in 4.0 s, 310.0 MiB/s (98 % over the direct lane)`."""
-    total = statistics.received_bytes
-    rate = f", {human.size(int(total / seconds))}/s" if seconds > 0 else ""
-    return f"{human.size(total)} in {seconds:.1f} s{rate}{_by_way(statistics)}"
+    return human.transfer(statistics.received_bytes, seconds) + _by_way(statistics)
 
 
 def _by_way(statistics: Statistics) -> str:

@@ -21,6 +21,12 @@ def size(count: int | None) -> str:
     return f"{value:.1f} {_UNITS[power]}"
 
 
+def transfer(count: int, seconds: float) -> str:
+    """Bytes, the time that they took, and the rate: `1.2 GiB in 4.0 s, 310.0 MiB/s`."""
+    rate = f", {size(int(count / seconds))}/s" if seconds > 0 else ""
+    return f"{size(count)} in {seconds:.1f} s{rate}"
+
+
 def duration(length: timedelta) -> str:
     """A duration in its two largest units: `26h 3m`, `4d 2h`, `12s`."""
     seconds = max(0, int(length.total_seconds()))

@@ -18,7 +18,7 @@ import click
 
 from blixard.cli.commands import failure_of
 from blixard.cli.output import Output, forget
-from blixard.errors import BlixardError, ExitCode, StorageError, UsageError
+from blixard.errors import BUG_HINT, BlixardError, ExitCode, StorageError, UsageError
 
 PROGRAM = "blixard"
 
@@ -137,8 +137,7 @@ def _tell(
 
 def _bug(out: Output, error: Exception, arguments: list[str]) -> ExitCode:
     message = f"unexpected {type(error).__name__}: {error}" if str(error) else f"unexpected {type(error).__name__}"
-    hint = "this is a bug of ours: please report it with what `-v` prints and with `blixard doctor --json`"
-    return _tell(out, "bug", message, hint, ExitCode.BUG, trace=_verbose(arguments))
+    return _tell(out, "bug", message, BUG_HINT, ExitCode.BUG, trace=_verbose(arguments))
 
 
 def _verbose(arguments: list[str]) -> bool:

@@ -111,9 +111,7 @@ def _name(receiver_id: str) -> str:
 
 def _told(receiver: Receiver) -> str:
     """What this visit brought, and what it is in all when it was here before."""
-    took = (receiver.last_at - receiver.visit_at).total_seconds()
-    rate = f", {human.size(int(receiver.visit_bytes / took))}/s" if took > 0 else ""
-    text = f"{human.size(receiver.visit_bytes)} in {took:.1f} s{rate}"
+    text = human.transfer(receiver.visit_bytes, (receiver.last_at - receiver.visit_at).total_seconds())
     if receiver.sent_bytes == receiver.visit_bytes:
         return text
     return f"{text}; {human.size(receiver.sent_bytes)} since it first came"

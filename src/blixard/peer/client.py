@@ -15,7 +15,15 @@ from typing import BinaryIO, Self
 
 from msgspec.structs import replace
 
-from blixard.errors import BlixardError, InternalError, InvalidTicket, PeerMisbehaved, PeerUnreachable, TransferError
+from blixard.errors import (
+    BUG_HINT,
+    BlixardError,
+    InternalError,
+    InvalidTicket,
+    PeerMisbehaved,
+    PeerUnreachable,
+    TransferError,
+)
 from blixard.peer.channel import BODY_BYTES, Body, Endpoint, LaneMaker
 from blixard.peer.document import DocumentStream
 from blixard.peer.fetching import Fetch, FetchOptions
@@ -253,10 +261,7 @@ def _weight(problem: BlixardError) -> int:
 
 
 def _unexpected(problem: Exception) -> InternalError:
-    fault = InternalError(
-        f"unexpected {type(problem).__name__} in a thread of the fetch: {problem}",
-        hint="this is a bug of ours: please report it with what `-v` prints and with `blixard doctor --json`",
-    )
+    fault = InternalError(f"unexpected {type(problem).__name__} in a thread of the fetch: {problem}", hint=BUG_HINT)
     fault.__cause__ = problem
     return fault
 
