@@ -82,8 +82,7 @@ def test_several_connections_to_one_sender_share_the_work(here: World) -> None:
     here.serve()
     remote = here.fetch(options=replace(QUICK, connections=3))
     assert collect(remote, here.shelf.wanted) == here.shelf.records
-    with remote._fetch.changed:
-        assert remote._fetch.changed.wait_for(lambda: remote.statistics().links == 3, SOON)
+    wait_until(remote, lambda seen: seen.links == 3)
 
 
 def test_a_lost_connection_is_made_again_and_nothing_is_fetched_twice(here: World) -> None:
@@ -213,8 +212,7 @@ def test_a_rejected_document_is_read_from_the_next_sender_until_none_is_left(her
     here.serve()
     here.serve(OTHER)
     remote = here.fetch(here.ticket(), here.ticket(OTHER))
-    with remote._fetch.changed:
-        remote._fetch.changed.wait_for(lambda: remote.statistics().providers == 2, SOON)
+    wait_until(remote, lambda seen: seen.providers == 2)
     read(remote)
     remote.reject_document(PeerMisbehaved("it has another digest"))
     assert read(remote) == here.shelf.document_bytes
@@ -227,8 +225,7 @@ def test_of_a_lie_and_a_document_that_cannot_be_read_here_the_lie_is_told(here: 
     here.serve()
     here.serve(OTHER)
     remote = here.fetch(here.ticket(), here.ticket(OTHER))
-    with remote._fetch.changed:
-        remote._fetch.changed.wait_for(lambda: remote.statistics().providers == 2, SOON)
+    wait_until(remote, lambda seen: seen.providers == 2)
     read(remote)
     remote.reject_document(PeerMisbehaved("it has another digest"))
     read(remote)

@@ -51,6 +51,11 @@ class Scene:
         self.losses.append(problem)
         self.lost.set()
 
+    def want(self, count: int) -> None:
+        """So many records of 1 MiB."""
+        for number in range(count):
+            self.wanted.request(bytes([number]) * 32, MIB)
+
     def trial(self, rate: int) -> int:
         """Two seconds at so many bytes a second; the number of channels then."""
         self.now += 2
@@ -85,8 +90,7 @@ def test_the_link_of_a_session_keeps_the_channels_that_it_began_with(here: World
 def test_of_a_slow_link_one_channel_asks_and_of_a_faster_one_more(here: World) -> None:
     scene = Scene(here)
     scene.way.start(4, most=0)
-    for number in range(16):
-        scene.wanted.request(bytes([number]) * 32, MIB)
+    scene.want(16)
     assert scene.far.accept(SOON).receive(SOON) is not None
     scene.way._progress(64 * KIB, 2)
     with pytest.raises(PeerUnreachable):
@@ -103,8 +107,7 @@ def test_of_a_slow_link_one_channel_asks_and_of_a_faster_one_more(here: World) -
 def test_when_the_channel_that_asks_ends_the_next_one_asks(here: World) -> None:
     scene = Scene(here)
     scene.way.start(2, most=0)
-    for number in range(16):
-        scene.wanted.request(bytes([number]) * 32, MIB)
+    scene.want(16)
     first = scene.far.accept(SOON)
     assert first.receive(SOON) is not None
     scene.way._progress(64 * KIB, 2)
@@ -117,7 +120,7 @@ def test_when_the_channel_that_asks_ends_the_next_one_asks(here: World) -> None:
 def test_a_link_that_brings_nothing_is_lost_with_its_first_channel(here: World) -> None:
     scene = Scene(here)
     scene.way.start(4, most=0)
-    scene.wanted.request(bytes(32), MIB)
+    scene.want(1)
     scene.far.accept(SOON).close()
 
     assert scene.lost.wait(SOON)
@@ -127,8 +130,7 @@ def test_a_link_that_brings_nothing_is_lost_with_its_first_channel(here: World) 
 def test_a_way_is_lost_once_however_many_channels_it_had(here: World) -> None:
     scene = Scene(here)
     scene.way.start(4, most=0)
-    for number in range(8):
-        scene.wanted.request(bytes([number]) * 32, MIB)
+    scene.want(8)
     assert scene.far.accept(SOON).receive(SOON) is not None
     scene.far.cut()
     assert scene.lost.wait(SOON)
