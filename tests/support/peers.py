@@ -24,11 +24,13 @@ from blixard.peer.client import Remote
 from blixard.peer.fetching import FetchOptions
 from blixard.peer.loopback import LoopbackEndpoint, LoopbackLink, LoopbackNetwork
 from blixard.peer.loopback_channel import LoopbackChannel
+from blixard.peer.meter import Statistics
 from blixard.peer.protocol import head
 from blixard.peer.receivers import Receiver
 from blixard.peer.secret import Secret
 from blixard.peer.serve import Server
 from blixard.peer.ticket import Ticket
+from support.link_conformance import SOON
 
 SECRET = Secret(b"sixteen bytes!!!")
 SERVER, CLIENT, OTHER = "51" * 32, "c1" * 32, "07" * 32
@@ -217,6 +219,17 @@ def opened(remote: Remote, digest: bytes, length: int) -> bytes:
         if digest_of(data) == digest:
             return data
         remote.reject(digest, "it does not match its digest")
+
+
+def read_document(remote: Remote) -> bytes:
+    with remote.document() as document:
+        return document.read()
+
+
+def wait_until(remote: Remote, reached: Callable[[Statistics], bool]) -> None:
+    """Wait for what a fetch has counted, which changes in threads of its own."""
+    with remote._fetch.changed:
+        assert remote._fetch.changed.wait_for(lambda: reached(remote.statistics()), SOON), remote.statistics()
 
 
 def welcomed(link: LoopbackLink, shelf: MemoryShelf, *, size: int | None = None) -> LoopbackChannel:
