@@ -1,4 +1,4 @@
-"""Lanes beside the loopback links of a share and its receivers, for tests that do not look at what a lane is made of."""
+"""Lanes beside the loopback links of a share and its receivers, for tests that do not look at what a lane is."""
 
 from __future__ import annotations
 
