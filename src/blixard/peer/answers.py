@@ -14,7 +14,7 @@ from blixard.errors import BlixardError, PeerMisbehaved, PeerRefused, TransferEr
 from blixard.limits import MIB
 from blixard.peer import protocol
 from blixard.peer.admission import Admission
-from blixard.peer.budget import Budget
+from blixard.peer.budget import Budget, Portions
 from blixard.peer.channel import Channel, LaneMaker, Shelf
 from blixard.peer.protocol import Refusal, head, understood
 from blixard.peer.receivers import Book
@@ -46,8 +46,8 @@ class Bounds(Struct, frozen=True, kw_only=True):
     """Request channels of one session."""
     bytes_in_flight: int = 96 * MIB
     """Frames read and not yet taken, of all sessions."""
-    session_bytes_in_flight: int = 16 * MIB
-    """The same, of one."""
+    receiver_bytes_in_flight: int = 16 * MIB
+    """The same, of one receiver, over however many connections: a slow one does not take the others' room."""
     handshake_seconds: float = protocol.HANDSHAKE_SECONDS
     idle_seconds: float = 120.0
     """How long a request channel may be without a request."""
@@ -75,6 +75,7 @@ class Share(Struct, frozen=True):
     bounds: Bounds
     book: Book
     budget: Budget
+    portions: Portions
     threads: Threads
     lanes: LaneMaker | None = None
 
@@ -96,7 +97,8 @@ class Answers:
         self._fail = fail
         self._dismiss = dismiss
         self._slots = Budget(share.bounds.channels)
-        self._budget = Budget(share.bounds.session_bytes_in_flight)
+        self._portion = share.portions.join(receiver)
+        self._ended = threading.Event()
         self._lock = threading.Lock()
         self._answering = 0
         self._idle_since = time.monotonic()
@@ -117,8 +119,14 @@ class Answers:
 
     def close(self) -> None:
         """Wake whoever waits for room. Harmless twice."""
+        with self._lock:
+            if self._ended.is_set():
+                return
+            self._ended.set()
         self._slots.close()
-        self._budget.close()
+        for shared in (self._portion, self._share.budget):
+            shared.wake()
+        self._share.portions.leave(self._receiver)
 
     def serve(self, channel: Channel, kind: str) -> None:
         """Answer the requests on one channel until the peer finishes, is silent for long, or the session ends."""
@@ -179,11 +187,11 @@ class Answers:
             self._share.book.advance(self._receiver, len(data), kind)
 
     def _give_records(self, channel: Channel, digests: tuple[str, ...], kind: str) -> None:
-        shelf, book = self._share.shelf, self._share.book
+        shelf, book, ended = self._share.shelf, self._share.book, self._ended.is_set
         for digest in digests:
             key = bytes.fromhex(digest)
             # one's own bound first: whoever is slow waits for itself, not in front of the others
-            with self._budget.room() as own, self._share.budget.room() as common:
+            with self._portion.room(ended) as own, self._share.budget.room(ended) as common:
                 frame = shelf.frame(key)
                 length = 0 if frame is None else len(frame)
                 own.settle(length)

@@ -6,13 +6,21 @@ What a share holds in memory must not depend on how many receivers are slow.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from blixard.errors import TransferError
 from blixard.limits import KIB, MIB
 
 _FIRST_GUESS = MIB + KIB
+
+Ended = Callable[[], bool]
+"""Whether the one that waits has no use for it any more. Asked under the budget's lock: must be quick."""
+
+
+def _never() -> bool:
+    return False
 
 
 class Budget:
@@ -30,16 +38,20 @@ class Budget:
         """How much is out now."""
         return self._held
 
-    def take(self, amount: int) -> None:
+    def take(self, amount: int, ended: Ended = _never) -> None:
         """Wait until so much is free.
 
+        Args:
+            amount: how much; more than all of it passes alone.
+            ended: gives this one up alone; whoever makes it true calls `wake`.
+
         Raises:
-            TransferError: the budget was closed.
+            TransferError: the budget was closed, or this one ended.
         """
         with self._changed:
-            while self._held and self._held + amount > self._total and not self._closed:
+            while self._held and self._held + amount > self._total and not self._closed and not ended():
                 self._changed.wait()
-            if self._closed:
+            if self._closed or ended():
                 raise TransferError("the transfer was stopped")
             self._held += amount
 
@@ -50,18 +62,23 @@ class Budget:
             self._changed.notify_all()
 
     @contextmanager
-    def room(self) -> Iterator[Room]:
+    def room(self, ended: Ended = _never) -> Iterator[Room]:
         """Room for something whose size is known only later: the largest so far is held until `settle` says it.
 
         Raises:
-            TransferError: the budget was closed.
+            TransferError: as `take`.
         """
         room = Room(self, self._largest)
-        self.take(room.amount)
+        self.take(room.amount, ended)
         try:
             yield room
         finally:
             self.give(room.amount)
+
+    def wake(self) -> None:
+        """Whoever waits looks again whether it has ended."""
+        with self._changed:
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Wake whoever waits, with an error. Harmless twice."""
@@ -88,3 +105,33 @@ class Room:
         """It is so large."""
         self._budget.correct(self.amount, actual)
         self.amount = actual
+
+
+class Portions:
+    """A budget for each receiver that is here: its sessions take from one, however many they are.
+
+    Args:
+        each: what each budget has.
+    """
+
+    def __init__(self, each: int) -> None:
+        self._each = each
+        self._lock = threading.Lock()
+        self._budgets: dict[str, Budget] = {}
+        self._users: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._budgets)
+
+    def join(self, receiver: str) -> Budget:
+        """The budget of this receiver, for one more session; to be followed by `leave`."""
+        with self._lock:
+            self._users[receiver] += 1
+            return self._budgets.setdefault(receiver, Budget(self._each))
+
+    def leave(self, receiver: str) -> None:
+        """One session less; the budget goes with the last."""
+        with self._lock:
+            self._users[receiver] -= 1
+            if not self._users[receiver]:
+                del self._users[receiver], self._budgets[receiver]

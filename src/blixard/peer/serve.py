@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from blixard.peer.admission import Admission, Terms
 from blixard.peer.answers import Bounds, Share
-from blixard.peer.budget import Budget
+from blixard.peer.budget import Budget, Portions
 from blixard.peer.channel import LaneMaker, Link, Listener, Shelf
 from blixard.peer.deadline import Deadline
 from blixard.peer.protocol import Refusal
@@ -53,8 +53,16 @@ class Server:
         self._admission = Admission(terms, now)
         self._book = Book(witness or Silent(), now)
         self._threads = Threads("share", failed=self._book.broke)
-        budget = Budget(bounds.bytes_in_flight)
-        self._share = Share(shelf, self._admission, bounds, self._book, budget, self._threads, lanes)
+        self._share = Share(
+            shelf=shelf,
+            admission=self._admission,
+            bounds=bounds,
+            book=self._book,
+            budget=Budget(bounds.bytes_in_flight),
+            portions=Portions(bounds.receiver_bytes_in_flight),
+            threads=self._threads,
+            lanes=lanes,
+        )
         self._changed = threading.Condition()
         self._listeners: list[Listener] = []
         self._sessions: dict[Session, None] = {}

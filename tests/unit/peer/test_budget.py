@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from blixard.errors import TransferError
 from blixard.limits import MIB
-from blixard.peer.budget import Budget
+from blixard.peer.budget import Budget, Portions
 from support.link_conformance import Started
 
 
@@ -71,3 +73,32 @@ def test_room_is_given_back_when_the_block_fails() -> None:
     with pytest.raises(KeyError):
         fail()
     assert budget.held == 0
+
+
+def test_one_that_ends_gives_up_waiting_and_the_others_wait_on() -> None:
+    budget, ended = Budget(1), threading.Event()
+    budget.take(1)
+    staying = Started(lambda: budget.take(1))
+    leaving = Started(lambda: budget.take(1, ended.is_set))
+    assert not leaving.is_done_within(0.05)
+    ended.set()
+    budget.wake()
+
+    with pytest.raises(TransferError):
+        leaving.result()
+    assert not staying.is_done_within(0.05)
+    budget.give(1)
+    staying.result()
+
+
+def test_a_receiver_has_one_budget_as_long_as_a_session_of_it_stands() -> None:
+    portions = Portions(10)
+    first = portions.join("a")
+
+    assert portions.join("a") is first
+    assert portions.join("b") is not first
+    portions.leave("a")
+    assert portions.join("a") is first
+    for each in ("a", "a", "b"):
+        portions.leave(each)
+    assert len(portions) == 0

@@ -13,6 +13,7 @@ from blixard.peer.admission import Terms
 from blixard.peer.answers import Bounds
 from blixard.peer.loopback import LoopbackLink
 from blixard.peer.protocol import head
+from blixard.peer.serve import Server
 from support.link_conformance import SOON, Started, no_thread_left
 from support.peers import CLIENT, NOW, OTHER, SECRET, SERVER, MemoryShelf, World, collect, proven, world
 
@@ -257,7 +258,7 @@ def test_a_file_that_cannot_be_read_ends_the_session_not_the_share(here: World) 
 
 def test_the_bytes_that_slow_receivers_hold_are_bounded(here: World) -> None:
     shelf = MemoryShelf(count=64, size=MIB // 2)
-    server = here.serve(shelf=shelf, bounds=Bounds(bytes_in_flight=3 * MIB, session_bytes_in_flight=2 * MIB))
+    server = here.serve(shelf=shelf, bounds=Bounds(bytes_in_flight=3 * MIB, receiver_bytes_in_flight=2 * MIB))
     digests = tuple(digest.hex() for digest, _ in shelf.wanted)
     for client_id in (CLIENT, OTHER):
         link = here.call(client_id)
@@ -272,3 +273,30 @@ def test_the_bytes_that_slow_receivers_hold_are_bounded(here: World) -> None:
     assert shelf.asked <= 16
     server.stop()
     honest.close()
+
+
+def test_more_connections_of_a_slow_receiver_hold_no_more_bytes(here: World) -> None:
+    shelf = MemoryShelf(count=64, size=MIB // 2)
+    server = here.serve(shelf=shelf, bounds=Bounds(bytes_in_flight=16 * MIB, receiver_bytes_in_flight=2 * MIB))
+    digests = tuple(digest.hex() for digest, _ in shelf.wanted)
+    slow = here.endpoint(OTHER)
+    links = [slow.connect(SERVER, timeout=SOON) for _ in range(6)]
+    for link in links:
+        assert proven(link).receive(SOON) is not None
+        for _ in range(4):
+            link.open(SOON).send(head(protocol.GetRecords(digests)))
+
+    honest = here.fetch(here.ticket(document=shelf.document))
+    assert collect(honest, shelf.wanted) == shelf.records
+    assert server._share.budget.held <= 3 * MIB
+    assert len(server._share.portions) == 2
+    for link in links:
+        link.close()
+    honest.close()
+    assert Started(lambda: gone(server)).result()
+
+
+def gone(server: Server) -> bool:
+    """Waits until no session is left, and says whether nothing is held for any."""
+    with server._changed:
+        return server._changed.wait_for(lambda: not server._sessions, SOON) and len(server._share.portions) == 0
