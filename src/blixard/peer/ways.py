@@ -17,10 +17,9 @@ from blixard.limits import KIB
 from blixard.peer.asker import Asker
 from blixard.peer.channel import Link
 from blixard.peer.fetching import Fetch
+from blixard.peer.growth import Growth, Step
 from blixard.peer.patience import TooSlow
 
-_TRIAL_SECONDS = 1.5
-_WORTH_IT = 1.1
 _CHANNEL_RATE = 256 * KIB
 """Bytes a second that a link brings for each of its channels but the first."""
 _LEAST_SECONDS = 0.001
@@ -56,15 +55,13 @@ class Way:
         self._ended = False
         self._working: list[Asker] = []
         self._askers = 0
-        self._most = 1
         self._clock = clock
-        self._trial = (clock(), 0)
-        self._best = 0.0
+        self._growth = Growth(more=0, clock=clock)
         self._rate = 0.0
 
     def start(self, channels: int, most: int) -> None:
         """Begin with so many channels; `most` may be added while they bring more."""
-        self._most = most
+        self._growth = Growth(more=max(0, most - channels), clock=self._clock)
         for _ in range(channels):
             self._add()
 
@@ -112,7 +109,8 @@ class Way:
                 self._askers -= 1
                 unneeded = self._askers > 0 and self.received > 0 and not asker.received
             if unneeded:
-                self._most = 0  # a connection that could not be had; the others go on
+                with self._lock:
+                    self._growth.failed()  # a connection that could not be had; the others go on
             else:
                 self._end(problem)
 
@@ -142,17 +140,11 @@ class Way:
             self._fetch.wanted.poke()
 
     def _progress(self, size: int, seconds: float) -> None:
-        """Count; after a while, see whether the last added connection was worth it."""
+        """Count; after a while, see whether the last added connection was worth it. It stays in any case."""
         self._measure(size, seconds)
         with self._lock:
-            began, before = self._trial
-            passed = self._clock() - began
-            if self._askers >= self._most or passed < _TRIAL_SECONDS:
-                return
-            rate = (self.received - before) / passed
-            self._trial = (self._clock(), self.received)
-            if rate < self._best * _WORTH_IT:
-                self._most = 0
-                return
-            self._best = rate
-        self._add()
+            step = self._growth.came(size)
+        if step is Step.MORE:
+            self._add()
+            with self._lock:
+                self._growth.stands()

@@ -1,0 +1,132 @@
+"""More of something while each brings at least a tenth more: the trial, as a pure calculation.
+
+The channels of a lane and the connections to a sender grow by it. What is added works for a while beside the others;
+when all of them then bring less than a tenth more than before, the last one was not worth it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from enum import Enum, auto
+
+TRIAL_SECONDS = 1.5
+"""How long is measured at least."""
+_WORTH_IT = 1.1
+
+
+class Step(Enum):
+    """What is to be done now."""
+
+    NOTHING = auto()
+    MORE = auto()
+    """Add one, and say `stands` when it works, or `failed` when it cannot be had."""
+    ONE_LESS = auto()
+    """The last one brought nothing; it may be given back."""
+
+
+class Growth:
+    """Counts what comes, and says when to add one more. The caller calls from one thread at a time.
+
+    Args:
+        more: how many may be added at most.
+        clock: monotonic, seconds.
+        pieces: how many are counted at least in a measurement: of a few, one more or less is already a tenth.
+        settle: share of the time of a measurement that passes before it, while what was added comes up to speed.
+        enough: the rate, bytes a second, from which nothing is added.
+        rest: seconds after something was not worth it until the next trial.
+    """
+
+    def __init__(
+        self,
+        *,
+        more: int,
+        clock: Callable[[], float],
+        pieces: int = 1,
+        settle: float = 0.0,
+        enough: float = math.inf,
+        rest: float = math.inf,
+    ) -> None:
+        self.seconds = TRIAL_SECONDS
+        """How long is measured at least; may be changed at any time."""
+        self._more = more
+        self._clock = clock
+        self._pieces_at_least = pieces
+        self._settle = settle
+        self._enough = enough
+        self._rest = rest
+        self._before: float | None = None
+        self._coming = False
+        self._rests_until = -math.inf
+        self._measure_anew()
+
+    @property
+    def on_trial(self) -> bool:
+        """True from `MORE` until it is known whether what was added is worth it."""
+        return self._before is not None
+
+    @property
+    def over(self) -> bool:
+        """True when nothing will ever be added or taken away."""
+        return (not self._more or self._rests_until == math.inf) and not self.on_trial
+
+    def stands(self) -> None:
+        """What was to be added works."""
+        self._coming = False
+        self._measure_anew()
+
+    def void(self) -> None:
+        """What came lately says nothing, for something else than the path was in its way: measure anew."""
+        self._measure_anew()
+
+    def failed(self) -> None:
+        """What is on trial is gone, or was never there; without a trial: this is no time for one."""
+        if self.on_trial:
+            self._more += 1
+        self._stop_trying()
+
+    def undecided(self) -> None:
+        """What is on trial cannot be judged any more, and stays."""
+        self._stop_trying()
+
+    def came(self, size: int) -> Step:
+        """So many bytes came, in one piece, over all together."""
+        now = self._clock()
+        if self._coming or self.over or now < max(self._from, self._rests_until):
+            return Step.NOTHING
+        if self._since is None:  # from the end of a piece to the end of a piece
+            self._since = now
+            return Step.NOTHING
+        self._received += size
+        self._pieces += 1
+        passed = now - self._since
+        if passed < self.seconds or self._pieces < self._pieces_at_least:
+            return Step.NOTHING
+        return self._judge(self._received / passed)
+
+    def _judge(self, rate: float) -> Step:
+        before, self._before = self._before, None
+        self._measure_anew()
+        if before is not None and rate < before * _WORTH_IT:
+            self._more += 1
+            self._stop_trying()
+            return Step.ONE_LESS
+        if not self._more or rate >= self._enough:
+            return Step.NOTHING
+        self._more -= 1
+        self._before = rate
+        self._coming = True
+        return Step.MORE
+
+    def _stop_trying(self) -> None:
+        self._before = None
+        self._coming = False
+        self._rests_until = self._clock() + self._rest
+        self._measure_anew()
+
+    def _measure_anew(self) -> None:
+        now = self._clock()
+        self._from = now + self._settle * self.seconds
+        self._since = None if self._settle else now
+        self._received = 0
+        self._pieces = 0
