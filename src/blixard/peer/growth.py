@@ -58,6 +58,10 @@ class Growth:
         self._before: float | None = None
         self._coming = False
         self._rests_until = -math.inf
+        self._from = 0.0
+        self._since: float | None = None
+        self._received = 0
+        self._pieces = 0
         self._measure_anew()
 
     @property
