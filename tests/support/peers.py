@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -56,6 +57,10 @@ class MemoryShelf:
         self.document_size = len(self.document_bytes)
         self.wrong: dict[bytes, bytes | None] = {}
         self.asked = 0
+
+    @property
+    def most_bytes(self) -> int:
+        return self.document_size + sum(map(len, self.records))
 
     @property
     def wanted(self) -> list[tuple[bytes, int]]:
@@ -124,6 +129,7 @@ class World:
         bounds: Bounds | None = None,
         lanes: LaneMaker | None = None,
         now: Callable[[], datetime] = lambda: NOW,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> Server:
         endpoint = self.endpoint(server_id)
         server = Server(
@@ -131,6 +137,7 @@ class World:
             terms or Terms(secret=SECRET),
             bounds=bounds or Bounds(handshake_seconds=2),
             now=now,
+            monotonic=monotonic,
             witness=self.notes,
             lanes=lanes,
         )

@@ -104,6 +104,10 @@ class Shelf:
     def document_size(self) -> int:
         return self.real.document_size if self.text is None else len(self.text)
 
+    @property
+    def most_bytes(self) -> int:
+        return self.real.most_bytes
+
     def open_document(self) -> BinaryIO:
         import io
 

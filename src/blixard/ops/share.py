@@ -139,9 +139,9 @@ def _history(cluster: OpenCluster | None, options: ShareOptions, document: str) 
 
 
 def _wait(server: Server, expires: datetime, clock: Clock, stopped: Stopped, history: ShareHistory | None) -> None:
-    """Whoever transfers when time is up may finish; then nobody can come any more."""
+    """Whoever transfers when time is up may finish, within the bounds of `peer.parting`; nobody new can come."""
     while not stopped() and not server.wait(_LOOK_SECONDS):
-        server.end_idle()
+        server.end_overdue()
         if history is not None:
             history.follow(server.receivers())
         if clock.now() >= expires and not any(receiver.sessions for receiver in server.receivers()):

@@ -39,6 +39,7 @@ class Admission:
         self._lock = threading.Lock()
         self._bound: set[str] = set()
         self._completed: set[str] = set()
+        self._sent_away: set[str] = set()
 
     def judge(self, peer_id: str, *, proven: bool) -> Refusal | None:
         """Why this endpoint is refused now; None when it is not."""
@@ -50,6 +51,8 @@ class Admission:
         if terms.expires_at is not None and self._now() >= terms.expires_at:
             return Refusal.EXPIRED
         with self._lock:
+            if peer_id in self._sent_away:
+                return Refusal.STOPPED
             return None if self._has_place(peer_id) else Refusal.USED
 
     def bind(self, peer_id: str) -> bool:
@@ -59,6 +62,11 @@ class Admission:
                 return False
             self._bound.add(peer_id)
             return True
+
+    def send_away(self, peer_id: str) -> None:
+        """The share is over and the endpoint was told to leave: it does not come back."""
+        with self._lock:
+            self._sent_away.add(peer_id)
 
     def complete(self, peer_id: str) -> None:
         """The endpoint has all it wanted; counts only once, and only when it was served something."""

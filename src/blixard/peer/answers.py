@@ -54,7 +54,8 @@ class Bounds(Struct, frozen=True, kw_only=True):
     session_idle_seconds: float = 600.0
     """How long a session may be: somebody may look at a plan meanwhile; whoever still wants something comes again."""
     parting_idle_seconds: float = 30.0
-    """How long a receiver may be, once the share is over: it writes and syncs what it has got, then asks for more."""
+    """How long a receiver may be, once the share is over: it writes and syncs what it has got, then asks for more.
+    What else it may then: `parting.py`."""
     ping_seconds: float = protocol.PING_SECONDS
     lost_seconds: float = protocol.LOST_SECONDS
 

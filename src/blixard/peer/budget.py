@@ -38,6 +38,11 @@ class Budget:
         """How much is out now."""
         return self._held
 
+    @property
+    def largest(self) -> int:
+        """The largest amount so far whose size was known only later; before the first, a guess."""
+        return self._largest
+
     def take(self, amount: int, ended: Ended = _never) -> None:
         """Wait until so much is free.
 

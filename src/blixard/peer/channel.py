@@ -185,6 +185,10 @@ class Shelf(Protocol):
     def document_size(self) -> int:
         """Bytes that `open_document` gives."""
 
+    @property
+    def most_bytes(self) -> int:
+        """At most what goes to whoever takes the document and every record once; a bound, not an estimate."""
+
     def open_document(self) -> BinaryIO:
         """A new stream of the export without record data; the same bytes each time."""
 

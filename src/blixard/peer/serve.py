@@ -7,6 +7,7 @@ nonce leaves before the proof. `stop` ends every thread that `serve` began.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from blixard.peer.answers import Bounds, Share
 from blixard.peer.budget import Budget, Portions
 from blixard.peer.channel import LaneMaker, Link, Listener, Shelf
 from blixard.peer.deadline import Deadline
+from blixard.peer.parting import Parting
 from blixard.peer.protocol import Refusal
 from blixard.peer.receivers import Book, Receiver, Silent, Witness
 from blixard.peer.session import Session
@@ -35,6 +37,7 @@ class Server:
         shelf: what is served; outlives the server.
         terms: the secret, and who may come until when how often.
         now: the sender's clock, which alone judges expiry.
+        monotonic: seconds, by which a receiver is measured that stays when the share is over.
         witness: told of every receiver.
         lanes: makes the direct lane of a session; None: there is none.
     """
@@ -46,6 +49,7 @@ class Server:
         *,
         bounds: Bounds | None = None,
         now: Callable[[], datetime] = _utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
         witness: Witness | None = None,
         lanes: LaneMaker | None = None,
     ) -> None:
@@ -62,6 +66,9 @@ class Server:
             portions=Portions(bounds.receiver_bytes_in_flight),
             threads=self._threads,
             lanes=lanes,
+        )
+        self._parting = Parting(
+            shelf.most_bytes, bounds.receiver_bytes_in_flight, bounds.parting_idle_seconds, monotonic
         )
         self._changed = threading.Condition()
         self._listeners: list[Listener] = []
@@ -85,27 +92,37 @@ class Server:
                 self._changed.wait(deadline.left())
             return not self._stopped
 
-    def end_idle(self) -> None:
-        """End sessions whose receivers ask for nothing: soon once the share is over, else after a long time.
+    def end_overdue(self) -> None:
+        """End sessions that ask for nothing for long and, once the share is over, receivers that hold it open.
 
-        To be called again and again while it serves; does not wait. When the share is over a receiver is judged by all
-        its sessions: telling one of them to leave sends the whole receiver away.
+        To be called again and again while it serves; does not wait. Who may stay how long once it is over:
+        `parting.py`. A receiver is judged by all its sessions then: telling one of them to leave sends all away.
         """
-        bounds, over = self._share.bounds, self._admission.over
+        over = self._admission.over
         with self._changed:
             sessions = [session for session in self._sessions if session.proven]
+        leaving = self._overdue(sessions) if over else {}
+        for session in sessions:
+            why = leaving.get(session.link.remote_id)
+            if why is not None or session.parting:
+                session.part(why or "")
+            elif 0 < session.idle_seconds >= self._share.bounds.session_idle_seconds:
+                session.close("idle")
+
+    def _overdue(self, sessions: list[Session]) -> dict[str, str]:
+        """Why whom."""
         idle: dict[str, float] = {}
         for session in sessions:
             peer_id = session.link.remote_id
             idle[peer_id] = min(session.idle_seconds, idle.get(peer_id, session.idle_seconds))
-        served = {receiver.id for receiver in self.receivers() if receiver.sent_bytes}
-        for session in sessions:
-            peer_id = session.link.remote_id
-            patience = bounds.parting_idle_seconds if peer_id in served else 0.0
-            if session.parting or (over and 0 < idle[peer_id] >= patience):
-                session.part("the share is over")
-            elif 0 < session.idle_seconds >= bounds.session_idle_seconds:
-                session.close("idle")
+        leaving = {}
+        for receiver in self.receivers():
+            if receiver.id in idle:
+                why = self._parting.overdue(receiver, idle[receiver.id], self._share.budget.largest)
+                if why is not None:
+                    self._admission.send_away(receiver.id)
+                    leaving[receiver.id] = why
+        return leaving
 
     def stop(self) -> None:
         """Tell every receiver, end every session and thread. Harmless twice; not from a thread of the server."""
