@@ -28,6 +28,11 @@ _MEMBER = re.compile(
     + rb'|zstd"' + SPACE + rb":" + SPACE + rb'")'
 )  # fmt: skip
 _AFTER = re.compile(SPACE + rb"([,}])")
+_WRITTEN = re.compile(
+    rb'\{(?:"offset": (0|[1-9][0-9]{0,18}), )?"length": (0|[1-9][0-9]{0,18}), "blake3": "([0-9a-f]{64})"'
+     rb'(?:(, "zstd": ")("\})?|(?:, "skip": ([1-9][0-9]{0,18}))?\})'
+)
+"""As `encode_record` writes it: a reference or a record without its frame, or one up to its frame."""
 _HEAD_BYTES = KIB
 
 
@@ -74,8 +79,38 @@ def read_record(cursor: Cursor) -> tuple[Record, str | None, bytes]:
     opening = cursor.peek()
     cursor.allow(cursor.limits.record_text_bytes, "record_text_bytes")
     cursor.hold(_HEAD_BYTES)
-    usual = read_usual(cursor) if opening == b"{"[0] else None
-    return usual or _read_any(cursor)
+    if opening != b"{"[0]:
+        return _read_any(cursor)
+    return _read_written(cursor) or read_usual(cursor) or _read_any(cursor)
+
+
+def _read_written(cursor: Cursor) -> tuple[Record, str | None, bytes] | None:
+    """A record whose line is as we write it, in one step: half the time of `read_usual`, which takes all others."""
+    found = _WRITTEN.match(cursor.buffer, cursor.pos)
+    if found is None:
+        return None
+    offset, length, digest, carries, hollow, skip = found.groups()
+    if offset is None and not carries:
+        return None
+    size = found.end() - cursor.pos
+    text = "" if carries else None
+    if carries and not hollow:
+        end = cursor.string_size(size, cursor.limits.record_text_bytes, "record_text_bytes")
+        cursor.hold(end + 1)
+        text = _plain_ascii(memoryview(cursor.buffer)[cursor.pos + size : cursor.pos + end - 1])
+        if text is None or cursor.buffer[cursor.pos + end : cursor.pos + end + 1] != b"}":
+            return None
+        size = end + 1
+    record = Record(
+        None if offset is None else int(offset),
+        int(length),
+        bytes.fromhex(digest.decode()),
+        carries=text is not None,
+        skip=int(skip or 0),
+    )
+    _check(record, cursor)
+    cursor.pos += size
+    return record, text, record_line(record)
 
 
 def read_usual(cursor: Cursor) -> tuple[Record, str | None, bytes] | None:

@@ -18,7 +18,8 @@ from support.documents import Piece, data, noise, pack, reference
 
 FIRST = data(4096, noise(5000))
 PACK = pack(noise(3000))
-KINDS = [FIRST, PACK, reference(1 << 40, PACK), reference(0, FIRST, skip=100, length=50)]
+HOLLOW = Piece(FIRST.record, b"")
+KINDS = [FIRST, PACK, HOLLOW, reference(1 << 40, PACK), reference(0, FIRST, skip=100, length=50)]
 
 
 def cursor(text: bytes) -> Cursor:
@@ -55,6 +56,25 @@ def test_escapes_and_whole_doubles_do_not_matter() -> None:
     text = line(FIRST).replace(b'"length": 5000', b'"le\\u006egth": 5.0e3').replace(b"/", b"\\/")
 
     assert read_record(cursor(text)) == read_record(cursor(line(FIRST)))
+
+
+@pytest.mark.parametrize("piece", [HOLLOW, *KINDS[3:], data(7, b"seven")])
+def test_every_slip_of_the_pen_is_read_as_the_strict_reader_reads_it(piece: Piece) -> None:
+    written = line(piece).rstrip()
+    slips = [
+        written[:at] + new + written[at + 1 :] for at in range(len(written)) for new in (b"", b'"', b"0", b" ", b"}")
+    ]
+    for slip in slips:
+        escaped = slip.replace(b"length", b"le\\u006egth", 1)  # which only the strict reader takes
+
+        assert outcome(slip) == outcome(escaped), slip
+
+
+def outcome(text: bytes) -> object:
+    try:
+        return read_record(cursor(text + b"\n"))
+    except MalformedExport as problem:
+        return type(problem)
 
 
 @pytest.mark.parametrize("piece", KINDS)
