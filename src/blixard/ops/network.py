@@ -84,7 +84,7 @@ class Network(Struct, frozen=True, kw_only=True):
             endpoint = stack.enter_context(IrohEndpoint(key.secret, options, limit=limit))
             warnings: list[str] = []
             relay = self._relay(endpoint, warnings)
-            lanes = self._lanes(stack, limit, warnings)
+            lanes = self._lanes(stack, limit, endpoint, warnings)
             yield Node(endpoint, relay, lanes, tuple(warnings))
 
     def _relay(self, endpoint: IrohEndpoint, warnings: list[str]) -> str | None:
@@ -98,12 +98,14 @@ class Network(Struct, frozen=True, kw_only=True):
             warnings.append(f"{silent} within {self.relay_seconds:g} s: only direct addresses lead to this node")
         return found
 
-    def _lanes(self, stack: ExitStack, limit: RateLimit, warnings: list[str]) -> LaneMaker | None:
+    def _lanes(
+        self, stack: ExitStack, limit: RateLimit, endpoint: IrohEndpoint, warnings: list[str]
+    ) -> LaneMaker | None:
         """None where it is not wanted or cannot be had: a transfer never fails because of the lane."""
         if self.lane is LaneChoice.IROH:
             return None
         try:
-            host = stack.enter_context(self.lane_host(limit))
+            host = stack.enter_context(self.lane_host(limit, endpoint))
         except StorageError as error:
             warnings.append(
                 f"there is no direct lane, disk content goes over Iroh alone: {error.message} ({error.hint})"
@@ -112,8 +114,12 @@ class Network(Struct, frozen=True, kw_only=True):
         return host.lane
 
     @contextmanager
-    def lane_host(self, limit: RateLimit) -> Iterator[LaneHost]:
+    def lane_host(self, limit: RateLimit, endpoint: IrohEndpoint | None = None) -> Iterator[LaneHost]:
         """What listens for direct lanes, by these settings, until the end of the block.
+
+        Args:
+            limit: what the lanes' bytes count for.
+            endpoint: beside which the lanes are; it knows our addresses already.
 
         Raises:
             StorageError: it cannot.
@@ -128,6 +134,7 @@ class Network(Struct, frozen=True, kw_only=True):
             listen=("", 0) if listen is None else (str(listen.ip), listen.port),
             advertise=None if told is None else (told.ip, told.port),
             tuning=Tuning(sending=limit, receiving=limit),
+            found=None if endpoint is None else lambda: [parse_address(each).ip for each in endpoint.addresses()],
         )
         try:
             yield host

@@ -7,9 +7,10 @@ Whatever goes wrong means that there is no lane, and the peer learns no more tha
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from blixard.errors import PeerMisbehaved, TransferError
@@ -17,7 +18,7 @@ from blixard.model.structs import JsonObject
 from blixard.peer.certificates import LaneIdentity
 from blixard.peer.channel import Link
 from blixard.peer.deadline import Deadline
-from blixard.peer.lane_addresses import Surroundings, dialable, surroundings
+from blixard.peer.lane_addresses import Surroundings, dialable, plain, surroundings
 from blixard.peer.lane_channel import LaneChannel
 from blixard.peer.lane_dial import ANSWER_SECONDS, Caller, Tuning
 from blixard.peer.lane_hello import LaneHello, Opener, answer
@@ -40,7 +41,8 @@ class LaneHost:
         listen: host and port; an empty host is every address of this machine, port 0 any free one.
         advertise: address and port to tell peers instead of our own (a port that a firewall forwards to us).
         tuning: rates, shared with whatever else they are to count, and congestion control.
-        around: our addresses and networks; found out when a lane is made.
+        around: our addresses and networks; found out when a peer says where it is.
+        found: our addresses that others may know; None: those of `around`.
 
     Raises:
         StorageError: the address cannot be listened at.
@@ -53,11 +55,13 @@ class LaneHost:
         advertise: tuple[Address, int] | None = None,
         tuning: Tuning | None = None,
         around: Callable[[], Surroundings] = surroundings,
+        found: Callable[[], Sequence[Address]] | None = None,
     ) -> None:
         self.tuning = tuning or Tuning()
         self.identity = LaneIdentity()
         self.listener = LaneListener(self.identity, listen, self.tuning)
         self.around = around
+        self._found = found or (lambda: around().offered())
         self._advertise = advertise
         self._lock = threading.Lock()
         self._lanes: set[TcpLane] = set()
@@ -73,9 +77,8 @@ class LaneHost:
         """The addresses and the port that a peer may dial."""
         if self._advertise is not None:
             return (self._advertise[0],), self._advertise[1]
-        around = self.around()
-        listening = [address for address in around.own if str(address) == self.listener.host]
-        return tuple(listening) or around.offered()[:OFFERED_ADDRESSES], self.listener.port
+        own = plain(ipaddress.ip_address(self.listener.host))
+        return tuple(self._found()[:OFFERED_ADDRESSES]) if own.is_unspecified else (own,), self.listener.port
 
     def forget(self, lane: TcpLane) -> None:
         """It is closed."""
@@ -118,7 +121,7 @@ class TcpLane:
         """As `Lane.begin`."""
         try:
             offer = parse_offer(theirs)
-            targets = dialable(offer, self._seen, self._host.around())
+            targets = dialable(offer, self._seen, self._host.around)
         except TransferError as problem:
             self.problem = problem.message
             return

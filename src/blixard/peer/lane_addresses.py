@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -35,26 +35,30 @@ class Surroundings(msgspec.Struct, frozen=True):
         return tuple(address for address in self.own if not _is_local(address))
 
 
-def dialable(offer: LaneOffer, seen: Iterable[str], around: Surroundings) -> tuple[tuple[str, int], ...]:
+def dialable(offer: LaneOffer, seen: Iterable[str], around: Callable[[], Surroundings]) -> tuple[tuple[str, int], ...]:
     """Where to dial, at most `MOST_ADDRESSES`, the best first; often nothing.
 
     Args:
         offer: what the peer says.
         seen: `host:port` of the peer on the Iroh connection.
-        around: our own addresses and networks.
+        around: our own addresses and networks; asked for only when the peer says more than was seen.
     """
     if not LOWEST_PORT <= offer.port <= 65535:
         return ()
     proven = [address for address in map(host_of, seen) if address is not None and _is_unicast(address)]
     here = any(address.is_loopback for address in proven)
-    stated = [plain(address) for address in offer.addresses]
-    allowed = [address for address in stated if _is_near(address, around) or (here and _is_ours(address, around))]
-    chosen = dict.fromkeys([*proven, *allowed])
+    stated = [address for address in map(plain, offer.addresses) if address not in proven]
+    chosen = dict.fromkeys(proven)
+    if stated:
+        ours = around()
+        chosen |= dict.fromkeys(
+            address for address in stated if _is_near(address, ours) or (here and _is_ours(address, ours))
+        )
     return tuple((str(address), offer.port) for address in chosen if address not in _NEVER)[:MOST_ADDRESSES]
 
 
 def surroundings() -> Surroundings:
-    """As the kernel tells now."""
+    """As the kernel tells now (20 ms the first time, for what is loaded)."""
     import psutil
 
     up = {name for name, state in psutil.net_if_stats().items() if state.isup}

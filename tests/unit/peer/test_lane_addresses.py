@@ -25,7 +25,7 @@ def offer(*addresses: str, port: int = 5000) -> LaneOffer:
 
 
 def dialled(*addresses: str, seen: tuple[str, ...] = (), around: Surroundings = AROUND, port: int = 5000) -> list[str]:
-    chosen = dialable(offer(*addresses, port=port), seen, around)
+    chosen = dialable(offer(*addresses, port=port), seen, lambda: around)
     assert {port for _, port in chosen} <= {port}
     return [address for address, _ in chosen]
 
