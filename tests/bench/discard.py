@@ -14,6 +14,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
+from gc import set_threshold
 from pathlib import Path
 
 from blake3 import blake3
@@ -32,6 +33,7 @@ AHEAD_BYTES = 48 << 20
 
 
 def main() -> None:
+    set_threshold(100_000, 20, 50)  # as the program itself does (cli/__init__.py)
     data_dir, lane, began, seconds = sys.argv[1:]
     home = Home(Path(data_dir))
     tickets = [parse_ticket(os.environ["BLIXARD_TICKET"])]
