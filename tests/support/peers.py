@@ -59,8 +59,8 @@ class MemoryShelf:
         self.asked = 0
 
     @property
-    def most_bytes(self) -> int:
-        return self.document_size + sum(map(len, self.records))
+    def share_bytes(self) -> int:
+        return self.document_size + sum(map(len, self.frames.values()))
 
     @property
     def wanted(self) -> list[tuple[bytes, int]]:

@@ -105,8 +105,8 @@ class Shelf:
         return self.real.document_size if self.text is None else len(self.text)
 
     @property
-    def most_bytes(self) -> int:
-        return self.real.most_bytes
+    def share_bytes(self) -> int:
+        return self.real.share_bytes
 
     def open_document(self) -> BinaryIO:
         import io

@@ -50,7 +50,6 @@ class ExportShelf:
         self.title = Path(path).name
         self.document = ""
         self.document_size = 0
-        self._records_bytes = 0
         self._path = path
         self._limits = limits
         self._lock = threading.Lock()
@@ -76,14 +75,6 @@ class ExportShelf:
         stored = sum(row.stored_bytes for row in index.images)
         # gzip takes off again what base64 had put on
         return self.document_size + (stored if index.layout == "gzip" else stored * 3 // 4)
-
-    @property
-    def most_bytes(self) -> int:
-        """At most what goes to whoever takes all of it once: a frame is hardly ever longer than what it holds.
-
-        `share_bytes` may be far too little for a limit: gzip finds again what one frame has in common with the next.
-        """
-        return self.document_size + self._records_bytes
 
     def open_document(self) -> BinaryIO:
         """The hollow document, from its beginning; several may be open at once."""
@@ -164,8 +155,7 @@ class ExportShelf:
         done = [0] * len(rows)
 
         def noted(record: Record, image: int, position: int) -> None:
-            if self._places.set_default(record.digest, _PLACE.pack(image, position)) is None:
-                self._records_bytes += record.length
+            self._places.set_default(record.digest, _PLACE.pack(image, position))
             # stored lengths are not known here; by count, each image as a whole comes out right
             share = rows[image].stored_bytes * (position + 1) // rows[image].records
             progress.advance(share - done[image])

@@ -186,8 +186,8 @@ class Shelf(Protocol):
         """Bytes that `open_document` gives."""
 
     @property
-    def most_bytes(self) -> int:
-        """At most what goes to whoever takes the document and every record once; a bound, not an estimate."""
+    def share_bytes(self) -> int:
+        """About what goes to whoever takes the document and every record, to a few per cent."""
 
     def open_document(self) -> BinaryIO:
         """A new stream of the export without record data; the same bytes each time."""

@@ -3,8 +3,8 @@
 Nobody new comes then, and a transfer under way may finish; but only the receiver knows whether it has finished, and
 one that never says so would hold the share open for ever. So each is measured by what is sent to it from then on:
 
-- It may be sent all there is twice, counted by what the records hold, and as much more as one receiver may have under
-  way (`receiver_bytes_in_flight`): everything once is what an honest one can want, the rest is for what got lost.
+- It may be sent all there is twice (`Shelf.share_bytes`), and as much more as one receiver may have under way
+  (`receiver_bytes_in_flight`): everything once is what an honest one can want, the rest is for what got lost.
 - It may be slow, but not slower than the rate under which a fetch gives up its sender (`SLOWEST`). Time is paid for
   from an account, as in `patience.py`: `parting_idle_seconds` and the time for one frame; what arrives fills it up.
 - It may be without a request for `parting_idle_seconds`, while it writes what it has got; one that never got a byte
@@ -46,7 +46,7 @@ class Parting:
     """Judges receivers from the end of a share on. From one thread.
 
     Args:
-        all_bytes: at most what goes to whoever takes all of it once.
+        all_bytes: about what goes to whoever takes all of it once.
         slack_bytes: what a receiver may be sent beyond all of it twice.
         idle_seconds: how long it may be without a request, or without a byte.
         monotonic: seconds of a clock that nobody sets.

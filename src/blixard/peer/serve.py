@@ -68,7 +68,7 @@ class Server:
             lanes=lanes,
         )
         self._parting = Parting(
-            shelf.most_bytes, bounds.receiver_bytes_in_flight, bounds.parting_idle_seconds, monotonic
+            shelf.share_bytes, bounds.receiver_bytes_in_flight, bounds.parting_idle_seconds, monotonic
         )
         self._changed = threading.Condition()
         self._listeners: list[Listener] = []

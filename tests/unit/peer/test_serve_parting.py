@@ -196,7 +196,7 @@ def test_who_takes_everything_again_and_again_is_told_to_leave_and_does_not_come
     taken.result()
     (receiver,) = server.receivers()
     assert receiver.problem == TOO_MUCH
-    assert receiver.sent_bytes > 2 * shelf.most_bytes
+    assert receiver.sent_bytes > 2 * shelf.share_bytes
 
 
 def read_without_end(link: LoopbackLink) -> None:
