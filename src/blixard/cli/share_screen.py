@@ -20,10 +20,12 @@ _ID_DIGITS = 16
 
 
 class _Served(Struct):
-    """A receiver that is here."""
+    """A receiver that is here, with one connection or many."""
 
     sent: int = 0
     began: float | None = None
+    done: bool = False
+    """It has said that it has all."""
 
 
 class Screen:
@@ -46,13 +48,15 @@ class Screen:
         return tuple(
             Row(_name(key), self._of_all(served.sent), self.share_bytes, now - served.began)
             for key, served in tuple(self._served.items())
-            if served.began is not None
+            if served.began is not None and not served.done
         )
 
     def joined(self, receiver: Receiver) -> None:
-        """A receiver was let in."""
+        """A receiver was let in; what it opens beside its first connection is no news."""
+        if receiver.sessions > 1:
+            return
         with self._lock:
-            self._served.setdefault(receiver.id, _Served())
+            self._served[receiver.id] = _Served()
         self._note(receiver, f"{_name(receiver.id)} came from {receiver.address or 'a relay'}")
 
     def advanced(self, receiver_id: str, amount: int, kind: str) -> None:  # noqa: ARG002 - as `Witness`
@@ -63,16 +67,22 @@ class Screen:
             served.sent += amount
 
     def completed(self, receiver: Receiver) -> None:
-        """It has all it wanted."""
-        self._forget(receiver.id)
-        self._note(receiver, f"{_name(receiver.id)} has all of it: {_told(receiver)}")
+        """It has all it wanted, and may say so again and again."""
+        with self._lock:
+            served = self._served.setdefault(receiver.id, _Served())
+            known, served.done = served.done, True
+        if not known:
+            self._note(receiver, f"{_name(receiver.id)} has all of it: {_told(receiver)}")
 
     def left(self, receiver: Receiver) -> None:
-        """A session ended."""
-        if not receiver.sessions:
-            self._forget(receiver.id)
-        if receiver.problem and not receiver.completed:
-            self._note(receiver, f"{_name(receiver.id)} left: {receiver.problem}")
+        """A session ended; it is gone when that was its last."""
+        if receiver.sessions:
+            return
+        with self._lock:
+            self._served.pop(receiver.id, None)
+        if not receiver.completed:
+            why = f": {receiver.problem}" if receiver.problem else ""
+            self._note(receiver, f"{_name(receiver.id)} left{why}")
 
     def refused(self, peer_id: str, address: str, reason: str) -> None:
         """Somebody was not let in."""
@@ -89,10 +99,6 @@ class Screen:
     def warn(self, message: str) -> None:
         """The operator should know."""
         self._out.warn(message)
-
-    def _forget(self, receiver_id: str) -> None:
-        with self._lock:
-            self._served.pop(receiver_id, None)
 
     def _of_all(self, sent: int) -> int:
         """What is asked for again counts again, and the total is about right only: never more than all of it."""

@@ -38,16 +38,16 @@ class Witness(Protocol):
     """Who is told what happens. Called from the server's threads, several at once; must be quick and not raise."""
 
     def joined(self, receiver: Receiver) -> None:
-        """A receiver was let in, for the first time or again."""
+        """One of its sessions began; its only one when `sessions` is 1."""
 
     def advanced(self, receiver_id: str, amount: int, kind: str) -> None:
         """That many more bytes went to it over a transport of that kind."""
 
     def completed(self, receiver: Receiver) -> None:
-        """It has all it wanted."""
+        """It has all it wanted; told each time that it says so."""
 
     def left(self, receiver: Receiver) -> None:
-        """One of its sessions ended."""
+        """One of its sessions ended; its last when `sessions` is 0."""
 
     def refused(self, peer_id: str, address: str, reason: str) -> None:
         """An endpoint was not let in. At most one of these for each connection, so it may be many."""

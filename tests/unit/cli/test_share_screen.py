@@ -82,6 +82,62 @@ def test_a_receiver_that_comes_back_begins_anew(capsys: pytest.CaptureFixture[st
     ]
 
 
+def test_a_receiver_with_many_connections_comes_and_goes_once(capsys: pytest.CaptureFixture[str]) -> None:
+    _, book, _ = a_share()
+    for _ in range(4):
+        book.join(ID, "192.0.2.1:5")
+    for _ in range(3):
+        book.leave(ID, "the connection was lost")
+    book.join(ID, "192.0.2.1:5")
+    for _ in range(2):
+        book.leave(ID, "the peer is silent")
+    book.join(ID, "192.0.2.1:5")
+    book.leave(ID, None)
+
+    assert capsys.readouterr().err.splitlines() == [
+        f"{NAME} came from 192.0.2.1:5",
+        f"{NAME} left: the peer is silent",
+        f"{NAME} came from 192.0.2.1:5",
+        f"{NAME} left",
+    ]
+
+
+def test_a_receiver_that_says_again_and_again_that_it_has_all_is_heard_once(capsys: pytest.CaptureFixture[str]) -> None:
+    _, book, _ = a_share()
+    book.join(ID, "192.0.2.1:5")
+    book.advance(ID, 2048, "iroh")
+    for _ in range(3):
+        book.join(ID, "192.0.2.1:5")
+        book.complete(ID)
+    for _ in range(4):
+        book.leave(ID, None)
+
+    _, *told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert "has all of it" in told[0]
+
+
+def test_programs_hear_of_a_receiver_when_it_comes_has_all_or_is_gone(capsys: pytest.CaptureFixture[str]) -> None:
+    _, book, _ = a_share(json=True)
+    other = "cd" * 32
+    for each in (ID, other, ID, other):
+        book.join(each, "192.0.2.1:5")
+    book.advance(ID, 2048, "iroh")
+    book.complete(ID)
+    for each in (ID, ID, other, other):
+        book.leave(each, None if each == ID else "the peer is silent")
+
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {event["event"] for event in events} == {"receiver"}
+    told = [event["receiver"] for event in events]
+    assert [(each["id"], each["sessions"], each["completed"], each["problem"]) for each in told] == [
+        (ID, 1, False, None),
+        (other, 1, False, None),
+        (ID, 2, True, None),
+        (other, 0, False, "the peer is silent"),
+    ]
+
+
 @pytest.mark.parametrize("reason", Refusal)
 def test_a_refusal_is_a_sentence(reason: Refusal, capsys: pytest.CaptureFixture[str]) -> None:
     screen, _, _ = a_share()
