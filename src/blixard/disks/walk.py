@@ -7,9 +7,8 @@ begun already: so nothing can be stored unchecked and nothing can wait in a circ
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from blake3 import blake3
 from msgspec import Struct
@@ -21,12 +20,22 @@ from blixard.errors import DigestMismatch, ExportFileError, MalformedExport
 from blixard.limits import MIB, Limits
 from blixard.model.structs import Record, RecordKind
 
-Load = Callable[[], bytes | memoryview]
-"""Gives a record's zstd frame; runs in a worker. A ValueError (bad base64) means that the record is damaged.
-
-One with a method `reject(why)` is told of a wrong frame and called again: somebody else may have it (a peer)."""
-
 IN_FLIGHT_BYTES = 64 * MIB
+
+
+class Load(Protocol):
+    """A record's zstd frame, when it is called for."""
+
+    def __call__(self) -> bytes | memoryview:
+        """The frame; runs in a worker. A ValueError (bad base64) means that the record is damaged."""
+
+
+@runtime_checkable
+class Rejectable(Load, Protocol):
+    """One that is told of a wrong frame and called again: somebody else may have it (a peer)."""
+
+    def reject(self, why: str) -> None:
+        """The last frame was wrong; raises when nobody else has it."""
 
 
 class Given(Struct, frozen=True):
@@ -185,10 +194,9 @@ def accepted(record: Record, load: Load, limits: Limits) -> tuple[bytes | memory
         try:
             return _decoded(record, load, limits)
         except ExportFileError as problem:
-            reject: Callable[[str], None] | None = getattr(load, "reject", None)
-            if reject is None:
+            if not isinstance(load, Rejectable):
                 raise
-            reject(problem.message)
+            load.reject(problem.message)
 
 
 def _decoded(record: Record, load: Load, limits: Limits) -> tuple[bytes | memoryview, bytes]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from blixard.disks.walk import Load
+from blixard.disks.walk import Rejectable
 from blixard.model.structs import Record
 from blixard.ops.import_hint import Hint
 from blixard.ports import Progress
@@ -25,9 +25,9 @@ def announce(progress: Progress, hint: Hint, wanted: Callable[[int], bool]) -> N
 
 
 class Arriving:
-    """`Load` of one record that tells the progress, once, when its frame is here."""
+    """`Rejectable` of one record that tells the progress, once, when its frame is here."""
 
-    def __init__(self, load: Load, record: Record, progress: Progress) -> None:
+    def __init__(self, load: Rejectable, record: Record, progress: Progress) -> None:
         self._load = load
         self._length = record.length
         self._progress = progress
@@ -40,6 +40,5 @@ class Arriving:
         return frame
 
     def reject(self, why: str) -> None:
-        """As `Load`: for one that comes from a peer."""
-        reject: Callable[[str], None] = self._load.reject  # type: ignore[attr-defined]
-        reject(why)
+        """As what it was given."""
+        self._load.reject(why)

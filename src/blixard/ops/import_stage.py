@@ -15,6 +15,7 @@ from msgspec import structs
 
 from blixard import files
 from blixard.disks.staging import CHECKPOINT_BYTES, Staged, Staging
+from blixard.disks.walk import Rejectable
 from blixard.errors import InternalError, StorageError
 from blixard.format.events import ImageBegun, ImageLost, ImageRead, RecordRead
 from blixard.model.structs import Content
@@ -177,7 +178,7 @@ class StagedImport:
             return
         held = self._staging.holds(event.image, event.position)
         load = source.load(event, held=held)
-        if load is not None and not source.at_hand and self._staging.takes(event.image):
+        if not source.at_hand and isinstance(load, Rejectable) and self._staging.takes(event.image):
             if held:
                 self._progress.advance(event.record.length)
             else:

@@ -30,7 +30,7 @@ class Heard:
 
 
 class Frame:
-    """`Load` that can be told of a wrong frame."""
+    """One from a peer."""
 
     def __init__(self, before: Callable[[], object]) -> None:
         self.rejected: list[str] = []
