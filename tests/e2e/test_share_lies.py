@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,7 +22,7 @@ from support.commands import Ran
 from support.cuts import an_empty_world, an_original
 from support.gate import Gate
 from support.processes import blixard, environment
-from support.shares import Stand, a_stand, take
+from support.shares import Stand, a_stand, take, zeros_instead
 from support.world import World, build, fast_folder, litter, picture
 
 QUICK = ("--timeout", "5s")
@@ -47,13 +45,6 @@ def there(made: World) -> Iterator[World]:
 def stand(made: World) -> Iterator[Stand]:
     with a_stand(made.out / "new.json.gz") as stand:
         yield stand
-
-
-def wrong(_digest: bytes, frame: bytes | None) -> bytes:
-    """A frame of as many bytes, all of them zero."""
-    assert frame is not None
-    length = len(zstandard.ZstdDecompressor().decompress(frame, max_output_size=1 << 24))
-    return zstandard.ZstdCompressor(level=1).compress(bytes(length))
 
 
 def longer(_digest: bytes, frame: bytes | None) -> bytes:
@@ -90,30 +81,8 @@ def refused(there: World, tickets: str | list[str], code: int, *more: str, **how
     return ran
 
 
-def arrived(there: World, ran: Ran) -> None:
-    assert ran.code == 0, ran
-    assert set(picture(there)["web"].vms) == {"app", "db"}
-
-
-@contextmanager
-def beside_a_liar(made: World, stand: Stand) -> Iterator[list[str]]:
-    """Tickets of a sender that lies and of an honest one, which serves as soon as the liar was asked for something."""
-    with a_stand(made.out / "new.json.gz") as honest:
-        serving = threading.Lock()
-
-        def bend(digest: bytes, frame: bytes | None) -> bytes:
-            if serving.acquire(blocking=False):
-                honest.serve()
-            return wrong(digest, frame)
-
-        stand.shelf.frame_of = bend
-        server = stand.serve()
-        yield ["-i", stand.ticket, "-i", honest.ticket]
-        server.stop()
-
-
 def test_a_sender_of_wrong_frames_misbehaves(stand: Stand, there: World) -> None:
-    stand.shelf.frame_of = wrong
+    stand.shelf.frame_of = zeros_instead
     stand.serve()
 
     assert "wrong record" in refused(there, stand.ticket, 43).err
@@ -126,7 +95,7 @@ def test_nothing_is_kept_of_a_sender_that_lies_after_twenty_true_records() -> No
     def true_at_first(digest: bytes, frame: bytes | None) -> bytes:
         assert frame is not None
         given.add(digest)
-        return frame if len(given) <= 20 else wrong(digest, frame)
+        return frame if len(given) <= 20 else zeros_instead(digest, frame)
 
     with an_original(24 << 20) as original, a_stand(original.file) as stand, fast_folder() as folder:
         there = an_empty_world(folder)
@@ -216,7 +185,7 @@ def test_a_document_that_cannot_be_read_here_is_told_as_of_a_file(
 
 
 def test_a_fetch_from_a_liar_leaves_no_file(stand: Stand, there: World) -> None:
-    stand.shelf.frame_of = wrong
+    stand.shelf.frame_of = zeros_instead
     stand.serve()
     target = there.out / "fetched.json"
     target.write_text("what was there")
@@ -225,31 +194,6 @@ def test_a_fetch_from_a_liar_leaves_no_file(stand: Stand, there: World) -> None:
 
     assert ran.code == 43, ran
     assert target.read_text() == "what was there"
-
-
-def test_a_liar_beside_an_honest_sender_does_no_harm_and_is_told(made: World, stand: Stand, there: World) -> None:
-    liar = parse_ticket(stand.ticket).peer_id
-    told = f"a sender was given up: `{liar[:16]}`: the sender sent a wrong record"
-    with beside_a_liar(made, stand) as named:
-        ran = blixard(there, "cluster", "import", "--p2p", "-y", *named)
-    arrived(there, ran)
-    with beside_a_liar(made, stand) as named:
-        fetched = blixard(there, "cluster", "fetch", "-o", there.out / "fetched.json", "--json", *named)
-
-    assert told in ran.err
-    (entry, *_) = json.loads(there.must("cluster", "history", "--json", "--verb", "cluster import").out)["entries"]
-    assert [each.startswith(told) for each in entry["entry"]["warnings"]] == [True]
-    assert [each.startswith(told) for each in json.loads(fetched.out)["warnings"]] == [True]
-
-
-def test_two_senders_give_one_import(made: World, stand: Stand, there: World) -> None:
-    with a_stand(made.out / "new.json.gz") as other:
-        servers = [stand.serve(), other.serve()]
-        arrived(there, blixard(there, "cluster", "import", "--p2p", "-y", "-i", stand.ticket, "-i", other.ticket))
-
-        known = {digest for each in (stand, other) for digest in each.shelf.asked}
-        assert known
-        assert all(receiver.problem is None for server in servers for receiver in server.receivers())
 
 
 def test_two_senders_of_different_documents_are_refused(made: World, stand: Stand, there: World) -> None:

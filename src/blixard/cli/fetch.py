@@ -42,7 +42,7 @@ def fetch(session: Session, ticket: str | None, sources: tuple[str, ...], output
     imports in one go.
     """
     from blixard.cli import wiring
-    from blixard.cli.fetch_screen import Followed, received
+    from blixard.cli.fetch_screen import Followed, Warnings, received
     from blixard.ops.arrival import announce
     from blixard.ops.fetch import VERB, FetchFileOptions
     from blixard.ops.fetch import fetch as fetch_file
@@ -55,13 +55,13 @@ def fetch(session: Session, ticket: str | None, sources: tuple[str, ...], output
         clobber=not given["no_clobber"],
         limits=session.config.limits,
     )
-    followed = Followed(session.out, opened)
+    warnings = Warnings(session.out)
+    followed = Followed(session.out, opened, warnings)
     with wiring.progress(session) as progress, followed() as source:
         announce(progress, source.hint, lambda _image: True)
         report = fetch_file(source, options, progress=progress, journal=wiring.site(session).journal)
         progress.end()
-    for warning in report.warnings:
-        session.out.warn(warning)
+    warnings.tell(report.warnings)
     if session.out.json:
         session.out.document(report)
         return

@@ -1,8 +1,11 @@
-"""What the screen of a fetch tells besides its bar: links that were lost and made again, and by which way it came."""
+"""What the screen of a fetch tells besides its bar: links that come and go, senders given up, by which way it came.
+
+All of it when it happens: a fetch takes hours, and whoever reads of a liar then can still look what is wrong there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
@@ -38,12 +41,36 @@ class Links:
         self._lost = not now.providers
 
 
-class Followed:
-    """Opens what it was given, and follows what comes in as long as it is open."""
+class Warnings:
+    """Tells each warning once, however often it is handed it."""
 
-    def __init__(self, out: Output, opened: Callable[[], AbstractContextManager[PeerSource]]) -> None:
+    def __init__(self, out: Output) -> None:
+        self._out = out
+        self._told: set[str] = set()
+
+    def tell(self, warnings: Iterable[str]) -> None:
+        """Those that are new, in order. For one thread at a time."""
+        for warning in warnings:
+            if warning not in self._told:
+                self._told.add(warning)
+                self._out.warn(warning)
+
+
+class Followed:
+    """Opens what it was given, and follows what comes in as long as it is open.
+
+    Args:
+        out: where it is told.
+        opened: opens the document at its senders.
+        warnings: told what the source has to say, when it says it.
+    """
+
+    def __init__(
+        self, out: Output, opened: Callable[[], AbstractContextManager[PeerSource]], warnings: Warnings
+    ) -> None:
         self._out = out
         self._opened = opened
+        self._warnings = warnings
         self._source: PeerSource | None = None
 
     @contextmanager
@@ -52,8 +79,17 @@ class Followed:
         with self._opened() as source:
             self._source = source
             links = Links(self._out, source.remote.statistics)
-            with Ticker(_LOOK_SECONDS, links.look):
-                yield source
+
+            def look() -> None:
+                links.look()
+                self._warnings.tell(source.warnings())
+
+            look()
+            try:
+                with Ticker(_LOOK_SECONDS, look):
+                    yield source
+            finally:
+                self._warnings.tell(source.warnings())
 
     @property
     def statistics(self) -> Statistics | None:

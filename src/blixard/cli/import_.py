@@ -98,7 +98,7 @@ def import_(session: Session, file: str | None, sources: tuple[str, ...], **give
     copy does not start beside the living original.
     """
     from blixard.cli import wiring
-    from blixard.cli.fetch_screen import Followed, received
+    from blixard.cli.fetch_screen import Followed, Warnings, received
     from blixard.ops.context import SystemClock
     from blixard.ops.import_ import import_document
     from blixard.ops.import_request import VERB
@@ -117,7 +117,8 @@ def import_(session: Session, file: str | None, sources: tuple[str, ...], **give
     def consent(plan: ImportPlan, target: ImportTarget) -> None:
         _ask(session, plan, target)
 
-    followed = None if opened is None else Followed(session.out, opened)
+    warnings = Warnings(session.out)
+    followed = None if opened is None else Followed(session.out, opened, warnings)
     with wiring.progress(session) as progress:
         report = import_document(
             site.home,
@@ -130,7 +131,10 @@ def import_(session: Session, file: str | None, sources: tuple[str, ...], **give
         )
     statistics = None if followed is None else followed.statistics
     fetched = "" if statistics is None else f"; fetched {received(statistics, report.seconds)}"
-    return _tell(session, report, request, given, fetched)
+    if report.dry_run:
+        _write_plans(report, request, given)
+    warnings.tell(report.warnings)
+    return _tell(session, report, given, fetched)
 
 
 def _check(given: dict[str, Any]) -> None:
@@ -264,16 +268,10 @@ def _ask(session: Session, plan: ImportPlan, target: ImportTarget) -> None:
         session.consent(plan.target.name, f"{name} will become what the file says")
 
 
-def _tell(
-    session: Session, report: ImportReport, request: ImportRequest, given: dict[str, Any], fetched: str
-) -> ExitCode:
+def _tell(session: Session, report: ImportReport, given: dict[str, Any], fetched: str) -> ExitCode:
     from blixard.cli.plan_text import findings, plan_lines, summary
 
     out, plan = session.out, report.plan
-    if report.dry_run:
-        _write_plans(report, request, given)
-    for warning in report.warnings:
-        out.warn(warning)
     for finding in findings(plan):
         out.warn(finding)
     if out.json:

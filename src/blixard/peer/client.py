@@ -103,7 +103,12 @@ class Remote:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Senders that were given up so far, and why: the others went on, and still somebody should know who lied."""
+        """Senders that were given up so far, and why: the others went on, and still somebody should know who lied.
+
+        A sender that is the only one is none of them: why it was given up is why the fetch failed.
+        """
+        if len(self._providers) == 1:
+            return ()
         return tuple(
             f"a sender was given up: `{provider.ticket.peer_id[:16]}`: {provider.problem.message}"
             for provider in self._providers

@@ -1,6 +1,6 @@
 import pytest
 
-from blixard.cli.fetch_screen import Links, received
+from blixard.cli.fetch_screen import Links, Warnings, received
 from blixard.cli.output import Output
 from blixard.peer.meter import Statistics
 
@@ -21,6 +21,15 @@ def test_a_lost_link_is_told_once_and_that_it_came_back(capsys: pytest.CaptureFi
         "the connection to the sender is lost; trying to make it again",
         "the connection to the sender was lost and made again",
     ]
+
+
+def test_a_warning_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    warnings = Warnings(Output(json=False, quiet=False, colour=False))
+
+    for said in [(), ("one",), ("one", "two"), ("two", "one", "three")]:
+        warnings.tell(said)
+
+    assert capsys.readouterr().err.splitlines() == ["warning: one", "warning: two", "warning: three"]
 
 
 def test_what_was_received_has_a_rate_and_the_way_it_came() -> None:
