@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,27 @@ def test_both_ends_show_how_far_it_is_and_how_long_it_takes(data: Path, tmp_path
     assert "?" not in shown[0]
     assert re.search(r"fetching \S+ [1-4]\.\d/4\.0 MiB +\d\.\d MiB/s +0:00:0\d", shown[1])
     assert re.search(r"fetched 4\.\d MiB in \d\.\d s, \d\.\d MiB/s \(\d+ % over (Iroh|the direct lane)\)", shown[1])
+
+
+def test_a_share_that_is_asked_how_it_stands_says_so_above_its_bar(data: Path, tmp_path: Path) -> None:
+    sender = Terminal(data, "cluster", "share", str(tmp_path / "lab.json.gz"), *HERE, "--limit-rate", "1MiB")
+    sender.read_until("serving; Ctrl-C ends it\r\n")
+    sender.signal(signal.SIGUSR1)
+    sender.read_until("0 receivers here, 0 got all of it so far\r\n")
+    [ticket] = re.findall(r"blixard[a-z2-7]{80,}", sender.shown)
+    there = Terminal(tmp_path / "there", "cluster", "import", "--p2p", *HERE, variables={"BLIXARD_TICKET": ticket})
+    sender.read_until("came from")
+    sender.read_until("/4.0 MiB", times=sender.shown.count("/4.0 MiB") + 1)  # its bar
+    sender.signal(signal.SIGUSR1)
+    sender.read_until("1 receiver here, 0 got all of it so far\r\n")
+    assert there.end() == 0
+    sender.interrupt()
+    assert sender.end() == 0
+
+    shown = re.split(r"\r\n|\r", CONTROL.sub("", sender.shown))
+    assert len([line for line in shown if re.fullmatch(SERVING, line)]) == 2
+    assert [line for line in shown if re.fullmatch(RECEIVING, line)], shown
+
+
+SERVING = r"serving until 20\d\d-\d\d-\d\d \d\d:\d\d:\d\dZ: [01] receivers? here, 0 got all of it so far"
+RECEIVING = r"receiver [0-9a-f]{16}: \d+\.\d [KM]iB of 4\.\d MiB, \d+\.\d [KM]iB/s, .*\ds left"

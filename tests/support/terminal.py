@@ -53,9 +53,9 @@ class Terminal:
         os.close(theirs)
         self.shown = ""
 
-    def read_until(self, text: str) -> None:
-        """Read what it shows until `text` was among it."""
-        while text not in self.shown:
+    def read_until(self, text: str, *, times: int = 1) -> None:
+        """Read what it shows until `text` was among it so many times."""
+        while self.shown.count(text) < times:
             assert self._read(), self.shown
 
     def type(self, text: str) -> None:
@@ -64,7 +64,11 @@ class Terminal:
 
     def interrupt(self) -> None:
         """Ctrl-C."""
-        self._process.send_signal(signal.SIGINT)
+        self.signal(signal.SIGINT)
+
+    def signal(self, number: signal.Signals) -> None:
+        """What `kill` sends."""
+        self._process.send_signal(number)
 
     def end(self) -> int:
         """Read to the end; the exit code."""

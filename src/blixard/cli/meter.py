@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -41,6 +42,16 @@ class Row(Struct, frozen=True):
 Rows = tuple[Row, ...]
 
 
+class Shown(Protocol):
+    """What counts for itself. Neither call takes a lock: a signal may have interrupted the thread that holds it."""
+
+    def rows(self) -> Rows:
+        """What goes on now; none when nothing does."""
+
+    def lines(self) -> tuple[str, ...]:
+        """How it stands, for whoever asks: at least one line."""
+
+
 def one_line(row: Row) -> str:
     """`web-1/root: 1.2 GiB of 4.0 GiB, 310.0 MiB/s, 9s left`."""
     of = f" of {human.size(row.total)}" if row.total else ""
@@ -52,7 +63,7 @@ def one_line(row: Row) -> str:
 
 
 class Meter:
-    """`ports.Progress` that counts; what shows it reads `rows()` or `lines()`. Those take no lock.
+    """`ports.Progress` that counts; what shows it reads `rows()`, `lines()` or `standing()`. Those take no lock.
 
     A signal may interrupt the thread that holds it.
     """
@@ -65,7 +76,7 @@ class Meter:
         self._task, self._task_done, self._task_began, self._done = "", 0, 0.0, 0
         self._task_bytes: int | None = None
         self._expected: int | None = None
-        self._others: Callable[[], Rows] | None = None
+        self._other: Shown | None = None
 
     def expect(self, total_bytes: int) -> None:
         """All tasks together are this many guest bytes."""
@@ -94,23 +105,27 @@ class Meter:
         """Tell the operator, above the bar when there is one."""
         self._out.warn(message)
 
-    def show_instead(self, rows: Callable[[], Rows]) -> None:
-        """From now on the rows are these: what was counted so far is over, and no part of them."""
-        self._others = rows
+    def show_instead(self, other: Shown) -> None:
+        """From now on the rows are its own: what was counted so far is over, and no part of them."""
+        self._other = other
 
     def rows(self) -> Rows:
         """The task at hand and all of them; one row when that is the same, none before the first byte."""
-        if self._others is not None:
-            return self._others()
+        if self._other is not None:
+            return self._other.rows()
         return _rows(self._task_row(), self._whole())
 
     def lines(self) -> tuple[str, ...]:
         """The same for a log: how far all of it is and at which task, or a line for each of the others."""
-        if self._others is not None:
-            return tuple(map(one_line, self._others()))
+        if self._other is not None:
+            return tuple(map(one_line, self._other.rows()))
         task, whole = self._task_row(), self._whole()
         last = _rows(task, whole)[-1] if task.name else whole
         return (one_line(Row(task.name, last.done, last.total, last.seconds)),)
+
+    def standing(self) -> tuple[str, ...]:
+        """The same for whoever asks in between: also what is waited for."""
+        return self.lines() if self._other is None else self._other.lines()
 
     def _task_row(self) -> Row:
         return Row(self._task, self._task_done, self._task_bytes, self._now() - self._task_began)

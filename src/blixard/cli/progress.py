@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 PLAIN_SECONDS = 60.0
 BAR_SECONDS = 0.125
-IDLE = "nothing goes on"
 
 
 class Style(StrEnum):
@@ -78,22 +77,28 @@ def choose_style(environment: Mapping[str, str], stream: TextIO | None, *, quiet
 def showing_progress(out: Output, style: Style, *, plain_seconds: float = PLAIN_SECONDS) -> Iterator[Meter]:
     """A meter for the work inside; SIGUSR1 prints how far it is, whatever the style."""
     meter = Meter(out)
-    with _line_on_signal(meter):
+    if style is Style.BAR:
+        with _bar(out) as bar, _line_above_bar(meter, out) as tell_if_asked:
+
+            def show() -> None:
+                tell_if_asked()
+                bar.show(meter.rows())
+
+            with Ticker(BAR_SECONDS, show):
+                yield meter
+        return
+    with _on_sigusr1(lambda: _write(meter.standing())):
         if style is Style.OFF:
             yield meter
-        elif style is Style.PLAIN:
-            _tell(meter, out, "begun")
-            with Ticker(plain_seconds, lambda: _tell(meter, out)):
-                yield meter
-            _tell(meter, out, "done")
-        else:
-            with _bar(out) as bar, Ticker(BAR_SECONDS, lambda: bar.show(meter.rows())):
-                yield meter
+            return
+        _tell(meter.lines(), out, "begun")
+        with Ticker(plain_seconds, lambda: _tell(meter.standing(), out)):
+            yield meter
+        _tell(meter.lines(), out, "done")
 
 
-def _tell(meter: Meter, out: Output, word: str = "") -> None:
-    lines = meter.lines() or (("",) if word else (IDLE,))
-    for line in lines:
+def _tell(lines: tuple[str, ...], out: Output, word: str = "") -> None:
+    for line in lines or ("",):
         out.status(": ".join(part for part in (word, line) if part))
 
 
@@ -110,14 +115,39 @@ def _bar(out: Output) -> Iterator[Bar]:
 
 
 @contextmanager
-def _line_on_signal(meter: Meter) -> Iterator[None]:
-    def tell(_number: int, _frame: FrameType | None) -> None:
-        # straight to the descriptor: the signal may have interrupted a write to sys.stderr
-        with suppress(OSError, ValueError, AttributeError):
-            os.write(sys.stderr.fileno(), "".join(f"{line}\n" for line in meter.lines() or (IDLE,)).encode())
+def _line_above_bar(meter: Meter, out: Output) -> Iterator[Callable[[], None]]:
+    """Who draws the bar calls what it is given; a signal's own line would stand across what is drawn just then."""
+    asked = False
+
+    def ask() -> None:
+        nonlocal asked
+        asked = True
+
+    def tell_if_asked() -> None:
+        nonlocal asked
+        if asked:
+            asked = False
+            _tell(meter.standing(), out)
+
+    with _on_sigusr1(ask):
+        yield tell_if_asked
+
+
+def _write(lines: tuple[str, ...]) -> None:
+    """Straight to the descriptor: the signal may have interrupted a write to sys.stderr."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.write(sys.stderr.fileno(), "".join(f"{line}\n" for line in lines).encode())
+
+
+@contextmanager
+def _on_sigusr1(act: Callable[[], None]) -> Iterator[None]:
+    """`act` must take no lock."""
+
+    def acting(_number: int, _frame: FrameType | None) -> None:
+        act()
 
     try:
-        before = signal.signal(signal.SIGUSR1, tell)
+        before = signal.signal(signal.SIGUSR1, acting)
     except ValueError:  # not the main thread
         yield
         return

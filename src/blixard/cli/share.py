@@ -105,7 +105,8 @@ def serve(
             # not before: while the file is read there is nobody to tell, and Ctrl-C ends us as any command
             stack.enter_context(_stopping(stop))
             screen.share_bytes = share_bytes
-            meter.show_instead(screen.rows)
+            screen.until = ticket.expires_at
+            meter.show_instead(screen)
             _show(session, ticket, qr=qr)
 
         report = share_file(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from blixard.cli import human
-from blixard.cli.meter import Row, Rows
+from blixard.cli.meter import Row, Rows, one_line
 from blixard.cli.output import Output
 
 if TYPE_CHECKING:
@@ -33,14 +34,17 @@ class Screen:
 
     Attributes:
         share_bytes: about what a receiver of everything gets; None as long as nobody knows.
+        until: when time is up.
     """
 
     def __init__(self, out: Output, now: Callable[[], float] = time.monotonic) -> None:
         self.share_bytes: int | None = None
+        self.until: datetime | None = None
         self._out = out
         self._now = now
         self._lock = threading.Lock()
         self._served: dict[str, _Served] = {}
+        self._completed: set[str] = set()
 
     def rows(self) -> Rows:
         """Those who are here and have got something. Takes no lock, as a signal asks too."""
@@ -49,6 +53,17 @@ class Screen:
             Row(_name(key), self._of_all(served.sent), self.share_bytes, now - served.began)
             for key, served in tuple(self._served.items())
             if served.began is not None and not served.done
+        )
+
+    def lines(self) -> tuple[str, ...]:
+        """That it serves, and everybody who is here. As little of a lock."""
+        rows = {row.name: row for row in self.rows()}
+        here = [(_name(key), served.done) for key, served in tuple(self._served.items())]
+        until = "" if self.until is None else f" until {human.moment(self.until)}"
+        several = f"{human.counts(len(here), 'receiver')} here, {len(self._completed)} got all of it so far"
+        return (
+            f"serving{until}: {several}",
+            *(one_line(rows[name]) if name in rows else f"{name}: {_waits(done=done)}" for name, done in here),
         )
 
     def joined(self, receiver: Receiver) -> None:
@@ -71,6 +86,7 @@ class Screen:
         with self._lock:
             served = self._served.setdefault(receiver.id, _Served())
             known, served.done = served.done, True
+            self._completed.add(receiver.id)
         if not known:
             self._note(receiver, f"{_name(receiver.id)} has all of it: {_told(receiver)}")
 
@@ -113,6 +129,10 @@ class Screen:
 
 def _name(receiver_id: str) -> str:
     return f"receiver {receiver_id[:_ID_DIGITS]}"
+
+
+def _waits(*, done: bool) -> str:
+    return "has all of it" if done else "has got nothing yet"
 
 
 def _told(receiver: Receiver) -> str:

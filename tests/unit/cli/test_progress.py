@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from blixard.cli.meter import Meter, Row, one_line
+from blixard.cli.meter import Meter, Row, Rows, one_line
 from blixard.cli.output import Output
 from blixard.cli.progress import Style, Ticker, choose_style, showing_progress
 from blixard.errors import UsageError
@@ -111,9 +111,20 @@ def test_what_was_counted_before_is_no_part_of_what_is_shown_instead() -> None:
     meter.advance(4096)
     meter.end()
 
-    meter.show_instead(lambda: (Row("receiver 1", 1024, 2048, 1.0), Row("receiver 2", 10, None, 1.0)))
+    meter.show_instead(Serving())
 
     assert meter.lines() == ("receiver 1: 1.0 KiB of 2.0 KiB, 1.0 KiB/s, 1s left", "receiver 2: 10 B, 10 B/s")
+    assert meter.standing() == ("serving",)
+
+
+class Serving:
+    """Something else that counts."""
+
+    def rows(self) -> Rows:
+        return (Row("receiver 1", 1024, 2048, 1.0), Row("receiver 2", 10, None, 1.0))
+
+    def lines(self) -> tuple[str, ...]:
+        return ("serving",)
 
 
 def test_plain_style_prints_first_and_last_line(capsys: pytest.CaptureFixture[str]) -> None:

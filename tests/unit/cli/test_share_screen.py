@@ -138,6 +138,26 @@ def test_programs_hear_of_a_receiver_when_it_comes_has_all_or_is_gone(capsys: py
     ]
 
 
+def test_whoever_asks_hears_that_it_serves_until_when_and_whom() -> None:
+    screen, book, time = a_share()
+    screen.until = time.now()
+    idle = screen.lines()
+    for each in ("cd" * 32, ID, "ef" * 32):
+        book.join(each, "")
+    for each in (ID, "ef" * 32):
+        book.advance(each, 1024, "iroh")
+    book.complete("ef" * 32)
+    time.seconds = 1
+
+    assert idle == ("serving until 2026-11-24 00:00:00Z: 0 receivers here, 0 got all of it so far",)
+    assert screen.lines() == (
+        "serving until 2026-11-24 00:00:00Z: 3 receivers here, 1 got all of it so far",
+        "receiver cdcdcdcdcdcdcdcd: has got nothing yet",
+        f"{NAME}: 1.0 KiB of 4.0 KiB, 1.0 KiB/s, 3s left",
+        "receiver efefefefefefefef: has all of it",
+    )
+
+
 @pytest.mark.parametrize("reason", Refusal)
 def test_a_refusal_is_a_sentence(reason: Refusal, capsys: pytest.CaptureFixture[str]) -> None:
     screen, _, _ = a_share()
