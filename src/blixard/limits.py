@@ -51,8 +51,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Images in one document."""
     disk_bytes: int = 64 * TIB
     """Virtual size of one disk."""
-    spill_bytes: int = 64 * MIB
-    """Digest map and record tables held in memory before they go to an unlinked temporary file."""
+    spill_bytes: int = 16 * MIB
+    """A digest map or record table held in memory before it goes to an unlinked temporary file: at most two at once."""
     inline_file_bytes: int = MIB
     """A VM's file up to this size travels inside its VM, a larger one as an image."""
     space_reserve_bytes: int = 256 * MIB

@@ -94,7 +94,7 @@ class DiskSink:
             return False
         if blake3(staged.reread(record.offset, record.length)).digest() != record.digest:
             return False
-        staged.confirm(given.position, record)
+        staged.confirm(record)
         with self._lock:
             self.reused += 1
         return True
@@ -120,7 +120,7 @@ class DiskSink:
         offset = record.offset or 0
         data = self._read(place, record.skip, record.length)
         if staged.holds(given.position) and staged.reread(offset, record.length) == data:
-            staged.confirm(given.position, record)
+            staged.confirm(record)
             return
         self._space.spend(len(data))
         staged.write(given.position, offset, data)

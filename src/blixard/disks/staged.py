@@ -109,11 +109,12 @@ class StagedImage:
         """True when an earlier run wrote this record and its data was synced."""
         return self.resumed and position in self._bitmap
 
-    def confirm(self, position: int, record: Record) -> None:
-        """The bytes of an earlier run were hashed and are right: they are part of the disk. Any thread."""
+    def confirm(self, record: Record) -> None:
+        """The bytes of an earlier run were hashed and are right: they are part of the disk. Any thread.
+
+        Its bit is set and durable, or nobody would have looked.
+        """
         self._live().mark(record.offset or 0, record.length)
-        with self._lock:
-            self._fresh.append(position)
 
     def write(self, position: int, offset: int, data: bytes) -> None:
         """Put a record's bytes, which were checked. Any thread.

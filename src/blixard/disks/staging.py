@@ -21,7 +21,7 @@ from blixard.disks.locations import NOWHERE, Place
 from blixard.disks.sink import DiskSink
 from blixard.disks.space import SpaceCheck
 from blixard.disks.staged import StagedImage, StagedPlace
-from blixard.disks.walk import Given, Load, RecordWalk
+from blixard.disks.walk import RECORD_BYTES, Given, Load, RecordWalk
 from blixard.errors import BlixardError, InternalError
 from blixard.limits import DEFAULT, MIB, Limits
 from blixard.model.structs import DiskFormat, ImageHead, Record
@@ -252,7 +252,7 @@ class Staging:
     def _written(self, image: int, amount: int) -> None:
         """So many bytes of an image were written. Runs in workers."""
         with self._fresh_lock:
-            self._fresh_bytes += amount
+            self._fresh_bytes += max(amount, RECORD_BYTES)
             if self._fresh_bytes < self._checkpoint_bytes:
                 return
             self._fresh_bytes = 0

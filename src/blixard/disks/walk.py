@@ -17,10 +17,12 @@ from blixard.disks.crew import Crew
 from blixard.disks.frames import open_frame
 from blixard.disks.locations import Locations, Place
 from blixard.errors import DigestMismatch, ExportFileError, MalformedExport
-from blixard.limits import MIB, Limits
+from blixard.limits import KIB, MIB, Limits
 from blixard.model.structs import Record, RecordKind
 
 IN_FLIGHT_BYTES = 64 * MIB
+RECORD_BYTES = 4 * KIB
+"""Counted for a record in flight besides its bytes (task, future, rows): a peer may send millions of one byte."""
 
 
 class Load(Protocol):
@@ -111,7 +113,7 @@ class RecordWalk:
             self._sink.done(given.image)
 
         # text, the frame inside it, the bytes inside that
-        self._crew.submit(task, record.length + 2 * (text_bytes or record.length))
+        self._crew.submit(task, RECORD_BYTES + record.length + 2 * (text_bytes or record.length))
 
     def refer(self, given: Given) -> None:
         """Take a reference.
@@ -132,7 +134,7 @@ class RecordWalk:
             self._resolve(given)
             self._sink.done(given.image)
 
-        self._crew.submit(task, given.record.length)
+        self._crew.submit(task, RECORD_BYTES + given.record.length)
 
     def drain(self) -> None:
         """Wait until every record that was given is finished; raise what one of them ended the walk with."""

@@ -17,7 +17,7 @@ from typing import Self
 from msgspec import Struct
 
 from blixard.disks.pipeline import Encode
-from blixard.disks.walk import accepted
+from blixard.disks.walk import RECORD_BYTES, accepted
 from blixard.errors import DigestMismatch, InternalError, PeerMisbehaved, RefusedError
 from blixard.files import Journal
 from blixard.format.events import End, Event, ImageBegun, ImageRead, RecordRead, StateRead, TelemetryRead
@@ -122,7 +122,7 @@ class _Records:
         record, made = self._asked.popleft()
         if record != event.record:
             raise InternalError("frames were asked for in another order")
-        self._asked_bytes -= record.length
+        self._asked_bytes -= RECORD_BYTES + record.length
         self.count += 1
         stored = made.result()
         self._progress.advance(record.length)
@@ -135,7 +135,7 @@ class _Records:
                 return
             load = FrameFromPeer(self._source.remote, event.record.digest, event.record.length, asked=True)
             self._asked.append((event.record, self._workers.submit(self._make, event.record, load)))
-            self._asked_bytes += event.record.length
+            self._asked_bytes += RECORD_BYTES + event.record.length
 
     def _make(self, record: Record, load: FrameFromPeer) -> Stored:
         frame, _ = accepted(record, load, self._limits)
