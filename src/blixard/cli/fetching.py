@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import structs
 
 from blixard.cli.network import network_of, network_options
 from blixard.cli.options import duration
@@ -18,6 +19,7 @@ from blixard.errors import InvalidTicket
 if TYPE_CHECKING:
     from blixard.cli.session import Session
     from blixard.ops.peer_source import PeerSource
+    from blixard.peer.fetching import FetchOptions
     from blixard.peer.ticket import Ticket
 
 MINUTE = timedelta(minutes=1)
@@ -26,7 +28,12 @@ MINUTE = timedelta(minutes=1)
 def fetching_options(function: Any) -> Any:
     """Options of every command that fetches."""
     for option in (
-        click.option("--connections", type=click.IntRange(1, 16), default=1, metavar="N", help="To each sender  [1]"),
+        click.option(
+            "--connections",
+            type=click.IntRange(1, 16),
+            metavar="N",
+            help="To each sender  [1, up to 4 while each brings more]",
+        ),
         click.option("--timeout", type=duration, default=MINUTE, metavar="DURATION", help="For a silent sender  [1m]"),
         click.option(
             "--ticket-file",
@@ -77,9 +84,8 @@ def senders(
     """Opens the document at its senders."""
     from blixard.cli import wiring
     from blixard.ops.peer_source import peer_source
-    from blixard.peer.fetching import FetchOptions
 
-    options = FetchOptions(timeout=given["timeout"].total_seconds(), connections=given["connections"])
+    options = _patience(given["timeout"], given["connections"])
     network = network_of(session, given)
     site = wiring.site(session)
     looking = bool(given.get("dry_run"))
@@ -92,6 +98,16 @@ def senders(
             yield source
 
     return opened
+
+
+def _patience(timeout: timedelta, connections: int | None) -> FetchOptions:
+    """How to fetch; a number of connections that was given is kept to, whatever each brings."""
+    from blixard.peer.fetching import FetchOptions
+
+    options = FetchOptions(timeout=timeout.total_seconds())
+    if connections is None:
+        return options
+    return structs.replace(options, connections=connections, most_connections=connections)
 
 
 def sender_names(tickets: Sequence[Ticket]) -> str:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from blixard.limits import MIB
 from blixard.peer import protocol
 from blixard.peer.channel import Endpoint, LaneMaker
+from blixard.peer.growth import TRIAL_SECONDS
 from blixard.peer.meter import Meter
 from blixard.peer.patience import GRACE_SECONDS, REPLY_SECONDS
 from blixard.peer.threads import Threads
@@ -24,7 +25,15 @@ class FetchOptions(Struct, frozen=True, kw_only=True):
     timeout: float = 60.0
     """How long a sender may bring nothing, connections that fail included, before it is given up."""
     connections: int = 1
-    """Links to each sender: on a path with loss, four bring two to four times as much."""
+    """Links to each sender from the start."""
+    most_connections: int = 4
+    """So many may they become, one by one, while each brings more: on a path with loss, four bring two to four times as
+    much as one."""
+    enough_rate: float = 32 * MIB
+    """Bytes a second over Iroh from which a sender gets no more links. Without loss one brings 80 to 160 MiB a second
+    where the processor is the limit, and half of that on a machine half as fast; with loss one brings 0.2 to 16."""
+    trial_seconds: float = TRIAL_SECONDS
+    """How long is measured at least what one more brings."""
     channels: int = 4
     """Request channels on each link."""
     lane_channels: int = 4

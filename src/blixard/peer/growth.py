@@ -13,6 +13,7 @@ from enum import Enum, auto
 TRIAL_SECONDS = 1.5
 """How long is measured at least."""
 _WORTH_IT = 1.1
+_REST_GROWS = 4
 
 
 class Step(Enum):
@@ -34,7 +35,8 @@ class Growth:
         pieces: how many are counted at least in a measurement: of a few, one more or less is already a tenth.
         settle: share of the time of a measurement that passes before it, while what was added comes up to speed.
         enough: the rate, bytes a second, from which nothing is added.
-        rest: seconds after something was not worth it until the next trial.
+        rest: how many times as long as the measurement it rests after something was not worth it, before the next
+            trial; four times as long each time.
     """
 
     def __init__(
@@ -84,19 +86,21 @@ class Growth:
         self._measure_anew()
 
     def failed(self) -> None:
-        """What is on trial is gone, or was never there; without a trial: this is no time for one."""
+        """What is on trial is gone; one that could not be had at all is the last that was tried."""
         if self.on_trial:
             self._more += 1
-        self._stop_trying()
+        if self._coming:
+            self._rest = math.inf
+        self._stop_trying(self.seconds)
 
     def undecided(self) -> None:
         """What is on trial cannot be judged any more, and stays."""
-        self._stop_trying()
+        self._stop_trying(self.seconds)
 
     def came(self, size: int) -> Step:
         """So many bytes came, in one piece, over all together."""
         now = self._clock()
-        if self._coming or self.over or now < max(self._from, self._rests_until):
+        if self._coming or self.over or now < self._from:
             return Step.NOTHING
         if self._since is None:  # from the end of a piece to the end of a piece
             self._since = now
@@ -106,14 +110,14 @@ class Growth:
         passed = now - self._since
         if passed < self.seconds or self._pieces < self._pieces_at_least:
             return Step.NOTHING
-        return self._judge(self._received / passed)
+        return self._judge(self._received / passed, passed)
 
-    def _judge(self, rate: float) -> Step:
+    def _judge(self, rate: float, took: float) -> Step:
         before, self._before = self._before, None
         self._measure_anew()
         if before is not None and rate < before * _WORTH_IT:
             self._more += 1
-            self._stop_trying()
+            self._stop_trying(took)
             return Step.ONE_LESS
         if not self._more or rate >= self._enough:
             return Step.NOTHING
@@ -122,15 +126,16 @@ class Growth:
         self._coming = True
         return Step.MORE
 
-    def _stop_trying(self) -> None:
+    def _stop_trying(self, took: float) -> None:
         self._before = None
         self._coming = False
-        self._rests_until = self._clock() + self._rest
+        self._rests_until = self._clock() + self._rest * took
+        self._rest *= _REST_GROWS
         self._measure_anew()
 
     def _measure_anew(self) -> None:
         now = self._clock()
-        self._from = now + self._settle * self.seconds
-        self._since = None if self._settle else now
+        self._from = max(now, self._rests_until) + self._settle * self.seconds
+        self._since = None if self._from > now else now
         self._received = 0
         self._pieces = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from msgspec import UNSET
@@ -28,6 +29,8 @@ _STOOD_SECONDS = 30.0
 """A connection that stood so long was a good one, when nothing was asked of it in vain."""
 _FRUIT_BYTES = 64 << 10
 """One that brought so much was, too; less could be a peer that feeds us crumbs."""
+_PARTING_SECONDS = 2.0
+"""How long the sender has to end a session that we have finished."""
 _ASK_AGAIN = "ask the sender for a new ticket"
 _REFUSALS = {
     Refusal.SECRET: ("the sender does not know this ticket any more", _ASK_AGAIN),
@@ -49,7 +52,8 @@ class Visit:
     Args:
         giver: the sender, for the table of wanted records.
         lane_stands: whether any visit to this sender has a lane now.
-        blame: told when the sender sent something wrong, or is too slow to be of use.
+        blame: told when the sender sent something wrong.
+        came: told of the bytes of each record, over whichever way.
     """
 
     def __init__(
@@ -60,8 +64,11 @@ class Visit:
         giver: object,
         lane_stands: Callable[[], bool],
         blame: Callable[[TransferError], None],
+        came: Callable[[int], None],
     ) -> None:
         self.document_size = 0
+        self.round_trip = 0.0
+        """Seconds that the sender took for its answer to our proof."""
         self.began = time.monotonic()
         self.told_done = threading.Event()
         self.failure: TransferError | None = None
@@ -71,6 +78,7 @@ class Visit:
         self._giver = giver
         self._lane_stands = lane_stands
         self._blame = blame
+        self._came = came
         self._lock = threading.Lock()
         self._closed = False
         self._link: Link | None = None
@@ -158,8 +166,9 @@ class Visit:
 
     def fail(self, problem: TransferError) -> None:
         """What was asked of it did not come, or was wrong: of no use any more."""
-        self.failure = self.failure or problem
-        if isinstance(problem, PeerMisbehaved | TooSlow):
+        if self.failure is None or isinstance(problem, TooSlow):
+            self.failure = problem  # that it is too slow is what its keeper must know
+        if isinstance(problem, PeerMisbehaved):
             self._blame(problem)
         self.close()
 
@@ -172,6 +181,18 @@ class Visit:
         if self._control is not None:
             self._control.say(protocol.Done())
             self.told_done.wait(timeout)
+
+    def retire(self) -> None:
+        """It is not needed: nothing more is asked of it, what was under way is wanted again, and the sender told so."""
+        with self._lock:
+            closed, self._closed = self._closed, True
+            ways = self._ways + self._lane_ways
+        if closed:
+            return
+        for way in ways:
+            way.retire()
+        self._fetch.tell()
+        self._fetch.threads.spawn("parting", self._part)
 
     def close(self) -> None:
         """End it and what it began. Harmless twice."""
@@ -199,8 +220,10 @@ class Visit:
         offered = offered_lane(fetch.lanes, link)
         if offered is not None:
             self._lane = offered.lane
+        proven = time.monotonic()
         channel.send(head(protocol.ClientHello(proof, lane=UNSET if offered is None else offered.offer)))
         welcome = self._heard(channel, deadline, protocol.Welcome | protocol.Refused)
+        self.round_trip = time.monotonic() - proven
         if welcome.document != ticket.document:
             raise PeerMisbehaved("the sender serves another document than the ticket names")
         self.document_size = welcome.document_size
@@ -219,7 +242,15 @@ class Visit:
         return message
 
     def _way(self, link: Link, may: Callable[[], bool]) -> Way:
-        return Way(self._fetch, link, giver=self._giver, may=may, lost=self._way_lost)
+        return Way(self._fetch, link, giver=self._giver, may=may, lost=self._way_lost, came=self._came)
+
+    def _part(self) -> None:
+        """Finish the control channel; the sender then ends the session as a good one."""
+        if self._control is not None:
+            with suppress(TransferError):
+                self._control.finish()
+                self.told_done.wait(_PARTING_SECONDS)
+        self.close()
 
     def _lane_link(self, link: Link) -> None:
         """A direct link stands: it takes over."""

@@ -56,6 +56,8 @@ class Wanted:
         self._delivered: OrderedDict[bytes, tuple[object, int]] = OrderedDict()
         self._held = 0
         self._failure: BlixardError | None = None
+        self.lulls = 0
+        """Times that somebody who might work had nothing to ask for: what comes then says little of the path."""
 
     @property
     def outstanding(self) -> bool:
@@ -117,6 +119,7 @@ class Wanted:
                     return None
                 allowed = may()
                 batch = self._next(count, length) if allowed else []
+                self.lulls += allowed and not batch
                 if batch or deadline.passed():
                     return batch
                 (self._work if allowed else self._turn).wait(deadline.left())

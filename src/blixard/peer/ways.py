@@ -33,6 +33,7 @@ class Way:
         giver: the sender, for the table of wanted records.
         may: whether this way should work now.
         lost: told once, with the reason, when the link is of no use any more.
+        came: told of the bytes of each record.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Way:
         giver: object,
         may: Callable[[], bool],
         lost: Callable[[Way, TransferError], None],
+        came: Callable[[int], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.link = link
@@ -51,6 +53,7 @@ class Way:
         self._giver = giver
         self._may = may
         self._lost = lost
+        self._came = came
         self._lock = threading.Lock()
         self._ended = False
         self._working: list[Asker] = []
@@ -69,6 +72,12 @@ class Way:
         """End its askers and the link. Harmless twice."""
         self._ended = True
         self.link.close()
+        self._fetch.wanted.poke()
+
+    def retire(self) -> None:
+        """End its askers, not the link: what was under way shall come another way."""
+        self._ended = True
+        self.hand_over()
         self._fetch.wanted.poke()
 
     def hand_over(self) -> None:
@@ -148,3 +157,4 @@ class Way:
             self._add()
             with self._lock:
                 self._growth.stands()
+        self._came(size)

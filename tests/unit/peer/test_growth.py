@@ -43,11 +43,22 @@ def test_what_brings_less_than_a_tenth_more_is_given_back_and_nothing_tried_any_
 
 
 def test_after_a_long_rest_it_is_tried_again_against_what_comes_then() -> None:
-    scene = Scene(rest=600)
+    scene = Scene(rest=300)
     assert [scene.trial(rate) for rate in (100, 100, 100)] == [MORE, ONE_LESS, NOTHING]
     scene.now = 605
+    assert scene.growth.came(1) is NOTHING
 
     assert [scene.trial(rate) for rate in (10, 20)] == [MORE, MORE]
+
+
+def test_each_rest_is_four_times_as_long_as_the_last_and_the_first_goes_by_the_measurement() -> None:
+    scene = Scene(rest=10)
+    tried: list[float] = []
+    while scene.now < 2000:
+        if scene.trial(100) is ONE_LESS:
+            tried.append(scene.now)
+
+    assert tried == [4, 28, 112, 436, 1720]
 
 
 def test_nothing_is_added_where_it_is_fast_enough_until_it_is_not() -> None:
@@ -113,26 +124,36 @@ def test_a_pause_is_not_measured() -> None:
 
 
 def test_a_pause_does_not_shorten_the_rest() -> None:
-    scene = Scene(rest=600)
+    scene = Scene(rest=300)
     assert [scene.trial(100), scene.trial(100)] == [MORE, ONE_LESS]
     scene.growth.void()
 
     assert [scene.trial(100) for _ in range(9)] == [NOTHING] * 9
 
 
-def test_what_cannot_be_had_ends_the_trial_and_may_be_had_later() -> None:
-    scene = Scene(more=1, rest=600)
+def test_what_cannot_be_had_is_the_last_that_was_tried() -> None:
+    scene = Scene(rest=300)
     assert scene.after(2, 200) is MORE
+    scene.growth.failed()
+
+    assert scene.growth.over
+    assert [scene.after(1000, 10) for _ in range(9)] == [NOTHING] * 9
+
+
+def test_what_was_lost_on_trial_is_tried_again_later() -> None:
+    scene = Scene(more=1, rest=400)
+    assert scene.trial(100) is MORE
     scene.growth.failed()
     assert not scene.growth.on_trial
     assert scene.trial(100) is NOTHING
     scene.now = 605
+    assert scene.growth.came(1) is NOTHING
 
     assert scene.trial(100) is MORE
 
 
 def test_what_cannot_be_judged_any_more_stays() -> None:
-    scene = Scene(more=1, rest=600)
+    scene = Scene(more=1, rest=300)
     assert scene.trial(100) is MORE
     scene.growth.undecided()
 

@@ -43,7 +43,16 @@ class Scene:
         self.wanted = Wanted(64 * MIB)
         stopped, changed = threading.Event(), threading.Condition()
         fetch = Fetch(endpoint, QUICK, self.wanted, Meter(), self.threads, stopped, changed)
-        self.way = Way(fetch, near, giver=self, may=lambda: True, lost=self._lost, clock=lambda: self.now)
+        self.came: list[int] = []
+        self.way = Way(
+            fetch,
+            near,
+            giver=self,
+            may=lambda: True,
+            lost=self._lost,
+            came=self.came.append,
+            clock=lambda: self.now,
+        )
         here.stack.callback(self.threads.join)
         here.stack.callback(self.way.close)
 
