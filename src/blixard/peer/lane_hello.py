@@ -72,6 +72,6 @@ def check_answer(hello: LaneHello, head: JsonObject) -> None:
         PeerMisbehaved: it talks, but not to us.
     """
     nonce = head.get("nonce")
-    told = isinstance(nonce, str) and hmac.compare_digest(nonce.encode(), hello.nonce.hex().encode())
+    told = isinstance(nonce, str) and nonce.isascii() and hmac.compare_digest(nonce, hello.nonce.hex())
     if head.get("type") != "lane-ok" or not told:
         raise PeerMisbehaved("the peer's lane did not answer our token")

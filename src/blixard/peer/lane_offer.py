@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
+import re
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ OFFERED_ADDRESSES = 16
 LOWEST_PORT = 1024
 """Below live services that a peer has no business to make us talk to."""
 _ADDRESS_CHARS = 64
+_TOKEN = re.compile(rf"[0-9A-Fa-f]{{{2 * TOKEN_BYTES}}}")
 _KEYS = ("port", "certificate", "token", "addresses")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -77,12 +79,9 @@ def parse_token(value: Any) -> bytes:
     Raises:
         PeerMisbehaved: they are none.
     """
-    if not isinstance(value, str) or len(value) != 2 * TOKEN_BYTES:
+    if not isinstance(value, str) or not _TOKEN.fullmatch(value):  # `fromhex` would take spaces between the digits
         raise PeerMisbehaved(f"the peer sent a lane token that is not {2 * TOKEN_BYTES} hex digits")
-    try:
-        return bytes.fromhex(value)
-    except ValueError as problem:
-        raise PeerMisbehaved("the peer sent a lane token that is not hex") from problem
+    return bytes.fromhex(value)
 
 
 def _port(value: Any) -> int:
@@ -112,6 +111,10 @@ def _address(value: Any) -> Address:
     if not isinstance(value, str) or len(value) > _ADDRESS_CHARS:
         raise PeerMisbehaved("the peer's lane offer has an address that is no text or too long")
     try:
-        return ipaddress.ip_address(value)  # a name would be looked up, and a hostile one could mean anything
+        address = ipaddress.ip_address(value)  # a name would be looked up, and a hostile one could mean anything
     except ValueError as problem:
         raise PeerMisbehaved("the peer's lane offer has an address that is not an IP address") from problem
+    if getattr(address, "scope_id", None) is not None:
+        # a zone is a name on its own machine; with one, an address that is never dialled is no longer equal to itself
+        raise PeerMisbehaved("the peer's lane offer has an address with a zone")
+    return address

@@ -78,6 +78,9 @@ BROKEN: list[tuple[str, Any]] = [
     ("token", "00" * 17),
     ("token", "zz" * 16),
     ("token", "0 " * 16),
+    ("token", "00 " * 10 + "00"),
+    ("token", "00" * 16 + "\n"),
+    ("token", "\N{ARABIC-INDIC DIGIT ONE}" * 32),
     ("addresses", None),
     ("addresses", "10.0.0.1"),
     ("addresses", {"a": 1}),
@@ -90,6 +93,9 @@ BROKEN: list[tuple[str, Any]] = [
     ("addresses", ["10.0.0.1/8"]),
     ("addresses", ["10.0.0.1:80"]),
     ("addresses", ["1" * 5000]),
+    ("addresses", ["fd00:ec2::254%1"]),
+    ("addresses", ["fe80::1%eth0"]),
+    ("addresses", ["fd00::1%\0"]),
 ]
 
 
