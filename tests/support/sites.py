@@ -62,16 +62,28 @@ def missing() -> str | None:
 @contextmanager
 def two_sites() -> Iterator[tuple[Site, Site]]:
     """Sites at 10.77.0.1 and 10.77.0.2, as long as the block lasts."""
-    tag = secrets.token_hex(3)
-    names = (f"blx-a-{tag}", f"blx-b-{tag}")
-    cables = (f"blxa{tag}", f"blxb{tag}")
     with ExitStack() as stack:
-        for name in names:
-            ip("netns", "add", name)
-            stack.callback(ip, "netns", "delete", name)
-        ip("link", "add", cables[0], "type", "veth", "peer", "name", cables[1])
-        sites = [_site(stack, *each) for each in zip(names, cables, ("10.77.0.1", "10.77.0.2"), strict=True)]
-        yield sites[0], sites[1]
+        names = namespaces(stack, "a", "b")
+        cables = cable(*names)
+        ends = [site(stack, *each) for each in zip(names, cables, ("10.77.0.1", "10.77.0.2"), strict=True)]
+        yield ends[0], ends[1]
+
+
+def namespaces(stack: ExitStack, *letters: str) -> list[str]:
+    """New ones, as long as the stack lasts; their names."""
+    tag = secrets.token_hex(3)
+    names = [f"blx-{letter}-{tag}" for letter in letters]
+    for name in names:
+        ip("netns", "add", name)
+        stack.callback(ip, "netns", "delete", name)
+    return names
+
+
+def cable(one: str, other: str) -> tuple[str, str]:
+    """A new cable between two namespaces, which takes its name in each from the other."""
+    ends = (f"to-{other[4:]}", f"to-{one[4:]}")
+    ip("-n", one, "link", "add", ends[0], "type", "veth", "peer", "name", ends[1], "netns", other)
+    return ends
 
 
 def ip(*arguments: str) -> str:
@@ -79,8 +91,8 @@ def ip(*arguments: str) -> str:
     return subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True).stdout
 
 
-def _site(stack: ExitStack, name: str, cable: str, address: str) -> Site:
-    ip("link", "set", cable, "netns", name)
+def site(stack: ExitStack, name: str, cable: str, address: str) -> Site:
+    """The namespace at its end of the cable, with that address."""
     ip("-n", name, "address", "add", f"{address}/24", "dev", cable)
     ip("-n", name, "link", "set", cable, "up")
     # it says a word when it is inside, and ends with its standard input

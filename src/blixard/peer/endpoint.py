@@ -112,7 +112,10 @@ class IrohEndpoint:
         if endpoint_id == self.id:
             raise TransferError("the ticket names this very node", hint="use it with another data directory")
         address = self._address_of(endpoint_id, addresses, relay)
-        return self._loop.run(self._connect(self._live(), address, timeout))
+        hint = _NOBODY_HINT
+        if relay is not None and self._relay is None:
+            hint = f"the sender can also be reached by a relay: `--relay {relay}`"
+        return self._loop.run(self._connect(self._live(), address, timeout, hint))
 
     def listen(self) -> IrohListener:
         """As `Endpoint.listen`."""
@@ -192,16 +195,16 @@ class IrohEndpoint:
             raise TransferError("the peer's endpoint id makes no sense") from error
         return address
 
-    async def _connect(self, endpoint: Endpoint, address: EndpointAddr, seconds: float | None) -> IrohLink:
+    async def _connect(self, endpoint: Endpoint, address: EndpointAddr, seconds: float | None, hint: str) -> IrohLink:
         ffi = load()
         task = asyncio.ensure_future(self._dial(endpoint, address, seconds))
         self._connecting.add(task)
         try:
             return await task
         except TimeoutError:
-            raise PeerUnreachable(_nobody(address), hint=_NOBODY_HINT) from None
+            raise PeerUnreachable(_nobody(address), hint=hint) from None
         except ffi.IrohError as error:
-            raise _not_connected(address, error) from error
+            raise _not_connected(address, error, hint) from error
         finally:
             self._connecting.discard(task)
 
@@ -314,7 +317,7 @@ def _nobody(address: EndpointAddr) -> str:
     return f"no answer from the peer at {at or 'its relay'}"
 
 
-def _not_connected(address: EndpointAddr, error: Exception) -> TransferError:
+def _not_connected(address: EndpointAddr, error: Exception, hint: str) -> TransferError:
     """Kinds do not tell these apart; the texts are those of rustls, in iroh since the first version."""
     text = str(getattr(error, "message", str)())
     if "UnknownIssuer" in text:
@@ -327,4 +330,4 @@ def _not_connected(address: EndpointAddr, error: Exception) -> TransferError:
             f"the peer does not speak `{ALPN.decode()}`",
             hint="it runs another version of blixard, or shares nothing now",
         )
-    return PeerUnreachable(f"{_nobody(address)}: {message_of(error)}", hint=_NOBODY_HINT)
+    return PeerUnreachable(f"{_nobody(address)}: {message_of(error)}", hint=hint)

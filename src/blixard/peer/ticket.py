@@ -34,7 +34,7 @@ _GROUP = 20
 """Bytes of a group with its check byte: 32 characters exactly."""
 _GROUP_CHARS = 32
 _CONTEXT = b"blixard ticket"
-_RELAY = re.compile(r"https?://[\x21-\x7e]{1,240}")
+_RELAY = re.compile(r"https?://[A-Za-z0-9._~:/?@%+,=\[\]-]{1,240}")
 _HEX_ID = re.compile(r"[0-9a-f]{64}")
 _NEW_TICKET = "ask the sender for the ticket again, and paste the whole of it"
 
@@ -65,7 +65,7 @@ class Ticket(Struct, frozen=True, kw_only=True):
             if address_text(*address_parts(address)) != address:
                 raise ValueError(f"`{address}` is not written in the usual way")
         if self.relay is not None and not _RELAY.fullmatch(self.relay):
-            raise ValueError("a relay is a URL of at most 247 printable ASCII characters")
+            raise ValueError("a relay is a URL of at most 248 characters that mean nothing to a shell")
         if self.expires_at is not None and (self.expires_at.tzinfo is not UTC or self.expires_at.microsecond):
             raise ValueError("expiry is in UTC and whole seconds")
         if self.expires_at is not None and self.expires_at.timestamp() < 1:
