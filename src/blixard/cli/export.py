@@ -102,9 +102,12 @@ def export(session: Session, file: str | None, output: str | None, **given: Any)
         if not session.out.json:
             _tell(session, options, report)
         what = options_of(session, options.output, given, report.document)
-        served = serve(session, what, network, qr=given["qr"], opened=opened)
-        if session.out.json:
-            session.out.event({"event": "export", "report": report})
+        try:
+            served = serve(session, what, network, qr=given["qr"], opened=opened)
+        finally:
+            # whatever became of the share: the file is written
+            if session.out.json:
+                session.out.event({"event": "export", "report": report})
         return served or report.exit_code
 
 
