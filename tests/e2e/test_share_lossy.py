@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ from blixard.peer.tcp import bbr_works
 from support import lossy_relay
 from support.cuts import Original, an_empty_world, an_original
 from support.lossy_relay import LossyLink, lossy_link
-from support.processes import finish, start
+from support.processes import environment, finish, start
 from support.shares import Share, running
 from support.world import World, fast_folder, picture
 
@@ -27,6 +28,7 @@ pytestmark = [
     pytest.mark.skipif(lossy_relay.missing() is not None, reason=str(lossy_relay.missing())),
 ]
 
+COUNTED_FETCH = Path(lossy_relay.__file__).with_name("counted_fetch.py")
 SIZES = {"auto": 12_000_000, "iroh": 1_000_000}
 SECONDS = {"auto": 30, "iroh": 60}
 """Much more than it takes on an idle machine: 3 to 5, and 2 to 15."""
@@ -85,3 +87,19 @@ def test_a_share_comes_through_a_link_with_delay_and_loss(
     else:
         assert sent["tcp"] > original.size / 2, sent
     assert seconds < SECONDS[lane], (seconds, sent)
+
+
+def test_a_fetch_over_iroh_alone_takes_more_connections_by_itself_where_packets_get_lost(
+    there: World, tmp_path: Path
+) -> None:
+    with (
+        an_original(60_000_000) as original,
+        lossy_link(tmp_path, round_trip_ms=20, loss=0.001) as link,
+        running(exporting(original, link, "iroh")) as process,
+    ):
+        command = [*link.inside(link.near), sys.executable, str(COUNTED_FETCH), str(there.data)]
+        told = subprocess.run(
+            command, env=environment(BLIXARD_TICKET=Share(process).ticket), capture_output=True, check=True, timeout=60
+        )
+
+    assert json.loads(told.stdout)["links"] > 1
