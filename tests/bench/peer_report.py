@@ -24,11 +24,11 @@ Written by `make bench`, beside [those of disks](benchmarks.md). A disk of rando
 on the same machine, in turns (A B C, A B C): `cluster import --p2p` and `cluster fetch` of an export that
 `cluster share` serves, over the fast lane and over Iroh alone; the blobs of iroh 0.35; `scp` from an sshd that the
 bench starts; an rsync daemon; `curl` from Python's `http.server`. Both ends share the machine's cores. Every receiver
-is started anew; its time is that of its process, with everything that it loads and checks, and on the way to disk it
-ends when the file system is written back. Discarded is checked and thrown away: ours by a small program on the same
-parts, iroh 0.35 into memory, the others to `/dev/null`. What came to disk is compared byte by byte (a fetched export
-checks itself). Figures are medians, of memory the most; MB are 10^6 bytes of disk. iroh 0.35 spends three
-seconds looking for a network when it starts, and those are left out."""
+is started anew, with a key that was made before, as that of scp is; its time is that of its process, with everything
+that it loads and checks, and on the way to disk it ends when the file system is written back. Discarded is checked and
+thrown away: ours by a small program on the same parts, iroh 0.35 into memory, the others to `/dev/null`. What came to
+disk is compared byte by byte (a fetched export checks itself). Figures are medians, of memory the most; MB are 10^6
+bytes of disk. iroh 0.35 spends three seconds looking for a network when it starts, and those are left out."""
 _LINKS_HEAD = """\
 Two network namespaces, and between them a relay that delays packets and drops a share of them each way. A receiver
 has {seconds} seconds; what came divided by the time since it was started, MB/s, so setting up counts. scp sends with

@@ -21,7 +21,8 @@ from . import ours, senders
 from .contest import remove
 from .inputs import KIB, MIB, SEED, warm
 from .machine import load
-from .measure import BenchError
+from .measure import BenchError, shell
+from .measure import run as run_command
 from .senders import Place, Sender
 from .transfer import Ends, median, transfer
 
@@ -34,6 +35,7 @@ TOLD = "told"
 """What our discarding receiver says, in the folder where it runs."""
 _STARTED = "started"
 """Where a receiver leaves the seconds that do not count."""
+_KEY = f"{ours.BLIXARD} peer id"
 _DISCARD = Path(__file__).with_name("discard.py")
 
 
@@ -58,6 +60,8 @@ class Way(Struct, frozen=True, kw_only=True):
     to_disk: str | None = None
     discard: str | None = None
     environment: dict[str, str] = {}
+    before: str | None = None
+    """Run untimed in the same folder: a receiver's key is there already, as that of scp is."""
     found: Callable[[Path], Path] = lambda folder: folder / "got"
     same: bool = True
     """What is found is the disk, byte by byte."""
@@ -119,11 +123,14 @@ def move(goods: Goods, run: Path, rounds: int) -> Moved:
 
 
 def small_import(run: Path, rounds: int) -> float:
-    """Seconds of a whole `cluster import --p2p` of one record of 64 KiB: an upper bound of its first byte's time."""
+    """Seconds of a whole `cluster import --p2p` of one record of 64 KiB: an upper bound of its first byte's time.
+
+    On a machine that never fetched anything: its key is made on the way.
+    """
     folder = run / "small"
     goods = make_goods(folder, 64 * KIB)
     with ExitStack() as stack:
-        way = next(_ours(goods, folder, stack))
+        way = replace(next(_ours(goods, folder, stack)), before=None)
         found = [_once(way, way.to_disk or "", goods, folder) for _ in range(rounds)]
     remove(folder)
     return median(found).wall
@@ -133,10 +140,12 @@ def _once(way: Way, line: str, goods: Goods, run: Path) -> Ends:
     folder = run / "received"
     remove(folder)
     (folder / "data").mkdir(parents=True)
+    environment = ours.environment(folder / "data") | way.environment
+    if way.before is not None:
+        run_command(shell(way.before), environment=environment, folder=folder)
     warm([goods.disk, goods.plain, goods.gzip])
     subprocess.run(["sync", "-f", folder], check=True)
     durable = line is way.to_disk
-    environment = ours.environment(folder / "data") | way.environment
     ends = transfer(line, way.sender.pid, folder, environment, durable=durable)
     started = folder / _STARTED
     if started.exists():
@@ -187,6 +196,7 @@ def _ours(goods: Goods, run: Path, stack: ExitStack) -> Iterator[Way]:
             to_disk=f"{ours.BLIXARD} cluster import -q --p2p --lane {lane}",
             discard=discard_line(lane),
             environment={"BLIXARD_TICKET": sender.where},
+            before=_KEY,
             found=lambda folder: ours.restored(folder / "data", [VM])[VM],
         )
     for name, lane in ((FETCH_LANE, "auto"), (FETCH_IROH, "iroh")):
@@ -195,6 +205,7 @@ def _ours(goods: Goods, run: Path, stack: ExitStack) -> Iterator[Way]:
             sender=plain,
             to_disk=f"{ours.BLIXARD} cluster fetch -q --lane {lane} --no-compress -o got.json",
             environment={"BLIXARD_TICKET": plain.where},
+            before=_KEY,
             same=False,  # it checks itself against the ticket; the file is an export, not the disk
         )
 
