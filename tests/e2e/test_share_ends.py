@@ -24,7 +24,7 @@ from support.clusters import Watched
 from support.cuts import MIB, Original, an_empty_world, an_original
 from support.processes import blixard, finish, start, until
 from support.shares import running, sharing
-from support.world import World, fast_folder
+from support.world import World, fast_folder, litter
 
 LOOPBACK = Network(listen="127.0.0.1:0")
 
@@ -50,12 +50,14 @@ def test_a_receiver_that_asks_for_nothing_does_not_hold_a_share_open(original: O
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_share_that_still_reads_its_file_ends_at_once(original: Original, number: signal.Signals, code: int) -> None:
+    before = litter(original.world)
     with running(start(original.world, "cluster", "share", original.file, "--json")) as process:
         until(lambda: is_open(process.pid, original.file), process)
         process.send_signal(number)
         ran = finish(process)
 
     assert (ran.code, "ticket" in ran.out) == (code, False), ran
+    assert litter(original.world) == before
 
 
 def is_open(pid: int, file: Path) -> bool:
