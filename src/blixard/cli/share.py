@@ -93,13 +93,15 @@ def serve(
 ) -> ExitCode:
     """Serve until it is over, and tell."""
     from blixard.cli import wiring
+    from blixard.cli.outbox import Outbox
     from blixard.cli.share_screen import Screen
     from blixard.ops.context import SystemClock
     from blixard.ops.share import share as share_file
 
     stop = threading.Event()
     screen = Screen(session.out)
-    with wiring.progress(session) as meter, ExitStack() as stack:
+    with wiring.progress(session) as meter, Outbox(screen.missed) as outbox, ExitStack() as stack:
+        screen.post = outbox.post
 
         def told(ticket: Ticket, share_bytes: int) -> None:
             # not before: while the file is read there is nobody to tell, and Ctrl-C ends us as any command

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from blixard.cli import human
 from blixard.cli.meter import Row, Rows, one_line
+from blixard.cli.outbox import Write
 from blixard.cli.output import Output
 
 if TYPE_CHECKING:
     from blixard.peer.receivers import Receiver
 
 _ID_DIGITS = 16
+
+
+def _at_once(write: Write) -> None:
+    write()
 
 
 class _Served(Struct):
@@ -32,14 +37,20 @@ class _Served(Struct):
 class Screen:
     """`peer.receivers.Witness`: lines for people or events for programs, and a row for each receiver that is here.
 
+    Args:
+        out: where it is told.
+        now: seconds of a clock that nobody sets.
+
     Attributes:
         share_bytes: about what a receiver of everything gets; None as long as nobody knows.
         until: when time is up.
+        post: has something written; at once, unless it is given one that lets no receiver wait for who reads it.
     """
 
     def __init__(self, out: Output, now: Callable[[], float] = time.monotonic) -> None:
         self.share_bytes: int | None = None
         self.until: datetime | None = None
+        self.post: Callable[[Write], None] = _at_once
         self._out = out
         self._now = now
         self._lock = threading.Lock()
@@ -106,25 +117,29 @@ class Screen:
         from blixard.peer.protocol import Refusal
 
         why = WORDS[Refusal(reason)]
-        if self._out.json:
-            told = {"peer": peer_id, "address": address, "reason": reason, "message": why}
-            self._out.event({"event": "refused", **told})
-        else:
-            self._out.note(f"peer {peer_id[:_ID_DIGITS]} from {address or 'a relay'} was not let in: {why}")
+        told = {"peer": peer_id, "address": address, "reason": reason, "message": why}
+        self._tell(
+            {"event": "refused", **told},
+            f"peer {peer_id[:_ID_DIGITS]} from {address or 'a relay'} was not let in: {why}",
+        )
 
     def warn(self, message: str) -> None:
         """The operator should know."""
-        self._out.warn(message)
+        self.post(lambda: self._out.warn(message))
+
+    def missed(self, count: int) -> None:
+        """So many lines or events could not be told, as nobody read them."""
+        self._tell({"event": "missed", "count": count}, f"{count} more were not told: nobody read what is said here")
 
     def _of_all(self, sent: int) -> int:
         """What is asked for again counts again, and the total is about right only: never more than all of it."""
         return sent if self.share_bytes is None else min(sent, self.share_bytes)
 
     def _note(self, receiver: Receiver, text: str) -> None:
-        if self._out.json:
-            self._out.event({"event": "receiver", "receiver": receiver})
-        else:
-            self._out.note(text)
+        self._tell({"event": "receiver", "receiver": receiver}, text)
+
+    def _tell(self, event: Mapping[str, Any], text: str) -> None:
+        self.post(lambda: self._out.event(event) if self._out.json else self._out.note(text))
 
 
 def _name(receiver_id: str) -> str:

@@ -30,7 +30,7 @@ _MEMBER = re.compile(
 _AFTER = re.compile(SPACE + rb"([,}])")
 _WRITTEN = re.compile(
     rb'\{(?:"offset": (0|[1-9][0-9]{0,18}), )?"length": (0|[1-9][0-9]{0,18}), "blake3": "([0-9a-f]{64})"'
-     rb'(?:(, "zstd": ")("\})?|(?:, "skip": ([1-9][0-9]{0,18}))?\})'
+    rb'(?:(, "zstd": ")("\})?|(?:, "skip": ([1-9][0-9]{0,18}))?\})'
 )
 """As `encode_record` writes it: a reference or a record without its frame, or one up to its frame."""
 _HEAD_BYTES = KIB
