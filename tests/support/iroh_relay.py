@@ -4,7 +4,7 @@
 
 Listens on every address, says `ready`, and at the end of its standard input tells as JSON what it saw: the ids of its
 clients, how many packets and bytes it carried, and whether MARKER was in the clear in any of them. The protocol is
-`iroh-relay-v2` (the types of its frames: https://docs.rs/iroh-relay, `protos`), one binary message of a WebSocket for
+`iroh-relay-v2` (its frames: the module `protos` of the crate `iroh-relay`), one binary message of a WebSocket for
 each frame; a client proves its id by signing a challenge.
 """
 
