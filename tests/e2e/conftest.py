@@ -1,4 +1,4 @@
-"""The lab of the import's rules: built once, copied for each test."""
+"""What several modules begin from: the lab of the import's rules, and a cluster whose export is served."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from support.lab import Lab, build_lab
-from support.world import fast_folder
+from support.shares import Stand, a_stand
+from support.world import World, build, fast_folder
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +23,24 @@ def built() -> Iterator[Path]:
 def lab(built: Path) -> Iterator[Lab]:
     with fast_folder() as folder:
         yield Lab(shutil.copytree(built, folder / "lab"))
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[World]:
+    """A cluster with disks and its exports; not to be changed."""
+    with fast_folder() as folder:
+        yield build(folder / "here")
+
+
+@pytest.fixture
+def there(made: World) -> Iterator[World]:
+    """A copy of the cluster as it is now, to be replaced by the export of how it was."""
+    with fast_folder() as folder:
+        yield made.copy(folder / "there")
+
+
+@pytest.fixture
+def stand(made: World) -> Iterator[Stand]:
+    """A sender of the export `new.json.gz`, whose shelf a test may bend."""
+    with a_stand(made.out / "new.json.gz") as stand:
+        yield stand

@@ -14,22 +14,9 @@ import pytest
 from support.cuts import an_empty_world
 from support.processes import blixard, environment
 from support.shares import Stand, a_stand, sharing, take
-from support.world import World, build, fast_folder, picture
+from support.world import World, fast_folder, picture
 
 QUICK = ("--timeout", "5s")
-
-
-@pytest.fixture(scope="module")
-def made() -> Iterator[World]:
-    with fast_folder() as folder:
-        yield build(folder / "here")
-
-
-@pytest.fixture
-def there(made: World) -> Iterator[World]:
-    """A copy of the cluster as it is now: it would be replaced by the export of how it was."""
-    with fast_folder() as folder:
-        yield made.copy(folder / "there")
 
 
 @pytest.fixture
@@ -39,12 +26,6 @@ def strange() -> Iterator[World]:
         world = an_empty_world(folder)
         world.must("cluster", "init", "strange")
         yield world
-
-
-@pytest.fixture
-def stand(made: World) -> Iterator[Stand]:
-    with a_stand(made.out / "new.json.gz") as stand:
-        yield stand
 
 
 def only_the_document(stand: Stand, there: World, code: int, *more: str | Path, **env: str) -> str:

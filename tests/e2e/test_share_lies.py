@@ -6,7 +6,7 @@ import base64
 import io
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,28 +23,9 @@ from support.cuts import an_empty_world, an_original
 from support.gate import Gate
 from support.processes import blixard, environment
 from support.shares import Stand, a_stand, take, zeros_instead
-from support.world import World, build, fast_folder, litter, picture
+from support.world import World, fast_folder, litter, picture
 
 QUICK = ("--timeout", "5s")
-
-
-@pytest.fixture(scope="module")
-def made() -> Iterator[World]:
-    with fast_folder() as folder:
-        yield build(folder / "here")
-
-
-@pytest.fixture
-def there(made: World) -> Iterator[World]:
-    """A copy of the cluster as it is now, to be replaced by the export of how it was."""
-    with fast_folder() as folder:
-        yield made.copy(folder / "there")
-
-
-@pytest.fixture
-def stand(made: World) -> Iterator[Stand]:
-    with a_stand(made.out / "new.json.gz") as stand:
-        yield stand
 
 
 def longer(_digest: bytes, frame: bytes | None) -> bytes:

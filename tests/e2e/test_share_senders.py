@@ -14,26 +14,7 @@ from support.commands import Ran
 from support.gate import Gate
 from support.processes import blixard, finish, start
 from support.shares import Stand, a_stand, running, zeros_instead
-from support.world import World, build, fast_folder, picture
-
-
-@pytest.fixture(scope="module")
-def made() -> Iterator[World]:
-    with fast_folder() as folder:
-        yield build(folder / "here")
-
-
-@pytest.fixture
-def there(made: World) -> Iterator[World]:
-    """A copy of the cluster as it is now, to be replaced by the export of how it was."""
-    with fast_folder() as folder:
-        yield made.copy(folder / "there")
-
-
-@pytest.fixture
-def stand(made: World) -> Iterator[Stand]:
-    with a_stand(made.out / "new.json.gz") as stand:
-        yield stand
+from support.world import World, picture
 
 
 def arrived(there: World, ran: Ran) -> None:
