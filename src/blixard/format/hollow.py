@@ -6,7 +6,6 @@ it was, and the frames are asked for by digest afterwards. Source: PEER.md secti
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import BinaryIO
@@ -15,17 +14,13 @@ from blixard.errors import MalformedExport
 from blixard.format.cursor import Cursor
 from blixard.format.envelope import GzipText, PlainText, open_text
 from blixard.format.index import FastView
-from blixard.format.records import encode_record, frame, read_record
+from blixard.format.records import WRITTEN, encode_record, frame, read_record
 from blixard.format.segments import Joined, Span
 from blixard.format.skeleton import span
 from blixard.limits import DEFAULT, Limits
 from blixard.model.structs import Record
 
 _PIECE = 256 << 10
-_OUR_LINE = re.compile(
-    rb'\{(?:"offset": [0-9]{1,19}, )?"length": [0-9]{1,19}, '
-    rb'"blake3": "([0-9a-f]{64})"(?:, "skip": [0-9]{1,19})?, "zstd": "'
-)
 _OUR_ENDS = (b'"},\n', b'"}\n')
 
 Noted = Callable[[Record, int, int], None]
@@ -69,11 +64,12 @@ def stored_frame(stored: bytes, *, compressed: bool, limits: Limits = DEFAULT) -
     Raises:
         MalformedExport: they hold no record that carries bytes.
     """
-    if not compressed and (usual := _OUR_LINE.match(stored)) is not None:
+    written = None if compressed else WRITTEN.match(stored)
+    if written is not None and written["carries"]:
         # a line as we write it: no copy but the decoding itself; half of a sender's time went into the others
         end = stored.rfind(b'"')
         if stored[end:] in _OUR_ENDS:
-            return bytes.fromhex(usual[1].decode()), frame(memoryview(stored)[usual.end() : end])
+            return bytes.fromhex(written["digest"].decode()), frame(memoryview(stored)[written.end("carries") : end])
     source = GzipText(BytesIO(stored)) if compressed else PlainText(BytesIO(stored))
     record, text, _ = read_record(Cursor(source, limits))
     if text is None:
