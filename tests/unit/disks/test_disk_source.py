@@ -12,6 +12,7 @@ import pytest
 
 from blixard.disks.source import Source
 from blixard.errors import StorageError
+from support.descriptors import no_descriptor_left
 
 KIB = 1024
 
@@ -61,13 +62,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_refused_file_leaves_no_descriptor_open(tmp_path: Path) -> None:
-    before = len(list(Path("/proc/self/fd").iterdir()))
-
-    for _ in range(3):
-        with pytest.raises(StorageError):
-            Source.open(tmp_path)
-
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    with no_descriptor_left(tmp_path):
+        for _ in range(3):
+            with pytest.raises(StorageError):
+                Source.open(tmp_path)
 
 
 def test_data_ranges_are_what_the_file_system_stores(holey: Source) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,18 +14,12 @@ from blixard.disks.qcow2.reader import Qcow2Reader
 from blixard.errors import MalformedExport, StorageError
 from blixard.limits import Limits
 from blixard.model.structs import DiskFormat
+from support.descriptors import no_descriptor_left
 from support.disk_conformance import read_all, read_extents
 from support.qcow2_builder import CLUSTER, GUEST_SIZE, ImageBuilder
 
 QCOW2 = DiskFormat.QCOW2
 BASE = bytes(range(256)) * (GUEST_SIZE // 256)
-
-
-@contextmanager
-def no_descriptor_left() -> Iterator[None]:
-    before = len(list(Path("/proc/self/fd").iterdir()))
-    yield
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def overlay(folder: Path, name: bytes, image_format: bytes | None = b"raw") -> Path:
@@ -44,7 +37,7 @@ def test_own_data_hides_what_is_below_and_so_do_zero_clusters(tmp_path: Path) ->
     (tmp_path / "base").write_bytes(BASE)
     image = overlay(tmp_path, b"base")
 
-    with no_descriptor_left(), closing(open_reader(image, QCOW2)) as reader:
+    with no_descriptor_left(tmp_path), closing(open_reader(image, QCOW2)) as reader:
         assert read_all(reader) == read_extents(reader) == seen_through()
         assert [(e.offset, e.length) for e in reader.extents()] == [
             (0, 3 * CLUSTER),
@@ -56,7 +49,7 @@ def test_a_backing_file_elsewhere_needs_the_operators_folder(tmp_path: Path) -> 
     (tmp_path / "base").write_bytes(BASE)
     image = overlay(tmp_path / "vms", b"../base")
 
-    with no_descriptor_left(), pytest.raises(MalformedExport, match="not beneath"):
+    with no_descriptor_left(tmp_path), pytest.raises(MalformedExport, match="not beneath"):
         open_reader(image, QCOW2)
     with closing(open_reader(image, QCOW2, backing=BackingPolicy(folder=tmp_path))) as reader:
         assert read_all(reader) == seen_through()
@@ -117,7 +110,7 @@ def test_what_is_no_file_below_is_a_storage_error_at_once(kind: str, tmp_path: P
         os.mkfifo(tmp_path / "base")
     image = overlay(tmp_path, b"base")
 
-    with no_descriptor_left(), pytest.raises(StorageError, match="base"):
+    with no_descriptor_left(tmp_path), pytest.raises(StorageError, match="base"):
         open_reader(image, QCOW2)
 
 
@@ -126,7 +119,7 @@ def test_a_refusal_deep_down_closes_everything_above(tmp_path: Path) -> None:
     ImageBuilder().backing(b"bottom", b"qcow2").save(tmp_path / "middle")
     image = overlay(tmp_path, b"middle", b"qcow2")
 
-    with no_descriptor_left(), pytest.raises(MalformedExport, match="bottom` is marked corrupt"):
+    with no_descriptor_left(tmp_path), pytest.raises(MalformedExport, match="bottom` is marked corrupt"):
         open_reader(image, QCOW2)
 
 
@@ -137,7 +130,7 @@ def test_a_chain_of_sixteen_is_read_and_one_more_is_not(tmp_path: Path) -> None:
 
     with closing(open_reader(tmp_path / "n15", QCOW2)) as reader:
         assert read_all(reader) == read_extents(reader) == seen_through()
-    with no_descriptor_left(), pytest.raises(MalformedExport, match="longer than 16"):
+    with no_descriptor_left(tmp_path), pytest.raises(MalformedExport, match="longer than 16"):
         open_reader(tmp_path / "n16", QCOW2)
     with closing(open_reader(tmp_path / "n16", QCOW2, limits=Limits(qcow2_chain=17))) as reader:
         assert read_all(reader) == seen_through()

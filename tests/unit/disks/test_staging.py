@@ -11,6 +11,7 @@ from blixard.disks.staging import Staging
 from blixard.errors import DigestMismatch, LimitExceeded, MalformedExport, StorageError
 from blixard.limits import BLOCK_BYTES, CELL_BYTES, GIB, MIB, Limits
 from blixard.model.structs import DiskFormat, Record
+from support.descriptors import open_at
 from support.disks import mixed_disk
 from support.staging import Image, content, data_record, document, feed, head_of, put_all, reference, stage
 
@@ -134,16 +135,15 @@ def test_many_small_disks_on_a_slow_file_system_need_few_descriptors(tmp_path: P
     def watch(operation: str, path: str) -> None:
         nonlocal most
         if operation == "create":
-            most = max(most, len(list(Path("/proc/self/fd").iterdir())))
+            most = max(most, len(open_at(tmp_path)))
         elif operation == "fsync":
             slowness.wait(0.003)
 
-    before = len(list(Path("/proc/self/fd").iterdir()))
     with files.observe(watch):
         staged = stage(tmp_path / "key", [image] * 400)
 
     assert len(staged) == 400
-    assert most - before < 200
+    assert 0 < most < 200
 
 
 @pytest.mark.parametrize(
