@@ -40,6 +40,7 @@ def only_the_document(stand: Stand, there: World, code: int, *more: str | Path, 
     assert stand.shelf.asked == []
     [receiver] = server.receivers()
     assert (receiver.sent_bytes, receiver.completed) == (stand.shelf.document_size, False)
+    assert receiver.problem is None, "it took its leave"
     assert picture(there) == before
     return ran.out + ran.err
 

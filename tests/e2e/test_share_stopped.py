@@ -159,6 +159,7 @@ def test_ctrl_c_ends_an_import_that_can_go_on(made: World, there: World) -> None
         server.stop()
 
     assert_ended_at_once(ran, seconds)
+    assert [receiver.problem for receiver in server.receivers()] == [None], "it took its leave"
     assert picture(there) == before
     assert [each for each in litter(there, staged=True) if "node.key" not in each] == []
 
@@ -176,6 +177,7 @@ def test_ctrl_c_ends_a_fetch_whose_sender_has_stalled(made: World, there: World)
         server.stop()
 
     assert_ended_at_once(ran, seconds)
+    assert [receiver.problem for receiver in server.receivers()] == [None], "it took its leave"
     assert list(there.out.iterdir()) == []
 
 

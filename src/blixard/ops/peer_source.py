@@ -38,6 +38,8 @@ def peer_source(
 ) -> Iterator[PeerSource]:
     """Connect to the senders and have their document; when the block ends well, they are told that we have all.
 
+    However else it ends, they are told that we leave.
+
     Args:
         home: the data directory; its node key is our identity.
         tickets: of one document.
@@ -55,6 +57,7 @@ def peer_source(
     with ExitStack() as stack:
         node = stack.enter_context(network.node(home, verb))
         remote = stack.enter_context(Remote.connect(tickets, node.endpoint, options, lanes=node.lanes))
+        stack.callback(remote.leave)
         document = stack.enter_context(tempfile.TemporaryFile(dir=files.roomy_folder()))
         hint = _proven(remote, document, limits)
         source = PeerSource(remote, document, hint, limits)

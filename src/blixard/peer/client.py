@@ -25,6 +25,7 @@ from blixard.errors import (
     TransferError,
 )
 from blixard.peer.channel import BODY_BYTES, Body, Endpoint, LaneMaker
+from blixard.peer.deadline import Deadline
 from blixard.peer.document import DocumentStream
 from blixard.peer.fetching import Fetch, FetchOptions
 from blixard.peer.meter import Meter, Statistics
@@ -35,6 +36,8 @@ from blixard.peer.ticket import Ticket
 from blixard.peer.wanted import Wanted, again
 
 _BYE_SECONDS = 5.0
+_LEAVE_SECONDS = 1.0
+"""How long the senders have to hear that we leave; somebody may have pressed Ctrl-C, and waits."""
 _PROVIDERS = 16
 
 
@@ -177,6 +180,7 @@ class Remote:
 
     def done(self) -> None:
         """Tell the senders that we have all; what they make of it is no concern of the fetch."""
+        self._done = True
         for provider in self._providers:
             for visit in provider.visits[:1]:
                 with suppress(TransferError):
@@ -186,6 +190,19 @@ class Remote:
         """Nothing is wanted any more: whoever waits for a record gets an error. `close` is still to be called."""
         self._fetch.stopped.set()
         self._fetch.wanted.fail(TransferError("the fetch was stopped"))
+
+    def leave(self) -> None:
+        """Part from the senders without having all: for them the session ends well, not by a lost connection.
+
+        For when we do not want more, or cannot take it. Prompt whatever they do; `close` is still to be called.
+        """
+        self.stop()
+        visits = [] if self._done else [visit for provider in self._providers for visit in provider.visits]
+        for visit in visits:
+            visit.retire()
+        deadline = Deadline(_LEAVE_SECONDS)
+        for visit in visits:
+            visit.told_done.wait(deadline.left())
 
     def close(self) -> None:
         """End every connection and thread, and the endpoint. Harmless twice."""

@@ -6,6 +6,7 @@ point is a misbehaving peer. Unknown keys are passed over: what must be understo
     control channel, the first that the client opens
         server  hello (nonce)          client  hello (proof)
         server  welcome | refused      then both: ping every 2 s; client: done; server: bye
+        whoever finishes it leaves, and had what it wanted
     request channels, any number up to the server's bound, requests one after the other
         client  document (offset)      server  part with a body, ..., end
         client  records (digests)      server  for each in order: record with a body, or missing
