@@ -37,9 +37,9 @@ def run(arguments: Sequence[str]) -> int:
             code = _invoke(given)
             _flush_stdout()
     except Terminated:
-        return _tell(out, "interrupted", "terminated by a signal", None, ExitCode.TERMINATED)
+        return _interrupted(out, "terminated by a signal", ExitCode.TERMINATED)
     except (KeyboardInterrupt, click.Abort):
-        return _tell(out, "interrupted", "interrupted", None, ExitCode.INTERRUPTED)
+        return _interrupted(out, "interrupted", ExitCode.INTERRUPTED)
     except BrokenPipeError:
         forget(sys.stdout)
         return ExitCode.BROKEN_PIPE
@@ -124,6 +124,13 @@ def _flush_stdout() -> None:
     except OSError as error:
         forget(sys.stdout)
         raise StorageError(f"cannot write to stdout: {error.strerror}") from error
+
+
+def _interrupted(out: Output, message: str, code: ExitCode) -> ExitCode:
+    from blixard import files
+
+    files.clean_up()  # it may have come where no `with` knew yet of what was just made
+    return _tell(out, "interrupted", message, None, code)
 
 
 def _tell(

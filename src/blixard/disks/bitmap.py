@@ -103,8 +103,8 @@ class RecordBitmap:
     def close(self) -> None:
         """Release the descriptor and the bits; harmless twice."""
         if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+            fd, self._fd = self._fd, -1  # first: an interrupt in between must not have it closed twice
+            os.close(fd)
         self._bits = bytearray()
 
     def _set(self, position: int) -> int:

@@ -162,8 +162,8 @@ class Source:
     def close(self) -> None:
         """Close the descriptor; harmless twice."""
         if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+            fd, self._fd = self._fd, -1  # first: an interrupt in between must not have it closed twice
+            os.close(fd)
 
     def _read_some(self, offset: int, buffer: memoryview) -> int:
         """Read until `buffer` is full or the file ends; return the number of bytes."""

@@ -7,7 +7,7 @@ os.open for writing, os.fsync or their like.
 from blixard.files.atomic import AtomicFile, atomic_write
 from blixard.files.copying import reflink_or_copy
 from blixard.files.descriptors import fdatasync, fsync, pwrite_all, read_bytes, truncate, write_all
-from blixard.files.journal import Journal
+from blixard.files.journal import Journal, clean_up
 from blixard.files.locks import FileLock, HeldLock, Holder
 from blixard.files.paths import (
     create,
@@ -40,6 +40,7 @@ __all__ = [
     "atomic_write",
     "buffered_sink",
     "buffered_source",
+    "clean_up",
     "create",
     "fdatasync",
     "free_bytes",

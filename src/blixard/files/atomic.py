@@ -10,8 +10,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -106,8 +106,8 @@ class AtomicFile:
             fd = self._open_nameless(mode)
             if fd is None:
                 flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-                fd = os.open(self._temporary, flags, mode, dir_fd=self._folder)
-                self._has_name = True
+                with self._naming():
+                    fd = os.open(self._temporary, flags, mode, dir_fd=self._folder)
             os.fchmod(fd, mode)
             return fd
 
@@ -124,25 +124,35 @@ class AtomicFile:
 
     def _take_name(self, fd: int) -> None:
         if not self._has_name:
-            with mutating("link", self.target):
+            with mutating("link", self.target), self._naming():
                 # dst_dir_fd makes Python use linkat with AT_SYMLINK_FOLLOW; link() would link the symlink in /proc
                 os.link(f"/proc/self/fd/{fd}", self._temporary, dst_dir_fd=self._folder)
-                self._has_name = True
         with mutating("rename", self.target):
             os.rename(self._temporary, self.target.name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
             self._has_name = False
         with mutating("fsync directory", self.target.parent):
             os.fsync(self._folder)
 
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """The temporary name is being made: it counts as there, for an interrupt may come just behind that."""
+        self._has_name = True
+        try:
+            yield
+        except OSError:
+            self._has_name = False
+            raise
+
     def _clear(self) -> None:
         """Remove the temporary name, then its journal entry; what cannot be removed now, the next sweep removes."""
         if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+            fd, self._fd = self._fd, None  # first: an interrupt in between must not have it closed twice
+            os.close(fd)
         try:
             if self._has_name:
                 before("unlink", self.target)
-                os.unlink(self._temporary, dir_fd=self._folder)
+                with suppress(FileNotFoundError):  # interrupted just before it was there, or behind the rename
+                    os.unlink(self._temporary, dir_fd=self._folder)
             if self._entry is not None:
                 self._entry.close()
         except (OSError, StorageError):

@@ -2,6 +2,9 @@
 
 A killed export cannot clean up after itself, and a pattern in somebody's backup directory is not a licence to delete:
 the next writing command removes exactly what an entry names and whose entry's lock nobody holds.
+
+An interrupted one can: Ctrl-C may come between a call that made something and whoever was to keep it, where no `with`
+knows of it yet, so the process remembers what it noted before it is made, and `clean_up` removes what is left of that.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ _TEMPORARY = re.compile(r"\.blixard-[0-9a-f]{16}\.tmp")
 _ENTRY_LIMIT = 1 << 16
 _SWEEP_SECONDS = 5
 """A sweep that met our entry before we locked it is done with it in less."""
+
+_open: dict[Path, Path] = {}
+"""Entries of this process that are not closed, and the temporary files that they name."""
 
 
 class _Noted(msgspec.Struct, frozen=True):
@@ -49,14 +55,15 @@ class JournalEntry:
             return
         try:
             unlink(self._path, missing_ok=True)
+            _open.pop(self._path, None)
         finally:
             self.leave()
 
     def leave(self) -> None:
         """Leave the entry to the next sweep; harmless twice."""
         if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+            fd, self._fd = self._fd, None  # first: an interrupt in between must not have it closed twice
+            os.close(fd)
 
 
 class Journal:
@@ -74,6 +81,7 @@ class Journal:
         make_dir(self._folder)
         temporary = folder.resolve() / temporary_name()
         path = self._folder / f"{os.urandom(8).hex()}.json"
+        _open[path] = temporary
         fd = hold(path, fcntl.LOCK_EX, _SWEEP_SECONDS)
         if fd is None:
             raise StorageError(f"cannot lock `{path}`: another process holds it")
@@ -119,6 +127,15 @@ class Journal:
         finally:
             os.close(fd)
         return [leftover] if leftover is not None else []
+
+
+def clean_up() -> None:
+    """Remove what this process has noted and not closed: when a command was interrupted, and nothing of it goes on."""
+    for entry, temporary in list(_open.items()):
+        with suppress(StorageError):  # the next sweep will
+            unlink(temporary, missing_ok=True)
+            unlink(entry, missing_ok=True)
+            del _open[entry]
 
 
 def temporary_name() -> str:

@@ -44,8 +44,8 @@ class HeldLock:
     def release(self) -> None:
         """Let others in; harmless twice."""
         if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+            fd, self._fd = self._fd, None  # first: an interrupt in between must not have it closed twice
+            os.close(fd)
 
     def __enter__(self) -> Self:
         return self

@@ -52,9 +52,9 @@ class StreamOutput:
             return
         self._sink.discard()
         self.file.close()
+        fd, self._fd = self._fd, None  # first: an interrupt in between must not have it closed twice
         if self._owned:
-            os.close(self._fd)
-        self._fd = None
+            os.close(fd)
 
     def __enter__(self) -> Self:
         return self
