@@ -127,6 +127,13 @@ def test_the_scope_of_a_partial_file_bounds_its_import(lab: Lab) -> None:
     assert vms["db-1"]["memory"] == 77
 
 
+def test_a_backup_that_a_typo_makes_smaller_says_so(lab: Lab) -> None:
+    ran = lab.source.run("cluster", "export", "-o", lab / "part.json", "--only", "vm=wbe-*", "--only", "vm=db-1")
+
+    assert "warning: `--only vm=wbe-*` names nothing in cluster `prod`" in ran.err
+    assert "vm=db-1" not in ran.err
+
+
 @pytest.mark.parametrize(
     ("how", "there"),
     [

@@ -146,6 +146,8 @@ class _Export:
         options, cluster = self._options, self._cluster
         cluster.home.journal.sweep()
         snapshot = cluster.snapshot()
+        for selector in options.scope.idle(((vm.name, vm) for vm in snapshot.vms.values()), snapshot.nodes.values()):
+            self._progress.warn(f"`--only {selector}` names nothing in cluster `{snapshot.name}`")
         gathered = gather(snapshot, cluster.directory, options.scope, images=options.images, open_disk=open_content)
         written = self._document(snapshot, gathered)
         with open_output(options.output, journal=cluster.home.journal) as output:

@@ -130,7 +130,7 @@ def plan_import(
         missing_nodes=_missing_nodes(prepared, places),
         missing_networks=_missing_networks(prepared, current, options),
         left_out_nodes=nodes.left_out,
-        warnings=tuple(_warnings(planned, options, starts, nodes.self_node)),
+        warnings=(*_idle(prepared, current, options), *_warnings(planned, options, starts, nodes.self_node)),
     )
 
 
@@ -259,6 +259,17 @@ def _missing_networks(prepared: Prepared, current: ClusterSnapshot, options: Imp
 
 def _networks(vms: Iterable[Vm]) -> set[str]:
     return {name for vm in vms for nic in vm.networks for name in (nic.network, nic.bridge) if name}
+
+
+def _idle(prepared: Prepared, current: ClusterSnapshot, options: ImportOptions) -> Iterable[str]:
+    rules = options.rules
+    if rules.scope.whole:
+        return
+    file = [(each.source, each.vm) for each in prepared.vms.values()] + [(vm.name, vm) for vm in prepared.outside]
+    here = [(rules.source_name(vm.name) or vm.name, vm) for vm in current.vms.values()]
+    nodes = [*(each.node for each in prepared.nodes), *current.nodes.values()]
+    for selector in rules.scope.idle(file + here, nodes):
+        yield f"`--only {selector}` names nothing, neither in the file nor in the cluster"
 
 
 def _warnings(planned: list[_Planned], options: ImportOptions, starts: frozenset[str], self_node: int) -> Iterable[str]:

@@ -82,6 +82,19 @@ class Scope(Struct, frozen=True, kw_only=True):
             return False
         return not any(selector.selects_node(node) for selector in self.excluded)
 
+    def idle(self, vms: Iterable[tuple[str, Vm]], nodes: Iterable[Node]) -> tuple[str, ...]:
+        """What `only` selectors name none of these VMs, under the name beside each, and none of these nodes.
+
+        Most likely a typo. What `--except` leaves out may well not be there.
+        """
+        known, machines = tuple(vms), tuple(nodes)
+        return tuple(
+            selector.text()
+            for selector in self.only
+            if not any(selector.selects_vm(name, vm) for name, vm in known)
+            and not any(map(selector.selects_node, machines))
+        )
+
     def to_object(self) -> JsonObject | None:
         """The value of `metadata.scope`; None when nothing is left out."""
         if self.whole:

@@ -117,3 +117,28 @@ def test_a_merge_keeps_to_the_scope() -> None:
     options = ImportOptions(mode=Mode.MERGE, rules=Rules(scope=parse_scope([], ["vm=b"])))
 
     assert kinds(plan_import(cluster(), document(vm("a", 1), vm("b", 2)), options)) == {"a": "create"}
+
+
+@pytest.mark.parametrize(
+    ("selectors", "told"),
+    [
+        (["vm=a"], []),
+        (["vm=p-a"], ["vm=p-a"]),
+        (["vm=a", "vm=nosuch", "label=env=prod"], ["vm=nosuch", "label=env=prod"]),
+        (["vm=gone"], []),
+        (["node=1"], []),
+        (["node=7"], ["node=7"]),
+    ],
+)
+def test_a_selector_that_names_nothing_on_either_side_is_told(selectors: list[str], told: list[str]) -> None:
+    plan = plan_import(cluster(vm("p-gone", 2)), document(vm("a", 1), nodes=[node(1)]), only(*selectors, prefix="p-"))
+
+    assert plan.warnings == tuple(
+        f"`--only {each}` names nothing, neither in the file nor in the cluster" for each in told
+    )
+
+
+def test_what_is_left_out_need_not_be_there() -> None:
+    options = ImportOptions(rules=Rules(scope=parse_scope([], ["vm=nosuch"])))
+
+    assert plan_import(cluster(), document(vm("a", 1)), options).warnings == ()
