@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support.cuts import an_empty_world
 from support.lab import Lab, build_lab
 from support.shares import Stand, a_stand
 from support.world import World, build, fast_folder
@@ -37,6 +38,20 @@ def there(made: World) -> Iterator[World]:
     """A copy of the cluster as it is now, to be replaced by the export of how it was."""
     with fast_folder() as folder:
         yield made.copy(folder / "there")
+
+
+@pytest.fixture
+def empty() -> Iterator[World]:
+    """Another machine's data directory, with nothing in it."""
+    with fast_folder() as folder:
+        yield an_empty_world(folder)
+
+
+@pytest.fixture
+def bare(empty: World) -> World:
+    """Another machine's cluster `web`, without VMs."""
+    empty.must("cluster", "init", "web")
+    return empty
 
 
 @pytest.fixture

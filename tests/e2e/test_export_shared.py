@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -13,15 +12,9 @@ import segno
 
 from support.processes import environment, finish, start, until
 from support.shares import LOOPBACK, running
-from support.world import World, build, fast_folder
+from support.world import World
 
 BEGUN = b'{"status": {"message": "begun: 0 B, 0 B/s"}}\n'
-
-
-@pytest.fixture(scope="module")
-def made() -> Iterator[World]:
-    with fast_folder() as folder:
-        yield build(folder / "here")
 
 
 class FullPipe:

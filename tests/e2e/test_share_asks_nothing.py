@@ -6,7 +6,6 @@ Held against the sender's own count: what went over is as long as the document, 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,12 +19,10 @@ QUICK = ("--timeout", "5s")
 
 
 @pytest.fixture
-def strange() -> Iterator[World]:
+def strange(empty: World) -> World:
     """Another cluster."""
-    with fast_folder() as folder:
-        world = an_empty_world(folder)
-        world.must("cluster", "init", "strange")
-        yield world
+    empty.must("cluster", "init", "strange")
+    return empty
 
 
 def only_the_document(stand: Stand, there: World, code: int, *more: str | Path, **env: str) -> str:

@@ -13,11 +13,11 @@ import pytest
 
 from support.canary import begun, files, garbled, given, leaks, said
 from support.commands import Ran
-from support.cuts import an_empty_world, an_original
+from support.cuts import an_original
 from support.gate import Gate
 from support.processes import blixard, finish, until
 from support.shares import a_stand, running, sharing
-from support.world import World, fast_folder, picture
+from support.world import World, picture
 
 TELLING = (("cluster", "history"), ("telemetry", "show"), ("cluster", "status"))
 WAYS = ("file", "stdin", "environment", "argument", "position")
@@ -31,11 +31,8 @@ def made() -> Iterator[World]:
 
 
 @pytest.fixture
-def there() -> Iterator[World]:
-    with fast_folder() as folder:
-        world = an_empty_world(folder)
-        world.must("cluster", "init", "web")
-        yield world
+def there(bare: World) -> World:
+    return bare
 
 
 def title(process: subprocess.Popen[bytes]) -> bytes:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from support.commands import Ran
-from support.cuts import an_empty_world
 from support.documents import noise
 from support.processes import blixard, environment
 from support.shares import LOOPBACK, Share, running, sharing, take
@@ -37,10 +36,8 @@ def made() -> Iterator[World]:
 
 
 @pytest.fixture
-def there() -> Iterator[World]:
-    """Another machine's data directory, empty."""
-    with fast_folder() as folder:
-        yield an_empty_world(folder)
+def there(empty: World) -> World:
+    return empty
 
 
 def fetched(ran: Ran) -> Ran:

@@ -17,11 +17,11 @@ import pytest
 
 from blixard.peer.tcp import bbr_works
 from support import lossy_relay
-from support.cuts import Original, an_empty_world, an_original
+from support.cuts import Original, an_original
 from support.lossy_relay import LossyLink, lossy_link
 from support.processes import environment, finish, start
 from support.shares import Share, running
-from support.world import World, fast_folder, picture
+from support.world import World, picture
 
 pytestmark = [
     pytest.mark.root,
@@ -41,9 +41,8 @@ def originals() -> Iterator[dict[str, Original]]:
 
 
 @pytest.fixture
-def there() -> Iterator[World]:
-    with fast_folder() as folder:
-        yield an_empty_world(folder)
+def there(empty: World) -> World:
+    return empty
 
 
 def exporting(original: Original, link: LossyLink, lane: str) -> subprocess.Popen[bytes]:

@@ -5,23 +5,17 @@ Any verb may be given one by mistake, and what it says of a file or a name must 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from support.canary import begun, files, garbled, given, leaks, said
-from support.cuts import an_empty_world
 from support.processes import blixard, finish
 from support.tickets import make_ticket
-from support.world import World, fast_folder
+from support.world import World
 
 
 @pytest.fixture
-def there() -> Iterator[World]:
-    with fast_folder() as folder:
-        world = an_empty_world(folder)
-        world.must("cluster", "init", "web")
-        yield world
+def there(bare: World) -> World:
+    return bare
 
 
 @pytest.mark.parametrize(("way", "code"), [("file", 13), ("stdin", 41)])

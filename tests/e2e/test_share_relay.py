@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from support import sites
-from support.cuts import Original, an_empty_world, an_original
+from support.cuts import Original, an_original
 from support.processes import finish, start, until
 from support.relayed import URL, Middle, relayed_sites
 from support.shares import sharing
 from support.sites import Site
-from support.world import World, fast_folder, picture
+from support.world import World, picture
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(sites.missing() is not None, reason=str(sites.missing()))]
 
@@ -30,9 +30,8 @@ def original() -> Iterator[Original]:
 
 
 @pytest.fixture
-def there() -> Iterator[World]:
-    with fast_folder() as folder:
-        yield an_empty_world(folder)
+def there(empty: World) -> World:
+    return empty
 
 
 @pytest.fixture

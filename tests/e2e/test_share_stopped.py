@@ -14,11 +14,11 @@ import pytest
 
 from blixard.peer.ticket import parse_ticket
 from support.commands import Ran
-from support.cuts import an_empty_world, an_original, staged_positions
+from support.cuts import an_original, staged_positions
 from support.gate import Gate
 from support.processes import blixard, environment, finish, start, until
 from support.shares import Stand, a_stand, running, sharing, take
-from support.world import World, fast_folder, litter, picture
+from support.world import World, litter, picture
 
 MIB = 1 << 20
 SIZE = 40 * MIB
@@ -32,13 +32,10 @@ def made() -> Iterator[World]:
 
 
 @pytest.fixture
-def there() -> Iterator[World]:
+def there(bare: World) -> World:
     """A cluster `web` of its own, to be replaced."""
-    with fast_folder() as folder:
-        world = an_empty_world(folder)
-        world.must("cluster", "init", "web")
-        world.must("vm", "create", "old")
-        yield world
+    bare.must("vm", "create", "old")
+    return bare
 
 
 def digests(made: World) -> list[bytes]:
