@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import traceback
-from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -17,7 +16,7 @@ from blixard.peer.client import Remote
 from blixard.peer.loopback import LoopbackLink
 from blixard.peer.protocol import head
 from blixard.peer.secret import Secret
-from support.link_conformance import Started, no_thread_left
+from support.link_conformance import Started
 from support.peers import (
     CLIENT,
     OTHER,
@@ -29,14 +28,7 @@ from support.peers import (
     read_document,
     wait_until,
     welcomed,
-    world,
 )
-
-
-@pytest.fixture
-def here() -> Iterator[World]:
-    with no_thread_left(), world() as made:
-        yield made
 
 
 def test_a_fetch_knows_what_it_fetches(here: World) -> None:

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 from msgspec.structs import replace
 
 from blixard.errors import PeerMisbehaved
-from support.link_conformance import SOON, no_thread_left
+from support.link_conformance import SOON
 from support.loopback_lanes import LaneWorld, LoopbackLane
-from support.peers import OTHER, QUICK, MemoryShelf, World, collect, opened, wait_until, world
-
-
-@pytest.fixture
-def here() -> Iterator[World]:
-    with no_thread_left(), world() as made:
-        yield made
+from support.peers import OTHER, QUICK, MemoryShelf, World, collect, opened, wait_until
 
 
 def test_a_lane_takes_over_when_it_stands(here: World) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from msgspec.structs import replace
 
@@ -11,14 +9,8 @@ from blixard.errors import PeerMisbehaved, UnsupportedVersion
 from blixard.peer import protocol
 from blixard.peer.loopback import LoopbackLink
 from blixard.peer.protocol import head
-from support.link_conformance import SOON, no_thread_left
-from support.peers import OTHER, QUICK, SERVER, MemoryShelf, World, collect, read_document, wait_until, welcomed, world
-
-
-@pytest.fixture
-def here() -> Iterator[World]:
-    with no_thread_left(), world() as made:
-        yield made
+from support.link_conformance import SOON
+from support.peers import OTHER, QUICK, SERVER, MemoryShelf, World, collect, read_document, wait_until, welcomed
 
 
 def test_a_sender_that_comes_back_with_another_document_size_is_a_liar(here: World) -> None:

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from msgspec.structs import replace
 
 from blixard.errors import PeerUnreachable
 from blixard.limits import KIB, MIB
-from support.link_conformance import SOON, no_thread_left
-from support.peers import CLIENT, QUICK, MemoryShelf, World, collect, world
-
-
-@pytest.fixture
-def here() -> Iterator[World]:
-    with no_thread_left(), world() as made:
-        yield made
+from support.link_conformance import SOON
+from support.peers import CLIENT, QUICK, MemoryShelf, World, collect
 
 
 def test_a_lost_connection_is_made_again_and_nothing_is_fetched_twice(here: World) -> None:

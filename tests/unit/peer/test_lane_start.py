@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -10,14 +10,8 @@ from blixard.errors import InternalError
 from blixard.model.structs import JsonObject
 from blixard.peer.channel import Link
 from blixard.peer.loopback import LoopbackEndpoint, LoopbackLink
-from support.link_conformance import Started, no_thread_left
-from support.peers import CLIENT, SERVER, MemoryShelf, World, collect, world
-
-
-@pytest.fixture
-def here() -> Iterator[World]:
-    with no_thread_left(), world() as made:
-        yield made
+from support.link_conformance import Started
+from support.peers import CLIENT, SERVER, MemoryShelf, World, collect
 
 
 class PoorLane:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
@@ -14,16 +13,10 @@ from blixard.limits import KIB
 from blixard.peer.admission import Terms
 from blixard.peer.answers import Bounds
 from blixard.peer.client import Remote
-from support.link_conformance import SOON, no_thread_left
-from support.peers import CLIENT, NOW, QUICK, SECRET, MemoryShelf, World, collect, opened, world
+from support.link_conformance import SOON
+from support.peers import CLIENT, NOW, QUICK, SECRET, MemoryShelf, World, collect, opened
 
 _TWO = replace(QUICK, timeout=0.3, connections=2, reply_seconds=SOON, grace_seconds=60)
-
-
-@pytest.fixture
-def here() -> Iterator[World]:
-    with no_thread_left(), world() as made:
-        yield made
 
 
 class GatedShelf(MemoryShelf):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import pytest
 from msgspec.structs import replace
 
 from blixard.errors import TransferError
@@ -20,16 +19,10 @@ from blixard.peer.patience import TooSlow
 from blixard.peer.provider import Provider
 from blixard.peer.threads import Threads
 from blixard.peer.wanted import Wanted
-from support.link_conformance import SOON, no_thread_left
-from support.peers import CLIENT, OTHER, QUICK, MemoryShelf, World, world
+from support.link_conformance import SOON
+from support.peers import CLIENT, OTHER, QUICK, MemoryShelf, World
 
 PATIENT = replace(QUICK, timeout=60, reply_seconds=60, grace_seconds=60)
-
-
-@pytest.fixture
-def here() -> Iterator[World]:
-    with no_thread_left(), world() as made:
-        yield made
 
 
 class StuckShelf(MemoryShelf):

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
@@ -14,14 +13,8 @@ from blixard.peer.answers import Bounds
 from blixard.peer.loopback import LoopbackLink
 from blixard.peer.protocol import head
 from blixard.peer.serve import Server
-from support.link_conformance import SOON, Started, no_thread_left
-from support.peers import CLIENT, NOW, OTHER, SECRET, SERVER, MemoryShelf, World, collect, proven, world
-
-
-@pytest.fixture
-def here() -> Iterator[World]:
-    with no_thread_left(), world() as made:
-        yield made
+from support.link_conformance import SOON, Started
+from support.peers import CLIENT, NOW, OTHER, SECRET, SERVER, MemoryShelf, World, collect, proven
 
 
 def test_a_receiver_gets_the_document_and_every_record_and_is_counted(here: World) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,16 +18,10 @@ from blixard.peer.loopback_channel import LoopbackChannel
 from blixard.peer.parting import TOO_MUCH, TOO_SLOW
 from blixard.peer.protocol import GetDocument, GetRecords, head
 from blixard.peer.serve import Server
-from support.link_conformance import SOON, Started, no_thread_left
-from support.peers import CLIENT, NOW, OTHER, SECRET, MemoryShelf, World, collect, proven, world
+from support.link_conformance import SOON, Started
+from support.peers import CLIENT, NOW, OTHER, SECRET, MemoryShelf, World, collect, proven
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def here() -> Iterator[World]:
-    with no_thread_left(), world() as made:
-        yield made
 
 
 class Clock:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -15,14 +14,8 @@ from blixard.peer.protocol import FROM_CLIENT, Done, Ping, head
 from blixard.peer.threads import Threads
 from blixard.peer.wanted import Wanted
 from blixard.peer.ways import Way
-from support.link_conformance import SOON, Started, no_thread_left
-from support.peers import CLIENT, OTHER, QUICK, World, world
-
-
-@pytest.fixture
-def here() -> Iterator[World]:
-    with no_thread_left(), world() as made:
-        yield made
+from support.link_conformance import SOON, Started
+from support.peers import CLIENT, OTHER, QUICK, World
 
 
 class Scene:
