@@ -1,6 +1,8 @@
 """`python -m blixard`, the same as the console script."""
 
+import sys
+
 from blixard.cli import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,6 +6,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -233,8 +234,6 @@ def test_monitoring_is_told_when_no_export_was_made(data: Path) -> None:
 
 
 def test_it_runs_as_a_module_too(data: Path) -> None:
-    import sys
-
     done = subprocess.run(
         [sys.executable, "-m", "blixard", "--version"],
         capture_output=True,
@@ -244,6 +243,37 @@ def test_it_runs_as_a_module_too(data: Path) -> None:
     )
 
     assert done.stdout.startswith("blixard ")
+
+
+def test_as_a_module_it_ends_with_the_same_code(data: Path) -> None:
+    command = [sys.executable, "-m", "blixard", "cluster", "inspect", "/nosuch"]
+
+    assert subprocess.run(command, capture_output=True, check=False, env=cron_environment(data)).returncode == 30
+
+
+INTERRUPTED_EARLY = """
+import sys
+class Once:
+    def find_spec(self, name, *_):
+        if name == "click":
+            sys.meta_path.remove(self)
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Once())
+from blixard.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)], ids=["", "json"])
+def test_ctrl_c_while_it_starts_is_told_as_any_other(data: Path, more: tuple[str, ...]) -> None:
+    command = [sys.executable, "-c", INTERRUPTED_EARLY, "cluster", "status", *more]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=cron_environment(data))
+
+    assert (done.returncode, done.stdout) == (130, "")
+    if more:
+        assert json.loads(done.stderr)["error"]["exit_code"] == 130
+    else:
+        assert done.stderr == "error: interrupted\n"
 
 
 @pytest.mark.parametrize("shell", ["bash"])

@@ -23,6 +23,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     set_threshold(100_000, 20, 50)
     try:
         return _run(sys.argv[1:])
+    except KeyboardInterrupt:  # while `run`, which tells of it otherwise, was being loaded
+        from blixard.cli.run import interrupted
+
+        return interrupted(sys.argv[1:])
     finally:
         freeze()
 

@@ -31,15 +31,15 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command line `arguments`; everything that can be raised becomes stderr text and an exit code."""
     _occupy_standard_descriptors()
     given = list(arguments)
-    out = Output.from_environment(json="--json" in given, quiet=False)
+    out = _output(given)
     try:
         with _signals_as_exceptions():
             code = _invoke(given)
             _flush_stdout()
     except Terminated:
-        return _interrupted(out, "terminated by a signal", ExitCode.TERMINATED)
+        return _stopped(out, "terminated by a signal", ExitCode.TERMINATED)
     except (KeyboardInterrupt, click.Abort):
-        return _interrupted(out, "interrupted", ExitCode.INTERRUPTED)
+        return interrupted(given)
     except BrokenPipeError:
         forget(sys.stdout)
         return ExitCode.BROKEN_PIPE
@@ -51,6 +51,15 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last net: an unknown exception is our bug, told as one
         return _bug(out, error, given)
     return code
+
+
+def interrupted(arguments: Sequence[str]) -> int:
+    """Tell that Ctrl-C ended the command line `arguments`."""
+    return _stopped(_output(arguments), "interrupted", ExitCode.INTERRUPTED)
+
+
+def _output(arguments: Sequence[str]) -> Output:
+    return Output.from_environment(json="--json" in arguments, quiet=False)
 
 
 def _invoke(arguments: list[str]) -> int:
@@ -126,7 +135,7 @@ def _flush_stdout() -> None:
         raise StorageError(f"cannot write to stdout: {error.strerror}") from error
 
 
-def _interrupted(out: Output, message: str, code: ExitCode) -> ExitCode:
+def _stopped(out: Output, message: str, code: ExitCode) -> ExitCode:
     from blixard import files
 
     files.clean_up()  # it may have come where no `with` knew yet of what was just made
