@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
@@ -21,6 +21,7 @@ from blixard.cli.output import Output, forget
 from blixard.errors import BUG_HINT, BlixardError, ExitCode, StorageError, UsageError
 
 PROGRAM = "blixard"
+_MOMENT = 0.01
 
 
 class Terminated(KeyboardInterrupt):
@@ -100,11 +101,27 @@ def _signals_as_exceptions() -> Iterator[None]:
         with suppress(ValueError):  # not the main thread: somebody else owns the signals
             if signal.getsignal(number) is not signal.SIG_IGN:
                 before[number] = signal.signal(number, handler)
+    hook, sys.unraisablehook = sys.unraisablehook, lambda passed_over: _once_more(passed_over, hook)
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, earlier in before.items():
             signal.signal(number, earlier)
+
+
+def _once_more(passed_over: sys.UnraisableHookArgs, otherwise: Callable[[sys.UnraisableHookArgs], object]) -> None:
+    """A signal that came where Python passes over exceptions (a callback of its import) comes again a moment later."""
+    problem = passed_over.exc_value
+    if isinstance(problem, KeyboardInterrupt):
+        import threading
+
+        number = signal.SIGTERM if isinstance(problem, Terminated) else signal.SIGINT
+        again = threading.Timer(_MOMENT, signal.raise_signal, [number])
+        again.daemon = True
+        again.start()
+    else:
+        otherwise(passed_over)
 
 
 def _nothing_to_tell(_number: int, _frame: FrameType | None) -> None:

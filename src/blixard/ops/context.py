@@ -20,6 +20,7 @@ from blixard.errors import BlixardError, Conflict, ExitCode, NotFound, StorageEr
 from blixard.home import ClusterDir, Home
 from blixard.limits import DEFAULT, Limits
 from blixard.model.structs import ClusterSnapshot, JsonObject, Vm
+from blixard.ops.held_back import held_back
 from blixard.ops.retention import UndoPolicy
 from blixard.ports import Clock, StateChange, StateStore
 from blixard.store.history import History, HistoryEntry
@@ -152,16 +153,27 @@ class OpenCluster:
             entry = self.entry(verb, options, revision=snapshot.revision + 1)
             change = structs.replace(plan(snapshot), history=to_builtins(entry))
             try:
-                self.store.apply(change, snapshot.revision)
+                self.commit(verb, change, snapshot.revision)
             except Conflict:
                 if self.snapshot().revision == snapshot.revision:
                     raise  # it is the change that cannot be, not somebody else's
                 continue
-            self.settle(verb)
             return snapshot
         raise Conflict(f"cluster `{self.name}` is being changed all the time", hint="run the command again")
 
-    def settle(self, verb: str, exit_code: ExitCode = ExitCode.DONE) -> None:
+    def commit(self, verb: str, change: StateChange, base_revision: int, exit_code: ExitCode = ExitCode.DONE) -> int:
+        """Apply a change to the state at `base_revision`, and note it; the new revision.
+
+        Raises:
+            Conflict: the state moved since, or the change cannot be.
+            StorageError: the state is as it was.
+        """
+        with held_back():
+            revision = self.store.apply(change, base_revision)
+            self._settle(verb, exit_code)
+        return revision
+
+    def _settle(self, verb: str, exit_code: ExitCode) -> None:
         """After a change was applied: bring its entry into the history, and tell the log.
 
         The change stands, whatever happens here: the next command brings what is still in the outbox.

@@ -42,6 +42,7 @@ from blixard.model.incoming import IncomingState
 from blixard.model.structs import JsonObject, Kept
 from blixard.ops.context import OpenCluster
 from blixard.ops.founding import sweep_founded
+from blixard.ops.held_back import held_back
 from blixard.ops.import_commit import commit
 from blixard.ops.import_judge import as_claimed, check_stated, exit_code_of, judge
 from blixard.ops.import_needs import Needs
@@ -51,7 +52,7 @@ from blixard.ops.import_source import ImportSource, Opened, file_source
 from blixard.ops.import_stage import ImageEvent, StagedImport, Wanted, stage_in_cluster, stage_loose, why_missing
 from blixard.ops.import_target import ImportTarget, Opening, find_target
 from blixard.ops.import_telemetry import TelemetrySpool
-from blixard.ops.leftovers import sweep_if_free
+from blixard.ops.leftovers import sweep_at_the_end
 from blixard.ops.stamps import with_proven_digests
 from blixard.plan.change import refuse_conflicts, without_images
 from blixard.plan.document import document_name
@@ -325,7 +326,7 @@ class _Import:
             plan = without_images(plan, {**staged.failed, **staged.damaged, **self._other_than_sealed(report, staged)})
             check_stated(plan, staged.disks)
         import_id = uuid.uuid4().hex if staged is None else staged.row.id
-        with no_collection():
+        with no_collection(), held_back():
             done = commit(
                 cluster,
                 plan,
@@ -335,10 +336,10 @@ class _Import:
                 telemetry=self._telemetry,
                 warnings=self._source.warnings(),
             )
-        target.publish()
+            target.publish()
         if not target.new:
             target.release()
-            sweep_if_free(cluster.directory, cluster.store, VERB)
+            sweep_at_the_end(cluster.directory, cluster.store, VERB)
         return structs.replace(
             self._told(target, plan, report),
             revision=done.revision,

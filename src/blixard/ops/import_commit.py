@@ -67,11 +67,10 @@ def commit(
     )
     kept = _keep_telemetry(cluster, plan, telemetry)
     try:
-        revision = cluster.store.apply(change, plan.base_revision)
+        revision = cluster.commit(VERB, change, plan.base_revision, exit_code_of(plan))
     except BaseException:
         _drop_telemetry(cluster, kept)
         raise
-    cluster.settle(VERB, exit_code_of(plan))
     if staged is not None:
         staged.committed()
     return Committed(revision, _newest_undo(cluster, change))

@@ -91,6 +91,12 @@ def sweep_if_free(cluster: ClusterDir, store: StateStore, verb: str) -> list[Pat
     return []
 
 
+def sweep_at_the_end(cluster: ClusterDir, store: StateStore, verb: str) -> None:
+    """As `sweep_if_free`; Ctrl-C ends the sweep and not the command, which has done what it was asked."""
+    with suppress(KeyboardInterrupt):
+        sweep_if_free(cluster, store, verb)
+
+
 def forget_staged(cluster: ClusterDir, store: StateStore, row: ImportRow) -> None:
     """Remove what the import of `row` has staged, then the row; disks that a state came to name stay, of course.
 

@@ -12,7 +12,7 @@ from blixard.model.structs import ClusterSnapshot, JsonObject
 from blixard.ops.context import OpenCluster
 from blixard.ops.holdings import with_held_bytes
 from blixard.ops.import_preflight import check_in_use
-from blixard.ops.leftovers import sweep_if_free
+from blixard.ops.leftovers import sweep_at_the_end
 from blixard.ops.stamps import with_proven_digests
 from blixard.plan.undo import UndoPlan, plan_undo, undo_change
 from blixard.ports import StateChange, UndoEntry, UndoSummary
@@ -53,10 +53,9 @@ def undo(cluster: OpenCluster, entry_id: int | None, *, dry_run: bool, force: bo
             check_in_use(plan.contents, cluster, option="--force")
         history = to_builtins(cluster.entry(VERB, {**asked, "entry": entry.id}))
         change = undo_change(plan, now=cluster.clock.now(), history=history)
-        revision = cluster.store.apply(change, plan.base_revision)
-        cluster.settle(VERB)
+        revision = cluster.commit(VERB, change, plan.base_revision)
         newest = max((each.id for each in cluster.store.undo_entries()), default=None)
-    sweep_if_free(cluster.directory, cluster.store, VERB)
+    sweep_at_the_end(cluster.directory, cluster.store, VERB)
     report = _report(cluster, entry, plan, revision, dry_run=False)
     return structs.replace(report, undo=newest if change.undo is not None else None)
 
@@ -86,7 +85,7 @@ def drop(cluster: OpenCluster, entry_id: int) -> int:
     find_entry(cluster, entry_id)
     before = next(each.held_bytes for each in entries(cluster) if each.id == entry_id)
     cluster.edit("cluster undo drop", {"entry": entry_id}, lambda _snapshot: StateChange(drop_undo=(entry_id,)))
-    sweep_if_free(cluster.directory, cluster.store, VERB)
+    sweep_at_the_end(cluster.directory, cluster.store, VERB)
     return before
 
 

@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 
 import click
@@ -9,6 +10,7 @@ import pytest
 from blixard.cli import main, tree
 from blixard.cli.commands import Entry, LazyGroup
 from blixard.cli.options import command
+from blixard.cli.run import Terminated
 from blixard.cli.session import Session
 from blixard.errors import (
     BlixardError,
@@ -129,6 +131,24 @@ def test_a_polite_kill_unwinds_and_is_143(behave: Behave, number: signal.Signals
     assert main(["try"]) == 143
     assert unwound == [True]
     assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize(("problem", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+def test_a_signal_that_python_passes_over_comes_again(
+    behave: Behave, capsys: pytest.CaptureFixture[str], problem: type[BaseException], code: int
+) -> None:
+    class Finalized:
+        def __del__(self) -> None:
+            raise problem
+
+    def action(_session: Session) -> None:
+        Finalized()
+        time.sleep(30)
+
+    behave(action)
+
+    assert main(["try"]) == code
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_asking_for_progress_where_there_is_none_kills_nothing(behave: Behave) -> None:
