@@ -20,9 +20,9 @@ def held_back() -> Iterator[None]:
         yield  # signals interrupt the main thread only
         return
     before = {number: handler for number in _INTERRUPTING if callable(handler := signal.getsignal(number))}
-    for number in before:
-        signal.signal(number, _too_late)
     try:
+        for number in before:
+            signal.signal(number, _too_late)
         yield
     finally:
         for number, handler in before.items():

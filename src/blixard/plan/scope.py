@@ -87,6 +87,8 @@ class Scope(Struct, frozen=True, kw_only=True):
 
         Most likely a typo. What `--except` leaves out may well not be there.
         """
+        if not self.only:
+            return ()
         known, machines = tuple(vms), tuple(nodes)
         return tuple(
             selector.text()
