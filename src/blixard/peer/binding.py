@@ -38,8 +38,8 @@ _MEMORY_VIEW = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssi
 _WRITABLE = 0x200
 """PyBUF_WRITE."""
 
-ReadInto = Callable[["RecvStream", memoryview], Awaitable[int]]
-"""Read at least one byte, at most what there is room for, into the room; the count, 0 at the end of the stream."""
+ReadInto = Callable[["RecvStream", memoryview, memoryview], Awaitable[tuple[int, int]]]
+"""See `read_into`."""
 
 
 class _Loaded:
@@ -65,13 +65,16 @@ def load() -> Any:
         return _Loaded.ffi
 
 
-async def read_into(stream: RecvStream, room: memoryview) -> int:
-    """Read what is there, at least one byte, at most `room` and `READ_BYTES`, into `room`; 0 at the end of the stream.
+async def read_into(stream: RecvStream, room: memoryview, beyond: memoryview) -> tuple[int, int]:
+    """Read what is there, at least one byte, at most `READ_BYTES`: into `room`, and what comes behind into `beyond`.
+
+    Returns:
+        How many bytes went into each; none into `room` at the end of the stream.
 
     Raises:
         IrohError: the stream or its connection ended otherwise.
     """
-    return await _Loaded.read_into(stream, room[:READ_BYTES])
+    return await _Loaded.read_into(stream, room, beyond)
 
 
 def repair(ffi: Any) -> bool:
@@ -99,23 +102,31 @@ def reader_of(ffi: Any) -> ReadInto:
         return _read_bytes
     read, poll, complete, free = (getattr(library, name) for name in names)
 
-    async def read_view(stream: Any, room: memoryview) -> int:
-        future = read(stream._uniffi_clone_handle(), len(room))  # noqa: SLF001 - as the generated `read` does
+    async def read_view(stream: Any, room: memoryview, beyond: memoryview) -> tuple[int, int]:
+        future = read(stream._uniffi_clone_handle(), _most(room, beyond))  # noqa: SLF001 - as the generated `read` does
         buffer = await call(future, poll, complete, free, _as_it_is, errors)
         try:
-            content = _content(buffer)[_LENGTH.size :]
-            room[: len(content)] = content
-            return len(content)
+            return _spread(_content(buffer)[_LENGTH.size :], room, beyond)
         finally:
             buffer.free()
 
     return read_view
 
 
-async def _read_bytes(stream: Any, room: memoryview) -> int:
-    data: bytes = await stream.read(len(room))
-    room[: len(data)] = data
-    return len(data)
+async def _read_bytes(stream: Any, room: memoryview, beyond: memoryview) -> tuple[int, int]:
+    return _spread(memoryview(await stream.read(_most(room, beyond))), room, beyond)
+
+
+def _most(room: memoryview, beyond: memoryview) -> int:
+    return min(READ_BYTES, len(room) + len(beyond))
+
+
+def _spread(content: memoryview, room: memoryview, beyond: memoryview) -> tuple[int, int]:
+    count = min(len(content), len(room))
+    room[:count] = content[:count]
+    more = len(content) - count
+    beyond[:more] = content[count:]
+    return count, more
 
 
 def _write(self: Any, value: bytes | memoryview) -> None:

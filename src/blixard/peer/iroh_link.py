@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _AHEAD_BYTES = 64 << 10
-"""A read for a small field (a length, a head) takes so much, so that a small frame costs one call instead of four."""
+"""A read takes so much more than the field at hand needs (a length, a head, the end of a body), so that what follows
+costs no call of its own; a shorter piece is sent with the next for the same reason."""
 _STREAMS = 64
 """Channels that the peer may have open towards us; more wait on its side."""
 _OPENED = b"\0"
@@ -219,14 +220,10 @@ class IrohChannel:
             self._tasks.discard(task)
 
     async def _write(self, pieces: list[Body], seconds: float) -> None:
-        if sum(map(len, pieces)) <= READ_BYTES:
-            pieces = [b"".join(pieces)]
         try:
             async with asyncio.timeout(seconds):
-                for piece in pieces:
-                    view: memoryview = memoryview(piece)
-                    for at in range(0, len(view), READ_BYTES):
-                        await self._out.write_all(view[at : at + READ_BYTES])  # type: ignore[arg-type]  # any buffer
+                for portion in portions(pieces):
+                    await self._out.write_all(portion)  # type: ignore[arg-type]  # any buffer
         except TimeoutError:
             raise PeerUnreachable(f"the peer took nothing for {seconds:.0f} s") from None
 
@@ -248,18 +245,17 @@ class IrohChannel:
         return None
 
     async def _step(self) -> Frame | None:
-        """Take what was read ahead, or read: a large body straight into its place."""
+        """Take what was read ahead, or read: straight into its place, and what comes behind that ahead."""
         reader = self._reader
-        if not self._ahead and reader.missing >= _AHEAD_BYTES:
-            with reader.room() as room:
-                count = await read_into(self._in, room)
-        else:
-            if not self._ahead:
-                self._ahead = memoryview(self._buffer)[: await read_into(self._in, memoryview(self._buffer))]
-            with reader.room() as room:
+        with reader.room() as room:
+            if self._ahead:
                 count = min(len(room), len(self._ahead))
                 room[:count] = self._ahead[:count]
-            self._ahead = self._ahead[count:]
+                self._ahead = self._ahead[count:]
+            else:
+                beyond = memoryview(self._buffer)
+                count, more = await read_into(self._in, room, beyond)
+                self._ahead = beyond[:more]
         if count:
             return reader.filled(count)
         reader.end()
@@ -289,6 +285,25 @@ class IrohChannel:
         if not self._finished:
             with suppress(load().IrohError):
                 await self._out.reset(_DROPPED)
+
+
+def portions(pieces: list[Body]) -> Iterator[Body]:
+    """What to write in one call each, about `READ_BYTES`: what is small goes with its neighbour, as calls cost more."""
+    held: Body = b""
+    for piece in pieces:
+        view: memoryview = memoryview(piece)
+        while view:
+            taken = READ_BYTES if len(view) > READ_BYTES + _AHEAD_BYTES else len(view)
+            portion: Body
+            portion, view = view[:taken], view[taken:]
+            if held:
+                portion, held = b"".join((held, portion)), b""
+            if len(portion) <= _AHEAD_BYTES:
+                held = portion
+            else:
+                yield portion
+    if held:
+        yield held
 
 
 def message_of(error: Exception) -> str:

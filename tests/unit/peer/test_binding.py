@@ -117,12 +117,23 @@ def test_a_binding_that_does_not_read_what_we_wrote_is_left_alone_with_a_warning
     assert fresh._UniffiRustBufferBuilder.write is write
 
 
-def test_without_the_view_a_read_goes_through_the_generated_call() -> None:
+@pytest.mark.parametrize(
+    ("there", "counts", "held"),
+    [
+        (b"abcdefghij", (5, 3), b"abcdefgh"),
+        (b"abcdef", (5, 1), b"abcdef"),
+        (b"abc", (3, 0), b"abc"),
+        (b"", (0, 0), b""),
+    ],
+)
+def test_without_the_view_a_read_goes_through_the_generated_call(
+    there: bytes, counts: tuple[int, int], held: bytes
+) -> None:
     class Stream:
         async def read(self, size: int) -> bytes:
-            return b"abcdefgh"[:size]
+            return there[:size]
 
-    room = bytearray(5)
+    room, beyond = bytearray(5), bytearray(3)
 
-    assert asyncio.run(binding._read_bytes(Stream(), memoryview(room))) == 5
-    assert room == b"abcde"
+    assert asyncio.run(binding._read_bytes(Stream(), memoryview(room), memoryview(beyond))) == counts
+    assert room[: counts[0]] + beyond[: counts[1]] == held
