@@ -209,7 +209,7 @@ def test_slow_strangers_are_hung_up_on_in_bounded_time(server: Server, monkeypat
         assert all(what_comes_back(sock) == b"" for sock in [*silent, half_done])
         for one in drips:
             one.result()
-    assert 0.5 < time.monotonic() - began < 9
+    assert 0.5 < time.monotonic() - began < 5
 
 
 def drip(sock: socket.socket) -> None:
@@ -234,7 +234,7 @@ def test_two_hundred_strangers_at_once_cost_a_bounded_time_and_number_of_threads
 
         assert judges <= lane_listen.JUDGED_AT_ONCE
         assert all(what_comes_back(sock) == b"" for sock in strangers)
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 8
     server.dial()
 
 

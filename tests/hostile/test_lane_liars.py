@@ -106,7 +106,7 @@ def test_a_server_that_says_nothing_is_waited_for_a_bounded_time() -> None:
 
         with pytest.raises(PeerUnreachable):
             caller.dial(silent.getsockname()[:2], LaneHello(token=bytes(16)), Deadline(0.3))
-        assert 0.2 < time.monotonic() - began < 8
+        assert 0.2 < time.monotonic() - began < 3
 
 
 def test_a_port_where_nobody_listens_is_no_lane_and_no_error() -> None:

@@ -110,7 +110,7 @@ def test_two_hundred_connections_at_once_do_not_keep_an_honest_one_out(here: Wor
     remote = here.fetch(options=QUICK)
     assert collect(remote, here.shelf.wanted) == here.shelf.records
 
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 5
     assert threading.active_count() - before < 60
     assert sum(not link.over for link in links) <= 12
     remote.done()
@@ -148,7 +148,7 @@ def ends_with(vector: ServerVector, fetch: object) -> None:
     assert type(caught.value) in {vector.error, *vector.error.__subclasses__()}
     assert vector.says in caught.value.message
     assert f"{caught.value.message}{caught.value.hint or ''}".isprintable()
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 6
 
 
 def read_document(remote: Remote) -> bytes:

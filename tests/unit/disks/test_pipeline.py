@@ -92,7 +92,7 @@ def test_a_tebibyte_of_hole_costs_nothing() -> None:
 
     assert [(chunk.record.offset, chunk.record.length) for chunk in chunks] == [(TIB // 2, BLOCK_BYTES)]
     assert disk.read_bytes == BLOCK_BYTES
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 1
 
 
 @pytest.mark.parametrize("size", [0, 1, CELL_BYTES, CELL_BYTES * 3 + 17])
