@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from blixard.store.sqlite import SqliteStore
-from support.world import World, build, fast_folder, picture
+from support.world import World, fast_folder, picture
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 VERBS = {
@@ -20,18 +19,6 @@ VERBS = {
     "set": ("vm", "set", "app", "--vcpus", "5"),
     "delete": ("vm", "delete", "tmp"),
 }
-
-
-@pytest.fixture(scope="module")
-def template() -> Iterator[World]:
-    with fast_folder() as folder:
-        yield build(folder / "base")
-
-
-@pytest.fixture
-def world(template: World) -> Iterator[World]:
-    with fast_folder() as folder:
-        yield template.copy(folder / "world")
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)

@@ -63,12 +63,6 @@ def disks(world: World, name: str, seed: int) -> list[str]:
     return found
 
 
-@pytest.fixture
-def world(template: World) -> Iterator[World]:
-    with fast_folder() as folder:
-        yield template.copy(folder / "world")
-
-
 def seen(world: World) -> Seen:
     found = picture(world)["web"]
     return Seen(found.vms, found.disks)

@@ -15,21 +15,9 @@ from blixard.home import Home
 from support.commands import NOBODY, Ran
 from support.documents import MIB, noise
 from support.small_disk import fill, small_disk
-from support.world import World, build, fast_folder, litter, picture
+from support.world import World, fast_folder, litter, picture
 
 EXPORT = ("cluster", "export", "--include-images", "-c", "web", "-o")
-
-
-@pytest.fixture(scope="module")
-def template() -> Iterator[World]:
-    with fast_folder() as folder:
-        yield build(folder / "base")
-
-
-@pytest.fixture
-def world(template: World) -> Iterator[World]:
-    with fast_folder() as folder:
-        yield template.copy(folder / "world")
 
 
 @pytest.fixture

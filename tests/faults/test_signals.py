@@ -32,12 +32,6 @@ def template() -> Iterator[World]:
         yield build(folder / "base", disk_bytes=6 * MIB)
 
 
-@pytest.fixture
-def world(template: World) -> Iterator[World]:
-    with fast_folder() as folder:
-        yield template.copy(folder / "world")
-
-
 def staged_bytes(world: World) -> int:
     """Bytes of staged disks, as stored."""
     return sum(path.stat().st_blocks for path in world.cluster().incoming.glob("*/*.raw"))

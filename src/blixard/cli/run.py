@@ -22,6 +22,7 @@ from blixard.errors import BUG_HINT, BlixardError, ExitCode, StorageError, Usage
 
 PROGRAM = "blixard"
 _MOMENT = 0.01
+"""Seconds after which a signal that Python passed over is raised again: not in the same callback."""
 
 
 class Terminated(KeyboardInterrupt):

@@ -88,8 +88,8 @@ class SourceStream(io.RawIOBase):
     def close(self) -> None:
         """Close the descriptor; harmless twice."""
         if not self.closed:
+            super().close()  # first: an interrupt in between must not have the descriptor closed twice
             os.close(self._fd)
-        super().close()
 
 
 def buffered_sink(sink: SinkStream) -> BinaryIO:

@@ -161,7 +161,7 @@ class OpenCluster:
             return snapshot
         raise Conflict(f"cluster `{self.name}` is being changed all the time", hint="run the command again")
 
-    def commit(self, verb: str, change: StateChange, base_revision: int, exit_code: ExitCode = ExitCode.DONE) -> int:
+    def commit(self, verb: str, change: StateChange, base_revision: int) -> int:
         """Apply a change to the state at `base_revision`, and note it; the new revision.
 
         Raises:
@@ -170,10 +170,10 @@ class OpenCluster:
         """
         with held_back():
             revision = self.store.apply(change, base_revision)
-            self._settle(verb, exit_code)
+            self.settle(verb)
         return revision
 
-    def _settle(self, verb: str, exit_code: ExitCode) -> None:
+    def settle(self, verb: str, exit_code: ExitCode = ExitCode.DONE) -> None:
         """After a change was applied: bring its entry into the history, and tell the log.
 
         The change stands, whatever happens here: the next command brings what is still in the outbox.

@@ -43,6 +43,8 @@ def commit(
 ) -> Committed:
     """Make the plan the state; what was told of its source stands in the history with it.
 
+    The caller holds back what could interrupt it: that a new cluster is published belongs to the same step.
+
     Raises:
         StorageError: the cluster is as it was; what was staged stays for the next import of the same document.
         Conflict: the state moved although it was locked.
@@ -67,10 +69,11 @@ def commit(
     )
     kept = _keep_telemetry(cluster, plan, telemetry)
     try:
-        revision = cluster.commit(VERB, change, plan.base_revision, exit_code_of(plan))
+        revision = cluster.store.apply(change, plan.base_revision)
     except BaseException:
         _drop_telemetry(cluster, kept)
         raise
+    cluster.settle(VERB, exit_code_of(plan))
     if staged is not None:
         staged.committed()
     return Committed(revision, _newest_undo(cluster, change))

@@ -143,7 +143,7 @@ def test_a_signal_that_python_passes_over_comes_again(
 
     def action(_session: Session) -> None:
         Finalized()
-        time.sleep(30)
+        time.sleep(30)  # the signal ends it
 
     behave(action)
 
