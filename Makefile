@@ -1,7 +1,9 @@
-# `make demo` shows the main job on real disks; `make test` is what CI runs. Each sets up all it needs.
+# `make demo` shows the main job on real disks; `make quick` is for after every edit, `make test` is what CI runs.
+# Each sets up all it needs.
 SHELL := /bin/bash
 PY := .venv/bin/python
-.PHONY: demo test test-long lint bench setup lock picture
+.PHONY: demo quick test test-long other lint bench setup lock picture
+QUICK := -n 2 -q -m "not long" tests/unit tests/property
 
 setup:
 	@scripts/setup test
@@ -16,8 +18,17 @@ lint: setup
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-test: lint
+quick: setup
+	$(PY) -m pytest $(QUICK)
+
+test: lint other
 	$(PY) -m pytest -n 2 -q -m "not long"
+
+# the quick tests once more on the newest other interpreter at hand; without one there is nothing to do
+other: setup
+	@scripts/setup other
+	@if [ -x .venv-other/bin/python ]; then set -x; .venv-other/bin/python -m pytest $(QUICK); \
+	else echo "no second Python at hand: the quick tests ran on $$($(PY) -V) only"; fi
 
 test-long: setup
 	$(PY) -m pytest -n 2 -q -m long

@@ -118,7 +118,9 @@ def _once_more(passed_over: sys.UnraisableHookArgs, otherwise: Callable[[sys.Unr
         import threading
 
         number = signal.SIGTERM if isinstance(problem, Terminated) else signal.SIGINT
-        again = threading.Timer(_MOMENT, signal.raise_signal, [number])
+        # to the main thread: what that waits for ends only if the signal reaches it there
+        main = threading.main_thread().ident or 0
+        again = threading.Timer(_MOMENT, signal.pthread_kill, [main, number])
         again.daemon = True
         again.start()
     else:

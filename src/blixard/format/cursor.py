@@ -28,14 +28,17 @@ _OPENING, _CLOSING = b"{[", b"}]"
 
 
 def _nested(levels: int) -> bytes:
-    string, other = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', rb'[^"{}\[\]]*+'
-    inside = other + rb"(?:" + string + other + rb")*+"
+    string, other = rb'"[^"\\]*+(?:\\.[^"\\]*+)*"', rb'[^"{}\[\]]*+'
+    inside = other + rb"(?:" + string + other + rb")*"
     for _ in range(levels):
-        inside = other + rb"(?:(?:" + string + rb"|[{\[]" + inside + rb"[}\]])" + other + rb")*+"
+        inside = other + rb"(?:(?:" + string + rb"|[{\[]" + inside + rb"[}\]])" + other + rb")*"
     return inside
 
 
-# possessive throughout: linear time whatever the text; deeper values and those not yet held go step by step
+# Linear time whatever the text, because at no byte more than one branch fits: a repeat that is given back fails at its
+# next byte. Repeats over groups are not possessive: before Python 3.11.5 those pass one byte too many. They remember
+# each turn instead, so only `_SHALLOW_BYTES` are looked at; what is longer, deeper or not held yet goes step by step.
+_SHALLOW_BYTES = 64 * KIB
 _SHALLOW = re.compile(rb"[{\[]" + _nested(6) + rb"[}\]]", re.DOTALL)
 
 
@@ -290,7 +293,9 @@ class Cursor:
                 return looked
 
     def _container_size(self, most: int, limit: str, strings: int, values: int) -> int:
-        shallow = _SHALLOW.match(self.buffer, self.pos) if strings >= self.limits.string_bytes else None
+        shallow = None
+        if strings >= self.limits.string_bytes:
+            shallow = _SHALLOW.match(self.buffer, self.pos, self.pos + _SHALLOW_BYTES)
         if shallow and shallow.end() - self.pos <= strings and self.depth + 8 < self.limits.depth:
             return shallow.end() - self.pos
         size, depth = 0, 0

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from blixard.format.cursor import SPACE, Cursor
+from blixard.format.cursor import Cursor
 from blixard.format.elements import element
 from blixard.limits import KIB
 
@@ -21,9 +21,9 @@ Offset = Annotated[int, Meta(ge=0, le=(1 << 63) - 1, description="bytes from the
 Size = Annotated[int, Meta(ge=0, le=(1 << 63) - 1, description="bytes")]
 RecordCount = Annotated[int, Meta(ge=0, le=1 << 28)]
 
-_RUN = re.compile(rb"(?:[1-9][0-9]{0,9}" + SPACE + rb"," + SPACE + rb")*+")
+_RUN = re.compile(rb"[0-9, \t\n\r]*+")
+_LENGTHS = msgspec.json.Decoder(list[Annotated[int, Meta(ge=1)]])
 _LONGEST = (1 << 32) - 1
-_LENGTH = re.compile(rb"[1-9][0-9]{0,9}")
 
 
 class ImageRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,14 +80,15 @@ def read_tables(cursor: Cursor) -> Iterator[tuple[int, list[int]]]:
         for _ in cursor.items():
             cursor.hold(KIB)
             run = _RUN.match(cursor.buffer, cursor.pos)
-            batch = []
-            if run and run[0]:
-                batch = list(map(int, run[0].rstrip(b", \t\r\n").split(b",")))
-                cursor.pos = run.end()
-            text = cursor.text("element_bytes", strings=cursor.limits.string_bytes)
-            if not _LENGTH.fullmatch(text):
-                raise cursor.malformed("`record_tables` must hold lengths")
-            batch.append(int(text))
+            assert run is not None  # noqa: S101 - the expression matches the empty text
+            # up to the last comma: the length behind it may not be held whole
+            before = run[0][: run[0].rfind(b",") + 1]
+            cursor.pos += len(before)
+            text = before + cursor.text("element_bytes", strings=cursor.limits.string_bytes)
+            try:
+                batch = _LENGTHS.decode(b"[" + text + b"]")
+            except msgspec.DecodeError as problem:
+                raise cursor.malformed("`record_tables` must hold lengths") from problem
             if max(batch) > _LONGEST:
                 raise cursor.malformed("`record_tables` holds a length over 4 GiB")
             count += len(batch)

@@ -1,6 +1,7 @@
 import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -114,8 +115,8 @@ def test_a_damaged_page_is_a_storage_error_that_says_what_to_do(path: Path) -> N
         content[page : page + 100] = b"\xff" * 100
     path.write_bytes(content)
 
-    with pytest.raises(StorageError, match="damaged") as caught:
-        SqliteStore(path).snapshot()
+    with pytest.raises(StorageError, match="damaged") as caught, closing(SqliteStore(path)) as damaged:
+        damaged.snapshot()
     assert "cluster import" in (caught.value.hint or "")
 
 
@@ -124,8 +125,8 @@ def test_a_row_that_is_not_json_is_a_storage_error(path: Path) -> None:
         database.execute("INSERT INTO vms VALUES ('1', 'web', x'7b')")
     database.close()
 
-    with pytest.raises(StorageError, match="a Vm in it"):
-        SqliteStore(path).snapshot()
+    with closing(SqliteStore(path)) as odd, pytest.raises(StorageError, match="a Vm in it"):
+        odd.snapshot()
 
 
 def test_a_writer_that_stays_is_reported_as_busy(
