@@ -1,6 +1,6 @@
 """blixard: export a whole VM cluster to one file and bring it back anywhere.
 
-The names below are all of the public API. They come from `blixard.api` when they are first used, so that
+The names below are all of the public API. They come from their modules when they are first used, so that
 `blixard --version` does not pay for them.
 """
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
         open_cluster,
         verify,
     )
+    from blixard.version import __version__
 
-__version__ = "0.1.0"
 __all__ = [
     "BlixardError",
     "Cluster",
@@ -50,9 +50,12 @@ if not TYPE_CHECKING:  # to a type checker, every name would exist
     def __getattr__(name: str) -> object:
         if name not in __all__:
             raise AttributeError(f"module `blixard` has no attribute `{name}`")
-        from blixard import api
+        if name == "__version__":
+            from blixard import version as source
+        else:
+            from blixard import api as source
 
-        value = getattr(api, name)
+        value = getattr(source, name)
         globals()[name] = value
         return value
 

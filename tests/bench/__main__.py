@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from blixard.peer.tcp import bbr_works
+from blixard.peer.lane.tcp import bbr_works
 
 from . import bars, report
 from .bars import Bar

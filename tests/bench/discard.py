@@ -19,15 +19,15 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from blixard.disks.frames import open_frame
+from blixard.disks.records.frames import open_frame
 from blixard.format.events import RecordRead
 from blixard.home import Home
 from blixard.limits import DEFAULT
 from blixard.model.structs import Record
-from blixard.ops.network import LaneChoice, Network
-from blixard.ops.peer_source import FrameFromPeer, PeerSource, peer_source
-from blixard.peer.fetching import FetchOptions
-from blixard.peer.ticket import parse_ticket
+from blixard.ops.peers.source import FrameFromPeer, PeerSource, peer_source
+from blixard.peer.fetch.options import FetchOptions
+from blixard.peer.wire.ticket import parse_ticket
+from blixard.site.network import LaneChoice, Network
 
 AHEAD_BYTES = 48 << 20
 

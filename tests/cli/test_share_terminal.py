@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from blixard.peer.ticket import parse_ticket
+from blixard.peer.wire.ticket import parse_ticket
 from support.shell import blixard
 from support.terminal import Terminal
 

@@ -1,4 +1,4 @@
-"""The tests run on the platform that README promises: a newer build that comes first in PATH hides what it cannot do."""
+"""The tests run on the platform that README promises: a newer build first in PATH hides what that cannot do."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import IO, Self
 
 import pytest
 
-from blixard.peer.tcp import bbr_works
+from blixard.peer.lane.tcp import bbr_works
 from support import lossy_relay
 from support.lanes import FAR_ID, NEAR_ID
 from support.lossy_relay import FAR_ADDRESS, NEAR_ADDRESS, LossyLink, lossy_link

@@ -14,12 +14,12 @@ import pytest
 
 from blixard.errors import Conflict
 from blixard.home import Home
-from blixard.ops.context import SystemClock
-from blixard.ops.network import Network
-from blixard.ops.share import ShareOptions, share
-from blixard.peer.client import Remote
-from blixard.peer.receivers import Silent
-from blixard.peer.ticket import parse_ticket
+from blixard.ops.peers.share import ShareOptions, share
+from blixard.peer.fetch.remote import Remote
+from blixard.peer.share.receivers import Silent
+from blixard.peer.wire.ticket import parse_ticket
+from blixard.site.network import Network
+from blixard.site.who import SystemClock
 from support.clusters import Watched
 from support.cuts import MIB, Original, an_empty_world, an_original
 from support.processes import blixard, finish, start, until

@@ -15,9 +15,9 @@ import pytest
 import zstandard
 from msgspec.structs import replace
 
-from blixard.peer.patience import GRACE_SECONDS, REPLY_SECONDS
-from blixard.peer.secret import Secret
-from blixard.peer.ticket import parse_ticket
+from blixard.peer.pace.patience import GRACE_SECONDS, REPLY_SECONDS
+from blixard.peer.wire.secret import Secret
+from blixard.peer.wire.ticket import parse_ticket
 from support.commands import Ran
 from support.cuts import an_empty_world, an_original
 from support.gate import Gate

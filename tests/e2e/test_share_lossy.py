@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from blixard.peer.tcp import bbr_works
+from blixard.peer.lane.tcp import bbr_works
 from support import lossy_relay
 from support.cuts import Original, an_original
 from support.lossy_relay import LossyLink, lossy_link

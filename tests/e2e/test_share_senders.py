@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from blixard.peer.ticket import parse_ticket
+from blixard.peer.wire.ticket import parse_ticket
 from support.commands import Ran
 from support.gate import Gate
 from support.processes import blixard, finish, start

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from blixard.peer.ticket import parse_ticket
+from blixard.peer.wire.ticket import parse_ticket
 from support.commands import Ran
 from support.cuts import an_original, staged_positions
 from support.gate import Gate

@@ -11,10 +11,10 @@ import pytest
 from msgspec.structs import replace
 
 from blixard.errors import PeerRefused
-from blixard.peer.client import Remote
-from blixard.peer.endpoint import EndpointOptions, IrohEndpoint
-from blixard.peer.secret import Secret
-from blixard.peer.ticket import Ticket, parse_ticket
+from blixard.peer.fetch.remote import Remote
+from blixard.peer.iroh.endpoint import EndpointOptions, IrohEndpoint
+from blixard.peer.wire.secret import Secret
+from blixard.peer.wire.ticket import Ticket, parse_ticket
 from support.cuts import MIB, Original, an_empty_world, an_original
 from support.processes import blixard
 from support.shares import sharing

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from blixard.store.sqlite import SqliteStore
+from blixard.store.sqlite.store import SqliteStore
 from support.world import World, fast_folder, picture
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]

@@ -13,7 +13,7 @@ from blixard.errors import BlixardError, ExitCode
 from blixard.home import Home
 from blixard.place import open_input, open_output
 from blixard.store.history import History
-from blixard.store.sqlite import SqliteStore
+from blixard.store.sqlite.store import SqliteStore
 
 NOBODY = 65534
 

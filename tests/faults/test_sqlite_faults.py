@@ -13,7 +13,7 @@ import pytest
 from blixard import files
 from blixard.errors import StorageError
 from blixard.model.structs import ClusterSnapshot
-from blixard.store.sqlite import SqliteStore
+from blixard.store.sqlite.store import SqliteStore
 from support.faults import FailAt, killed_at, operations
 from support.small_disk import fill, small_disk
 from support.sqlite_change import apply, make_old

@@ -13,12 +13,12 @@ from msgspec import Struct
 
 from blixard.errors import PeerMisbehaved, PeerRefused, PeerUnreachable, TransferError
 from blixard.limits import KIB, MIB
-from blixard.peer import protocol
-from blixard.peer.channel import BODY_BYTES, HEAD_BYTES
-from blixard.peer.loopback import LoopbackLink
-from blixard.peer.loopback_channel import LoopbackChannel
-from blixard.peer.protocol import head
-from blixard.peer.secret import Secret
+from blixard.peer.ports import BODY_BYTES, HEAD_BYTES
+from blixard.peer.wire import protocol
+from blixard.peer.wire.protocol import head
+from blixard.peer.wire.secret import Secret
+from support.loopback import LoopbackLink
+from support.loopback_channel import LoopbackChannel
 from support.peers import MemoryShelf, proven, welcomed
 
 Act = Callable[[LoopbackLink, MemoryShelf], None]

@@ -4,7 +4,7 @@ import tracemalloc
 
 import pytest
 
-from blixard.disks.frames import open_frame
+from blixard.disks.records.frames import open_frame
 from blixard.limits import MIB
 from hostile.frame_vectors import VECTORS, FrameVector
 

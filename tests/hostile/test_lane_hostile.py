@@ -14,15 +14,15 @@ import pytest
 
 from blixard.errors import PeerMisbehaved, PeerUnreachable
 from blixard.model.structs import JsonObject
-from blixard.peer import lane_listen
-from blixard.peer.certificates import LaneIdentity
-from blixard.peer.deadline import Deadline
-from blixard.peer.frames import encode_frame
-from blixard.peer.lane_channel import LaneChannel
-from blixard.peer.lane_dial import Caller, Tuning
-from blixard.peer.lane_hello import LaneHello
-from blixard.peer.lane_link import CONNECTIONS
-from blixard.peer.lane_offer import parse_offer
+from blixard.peer.lane import listen as lane_listen
+from blixard.peer.lane.certificates import LaneIdentity
+from blixard.peer.lane.channel import LaneChannel
+from blixard.peer.lane.dial import Caller, Tuning
+from blixard.peer.lane.hello import LaneHello
+from blixard.peer.lane.link import CONNECTIONS
+from blixard.peer.lane.offer import parse_offer
+from blixard.peer.pace.deadline import Deadline
+from blixard.peer.wire.frames import encode_frame
 from support.lanes import FAR_ID, NEAR_ID, SessionLink, Side, without_dialling
 from support.link_conformance import Started, no_thread_left, received
 

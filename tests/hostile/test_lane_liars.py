@@ -13,11 +13,11 @@ import pytest
 
 from blixard.errors import PeerMisbehaved, PeerUnreachable
 from blixard.model.structs import JsonObject
-from blixard.peer.certificates import LaneIdentity
-from blixard.peer.deadline import Deadline
-from blixard.peer.frames import encode_frame
-from blixard.peer.lane_dial import Caller, Tuning
-from blixard.peer.lane_hello import LaneHello
+from blixard.peer.lane.certificates import LaneIdentity
+from blixard.peer.lane.dial import Caller, Tuning
+from blixard.peer.lane.hello import LaneHello
+from blixard.peer.pace.deadline import Deadline
+from blixard.peer.wire.frames import encode_frame
 from support.lanes import FAR_ID, NEAR_ID, SessionLink, Side, two_sides, without_dialling
 from support.link_conformance import no_thread_left
 

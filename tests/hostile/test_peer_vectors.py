@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from blixard.errors import PeerMisbehaved, TransferError
 from blixard.limits import MIB
-from blixard.peer.answers import Bounds
-from blixard.peer.client import Remote
-from blixard.peer.fetching import FetchOptions
-from blixard.peer.frames import FrameReader
+from blixard.peer.fetch.options import FetchOptions
+from blixard.peer.fetch.remote import Remote
+from blixard.peer.share.answers import Bounds
+from blixard.peer.wire.frames import FrameReader
 from hostile.peer_vectors import BYTES, CLIENTS, RECORD_SERVERS, SERVERS, BytesVector, ClientVector, ServerVector
 from support.link_conformance import no_thread_left
 from support.peers import CLIENT, OTHER, QUICK, World, collect, world

@@ -14,12 +14,12 @@ import pytest
 
 from blixard.errors import TransferError
 from blixard.limits import MIB
-from blixard.peer import protocol
-from blixard.peer.answers import Bounds
-from blixard.peer.channel import Channel, Endpoint, Link
-from blixard.peer.endpoint import EndpointOptions, IrohEndpoint
-from blixard.peer.protocol import head
-from blixard.peer.ticket import Ticket, parse_ticket
+from blixard.peer.iroh.endpoint import EndpointOptions, IrohEndpoint
+from blixard.peer.ports import Channel, Endpoint, Link
+from blixard.peer.share.answers import Bounds
+from blixard.peer.wire import protocol
+from blixard.peer.wire.protocol import head
+from blixard.peer.wire.ticket import Ticket, parse_ticket
 from support.cuts import Original, an_empty_world, an_original
 from support.processes import blixard
 from support.shares import Share, sharing

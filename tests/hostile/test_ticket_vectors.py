@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from blixard.errors import InvalidTicket
-from blixard.peer.ticket import parse_ticket
+from blixard.peer.wire.ticket import parse_ticket
 from hostile.ticket_vectors import PLAIN, RECORD, VECTORS, TicketVector
 from support.tickets import make_ticket, written
 

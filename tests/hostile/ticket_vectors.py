@@ -8,7 +8,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from blixard.limits import DEFAULT
-from blixard.peer.ticket import ADDRESSES, PREFIX
+from blixard.peer.wire.ticket import ADDRESSES, PREFIX
 from support.tickets import base32, make_ticket, record_of, written
 
 GOOD = make_ticket()

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from blixard.errors import PeerMisbehaved
-from blixard.peer.certificates import LaneIdentity
-from blixard.peer.frames import FrameReader, encode_frame
-from blixard.peer.lane_hello import LaneHello, answer, check_answer, parse_hello
-from blixard.peer.lane_offer import LaneOffer, parse_offer
+from blixard.peer.lane.certificates import LaneIdentity
+from blixard.peer.lane.hello import LaneHello, answer, check_answer, parse_hello
+from blixard.peer.lane.offer import LaneOffer, parse_offer
+from blixard.peer.wire.frames import FrameReader, encode_frame
 
 OURS = LaneHello(token=bytes(range(16)), nonce=bytes(range(16, 32)))
 CERTIFICATE = LaneIdentity().certificate

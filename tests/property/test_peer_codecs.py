@@ -10,11 +10,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from blixard.errors import InvalidTicket, PeerMisbehaved
-from blixard.peer import protocol
-from blixard.peer.channel import BODY_BYTES, HEAD_BYTES
-from blixard.peer.frames import FrameReader, decode_head, encode_frame
-from blixard.peer.secret import Secret
-from blixard.peer.ticket import PREFIX, Ticket, address_text, parse_ticket
+from blixard.peer.ports import BODY_BYTES, HEAD_BYTES
+from blixard.peer.wire import protocol
+from blixard.peer.wire.frames import FrameReader, decode_head, encode_frame
+from blixard.peer.wire.secret import Secret
+from blixard.peer.wire.ticket import PREFIX, Ticket, address_text, parse_ticket
 from support.tickets import base32, make_ticket, written
 
 hex_ids = st.binary(min_size=32, max_size=32).map(bytes.hex)

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from blixard.disks.dedup import DedupTable
 from blixard.disks.detect import open_reader
-from blixard.disks.pipeline import Chunk, RecordPipeline
-from blixard.disks.staging import Staged, Staging
+from blixard.disks.records.dedup import DedupTable
+from blixard.disks.records.pipeline import Chunk, RecordPipeline
+from blixard.disks.staging.staging import Staged, Staging
 from blixard.limits import BLOCK_BYTES, MIB
 from blixard.model.structs import DiskFormat
 from support.disks import MemoryDisk

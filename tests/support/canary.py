@@ -7,7 +7,7 @@ import subprocess
 
 from msgspec import Struct
 
-from blixard.peer.ticket import parse_ticket
+from blixard.peer.wire.ticket import parse_ticket
 from support.commands import Ran
 from support.processes import environment, start
 from support.world import World

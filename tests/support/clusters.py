@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from blixard.home import ClusterDir, Home
-from blixard.ops.cluster import init_cluster
-from blixard.ops.context import OpenCluster, Policy, Who
+from blixard.ops.cluster.clusters import init_cluster
+from blixard.site.open_cluster import OpenCluster
+from blixard.site.who import Policy, Who
 from blixard.store.history import History
 from blixard.store.opening import open_store
 from blixard.telemetry.store import TelemetryStore

@@ -15,10 +15,10 @@ from pathlib import Path
 from blixard.format.events import RecordRead
 from blixard.home import Home
 from blixard.limits import DEFAULT
-from blixard.ops.network import LaneChoice, Network
-from blixard.ops.peer_source import FrameFromPeer, peer_source
-from blixard.peer.fetching import FetchOptions
-from blixard.peer.ticket import parse_ticket
+from blixard.ops.peers.source import FrameFromPeer, peer_source
+from blixard.peer.fetch.options import FetchOptions
+from blixard.peer.wire.ticket import parse_ticket
+from blixard.site.network import LaneChoice, Network
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ import threading
 from hashlib import sha256
 
 from blixard.errors import TransferError
-from blixard.peer.channel import Link, Listener
-from blixard.peer.endpoint import EndpointOptions, IrohEndpoint
+from blixard.peer.iroh.endpoint import EndpointOptions, IrohEndpoint
+from blixard.peer.ports import Link, Listener
 
 PART = 1 << 20
 

@@ -20,11 +20,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from blixard.peer.channel import Link
-from blixard.peer.lane import LaneHost
-from blixard.peer.lane_channel import LaneChannel
-from blixard.peer.lane_dial import Tuning
-from blixard.peer.lane_link import LaneLink
+from blixard.peer.lane.channel import LaneChannel
+from blixard.peer.lane.dial import Tuning
+from blixard.peer.lane.lane import LaneHost
+from blixard.peer.lane.link import LaneLink
+from blixard.peer.ports import Link
 from support.lanes import SessionLink
 
 SECONDS = 120.0

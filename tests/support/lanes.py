@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from blixard.model.structs import JsonObject
-from blixard.peer.channel import Channel, Link
-from blixard.peer.lane import LaneHost, TcpLane
-from blixard.peer.lane_dial import Tuning
-from blixard.peer.lane_link import LaneLink
+from blixard.peer.lane.dial import Tuning
+from blixard.peer.lane.lane import LaneHost, TcpLane
+from blixard.peer.lane.link import LaneLink
+from blixard.peer.ports import Channel, Link
 
 NEAR_ID = "aa" * 32
 FAR_ID = "bb" * 32

@@ -17,7 +17,7 @@ import pytest
 
 from blixard.errors import PeerMisbehaved, PeerUnreachable, TransferError
 from blixard.limits import KIB, MIB
-from blixard.peer.channel import BODY_BYTES, HEAD_BYTES, Body, Channel, Endpoint, Frame, Link, Listener
+from blixard.peer.ports import BODY_BYTES, HEAD_BYTES, Body, Channel, Endpoint, Frame, Link, Listener
 
 T = TypeVar("T")
 

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 
 from blixard.model.structs import JsonObject
-from blixard.peer.channel import Link
-from blixard.peer.loopback import LoopbackLink
+from blixard.peer.ports import Link
 from support.link_conformance import SOON
+from support.loopback import LoopbackLink
 from support.peers import World
 
 

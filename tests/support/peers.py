@@ -17,21 +17,21 @@ from blake3 import blake3
 
 from blixard.errors import TransferError
 from blixard.limits import KIB
-from blixard.peer import protocol
-from blixard.peer.admission import Terms
-from blixard.peer.answers import Bounds
-from blixard.peer.channel import Endpoint, LaneMaker, Link
-from blixard.peer.client import Remote
-from blixard.peer.fetching import FetchOptions
-from blixard.peer.loopback import LoopbackEndpoint, LoopbackLink, LoopbackNetwork
-from blixard.peer.loopback_channel import LoopbackChannel
-from blixard.peer.meter import Statistics
-from blixard.peer.protocol import head
-from blixard.peer.receivers import Receiver
-from blixard.peer.secret import Secret
-from blixard.peer.serve import Server
-from blixard.peer.ticket import Ticket
+from blixard.peer.fetch.options import FetchOptions
+from blixard.peer.fetch.remote import Remote
+from blixard.peer.pace.meter import Statistics
+from blixard.peer.ports import Endpoint, LaneMaker, Link
+from blixard.peer.share.admission import Terms
+from blixard.peer.share.answers import Bounds
+from blixard.peer.share.receivers import Receiver
+from blixard.peer.share.server import Server
+from blixard.peer.wire import protocol
+from blixard.peer.wire.protocol import head
+from blixard.peer.wire.secret import Secret
+from blixard.peer.wire.ticket import Ticket
 from support.link_conformance import SOON
+from support.loopback import LoopbackEndpoint, LoopbackLink, LoopbackNetwork
+from support.loopback_channel import LoopbackChannel
 
 SECRET = Secret(b"sixteen bytes!!!")
 SERVER, CLIENT, OTHER = "51" * 32, "c1" * 32, "07" * 32

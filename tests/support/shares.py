@@ -15,12 +15,12 @@ from typing import Any, BinaryIO
 
 import zstandard
 
-from blixard.ops.shelf import ExportShelf
-from blixard.peer.admission import Terms
-from blixard.peer.endpoint import EndpointOptions, IrohEndpoint
-from blixard.peer.secret import Secret
-from blixard.peer.serve import Server
-from blixard.peer.ticket import Ticket
+from blixard.ops.peers.served_file import ExportShelf
+from blixard.peer.iroh.endpoint import EndpointOptions, IrohEndpoint
+from blixard.peer.share.admission import Terms
+from blixard.peer.share.server import Server
+from blixard.peer.wire.secret import Secret
+from blixard.peer.wire.ticket import Ticket
 from support.clusters import Watched
 from support.commands import Ran
 from support.processes import DEADLINE, blixard, start

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from blixard.errors import StorageError
 from blixard.ports import StateChange
-from blixard.store.sqlite import SqliteStore
+from blixard.store.sqlite.store import SqliteStore
 from support.state import make_content, make_import, make_node, make_provenance, make_undo, make_vm, uid
 
 VMS = 12

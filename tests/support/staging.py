@@ -8,11 +8,11 @@ from pathlib import Path
 from blake3 import blake3
 from msgspec import Struct
 
-from blixard.disks.dedup import DedupTable
 from blixard.disks.detect import open_reader
-from blixard.disks.frames import make_frame
-from blixard.disks.pipeline import RecordPipeline
-from blixard.disks.staging import Staged, Staging
+from blixard.disks.records.dedup import DedupTable
+from blixard.disks.records.frames import make_frame
+from blixard.disks.records.pipeline import RecordPipeline
+from blixard.disks.staging.staging import Staged, Staging
 from blixard.model.structs import DiskFormat, ImageHead, Record
 from support.disks import MemoryDisk
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from blixard.peer import ticket as module
-from blixard.peer.secret import Secret
-from blixard.peer.ticket import PREFIX, Ticket
+from blixard.peer.wire import ticket as module
+from blixard.peer.wire.secret import Secret
+from blixard.peer.wire.ticket import PREFIX, Ticket
 
 _TICKET = Ticket(
     endpoint_id=bytes(range(32)),

@@ -22,7 +22,7 @@ from blixard.home import ClusterDir, Home
 from blixard.model.codec import to_object
 from blixard.model.structs import ClusterSnapshot, Content, DiskFormat
 from blixard.store.history import History
-from blixard.store.sqlite import SqliteStore
+from blixard.store.sqlite.store import SqliteStore
 from support.commands import Ran, run
 from support.documents import noise
 from support.faults import names

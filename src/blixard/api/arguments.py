@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
-    from blixard.ops.export import ExportOptions
-    from blixard.ops.import_request import ImportRequest
-    from blixard.ops.site import Site
+    from blixard.ops.exporting.export import ExportOptions
+    from blixard.ops.importing.request import ImportRequest
     from blixard.plan.options import ImportOptions
     from blixard.plan.rules import Rules
     from blixard.ports import Progress
+    from blixard.site.site import Site
 
 StrPath: TypeAlias = str | os.PathLike[str]
 _SMALL_FILE = 16 << 20
@@ -128,7 +128,7 @@ def export_options(site: Site, output: StrPath, given: ExportArguments) -> Expor
         UsageError: a selector that is none.
     """
     from blixard.model.structs import Consistency
-    from blixard.ops.export import ExportOptions
+    from blixard.ops.exporting.export import ExportOptions
     from blixard.plan.scope import parse_scope
 
     _check_known(given, ExportArguments)
@@ -162,7 +162,7 @@ def import_request(site: Site, source: StrPath, cluster: str | None, given: Impo
         TypeError: an argument that there is not.
         UsageError: a selector, a rule or a file of them that is none.
     """
-    from blixard.ops.import_request import ImportRequest
+    from blixard.ops.importing.request import ImportRequest
 
     _check_known(given, ImportArguments)
     return ImportRequest(
@@ -182,8 +182,8 @@ def import_request(site: Site, source: StrPath, cluster: str | None, given: Impo
 
 
 def _import_options(given: ImportArguments) -> ImportOptions:
-    from blixard.ops.site import networks_here
     from blixard.plan.options import ImportOptions, MatchBy, Mode, OnConflict, Values
+    from blixard.site.site import networks_here
 
     return ImportOptions(
         mode=Mode.MERGE if given.get("merge") else Mode.REPLACE,
@@ -220,7 +220,7 @@ def _rules(given: ImportArguments) -> Rules:
 
 
 def _secrets(file: StrPath | None) -> dict[str, Any]:
-    from blixard.ops.masking import read_secrets
+    from blixard.redact.document import read_secrets
 
     return {} if file is None else read_secrets(_read(file), os.fspath(file))
 

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from blixard.api.arguments import ExportArguments, ImportArguments, StrPath, export_options, import_request
 from blixard.api.documents import open_site
-from blixard.ops.silence import SILENT
-from blixard.ops.site import Site, named_cluster
+from blixard.site.silence import SILENT
+from blixard.site.site import Site, named_cluster
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from blixard.model.changes import UndoSummary
     from blixard.model.structs import ClusterSnapshot, Vm
-    from blixard.ops.context import OpenCluster
-    from blixard.ops.export import ExportReport
-    from blixard.ops.import_request import ImportReport
-    from blixard.ops.status import Status
-    from blixard.ops.undo import UndoReport
+    from blixard.ops.cluster.status import Status
+    from blixard.ops.exporting.export import ExportReport
+    from blixard.ops.importing.request import ImportReport
+    from blixard.ops.keeping.undo import UndoReport
+    from blixard.site.open_cluster import OpenCluster
     from blixard.store.history import HistoryEntry
 
 
@@ -49,7 +49,7 @@ def create_cluster(name: str, data_dir: StrPath | None = None, *, node_id: int =
         UsageError: that is no name.
         StorageError: nothing was made.
     """
-    from blixard.ops.cluster import init_cluster
+    from blixard.ops.cluster.clusters import init_cluster
 
     site = open_site(data_dir)
     init_cluster(site.home, name, node_id=node_id, reopen=site.open)
@@ -93,13 +93,13 @@ class Cluster:
 
     def status(self) -> Status:
         """What it is made of, and when it was last exported and imported. Sizes in bytes."""
-        from blixard.ops.status import cluster_status
+        from blixard.ops.cluster.status import cluster_status
 
         return cluster_status(self._opened)
 
     def history(self, limit: int | None = None) -> tuple[HistoryEntry, ...]:
         """What was done to it, newest first, failures included; at most `limit` entries."""
-        from blixard.ops.history import HistoryOptions, history
+        from blixard.ops.cluster.history import HistoryOptions, history
 
         return tuple(each.entry for each in history(self._opened, HistoryOptions(limit=limit)))
 
@@ -127,8 +127,8 @@ class Cluster:
             StorageError: a disk cannot be read or copied; nothing is left behind.
             MalformedExport: a qcow2 image is refused (an ExportFileError).
         """
-        from blixard.ops.specs import DiskSpec, VmSpec
-        from blixard.ops.vm_create import create_vm
+        from blixard.ops.vm.create import create_vm
+        from blixard.ops.vm.specs import DiskSpec, VmSpec
 
         specs = tuple(DiskSpec(path=Path(path), name=disk) for disk, path in (disks or {}).items())
         spec = VmSpec(name=name, vcpus=vcpus, memory=memory, disks=specs, labels=dict(labels or {}))
@@ -140,7 +140,7 @@ class Cluster:
         Raises:
             NotFound: there is no such VM (a StateError).
         """
-        from blixard.ops.vms import delete_vm
+        from blixard.ops.vm.edit import delete_vm
 
         delete_vm(self._opened, name)
 
@@ -160,7 +160,7 @@ class Cluster:
             Locked: another export or an import is at work (a StateError).
             StorageError: no file was published, the old one is intact.
         """
-        from blixard.ops.export import export_cluster
+        from blixard.ops.exporting.export import export_cluster
 
         asked = export_options(self._site, output, options)
         source: AbstractContextManager[Any] = nullcontext()
@@ -186,13 +186,13 @@ class Cluster:
             Conflict: something was changed since (a StateError).
             RefusedError: a disk that would be replaced is in use.
         """
-        from blixard.ops.undo import undo
+        from blixard.ops.keeping.undo import undo
 
         return undo(self._opened, entry, dry_run=dry_run, force=force)
 
     def undo_entries(self) -> tuple[UndoSummary, ...]:
         """What can be taken back, newest first."""
-        from blixard.ops.undo import entries
+        from blixard.ops.keeping.undo import entries
 
         return entries(self._opened)
 
@@ -236,8 +236,8 @@ def import_(
 
 
 def _import(site: Site, source: StrPath, cluster: str | None, options: ImportArguments) -> ImportReport:
-    from blixard.ops.context import SystemClock
-    from blixard.ops.import_ import import_document
+    from blixard.ops.importing.run import import_document
+    from blixard.site.who import SystemClock
 
     return import_document(
         site.home,

@@ -6,15 +6,15 @@ import os
 from typing import TYPE_CHECKING, Literal
 
 from blixard.api.arguments import StrPath
-from blixard.ops.config import load_config
-from blixard.ops.silence import SILENT
-from blixard.ops.site import Site, named_cluster
+from blixard.site.config import load_config
+from blixard.site.silence import SILENT
+from blixard.site.site import Site, named_cluster
 
 if TYPE_CHECKING:
-    from blixard.ops.diff import DiffReport
-    from blixard.ops.extract import ExtractReport
-    from blixard.ops.inspect_report import InspectReport
-    from blixard.ops.verify import VerifyReport
+    from blixard.ops.cluster.diff import DiffReport
+    from blixard.ops.document.extract import ExtractReport
+    from blixard.ops.document.inspect_report import InspectReport
+    from blixard.ops.document.verify import VerifyReport
     from blixard.ports import Progress
 
 
@@ -27,7 +27,7 @@ def verify(
         ExportFileError: it breaks before there is a VM to tell about, or its version is not known.
         StorageError: it cannot be read.
     """
-    from blixard.ops.verify import VerifyOptions, verify_file
+    from blixard.ops.document.verify import VerifyOptions, verify_file
 
     site = open_site(None)
     options = VerifyOptions(
@@ -48,7 +48,7 @@ def inspect(path: StrPath, *, full: bool = False, secrets: bool = False) -> Insp
         ExportFileError: it is not an export, or of a version that is not known.
         StorageError: it cannot be read.
     """
-    from blixard.ops.inspect import InspectOptions, inspect_file
+    from blixard.ops.document.inspect import InspectOptions, inspect_file
 
     config = open_site(None).config
     paths = config.get("redact.paths", tuple)
@@ -72,8 +72,8 @@ def diff(before: StrPath, after: StrPath, data_dir: StrPath | None = None, *, vo
         ExportFileError: a file is not acceptable.
         StorageError: it cannot be read.
     """
-    from blixard.ops.diff import DiffOptions
-    from blixard.ops.diff import diff as compare
+    from blixard.ops.cluster.diff import DiffOptions
+    from blixard.ops.cluster.diff import diff as compare
 
     site = open_site(data_dir)
     options = DiffOptions(
@@ -110,8 +110,8 @@ def extract(
         StorageError: no space, permission or I/O.
     """
     from blixard.model.structs import DiskFormat
-    from blixard.ops.extract import ExtractOptions
-    from blixard.ops.extract import extract as take_out
+    from blixard.ops.document.extract import ExtractOptions
+    from blixard.ops.document.extract import extract as take_out
 
     site = open_site(None)
     options = ExtractOptions(

@@ -40,12 +40,12 @@ def _run(arguments: list[str]) -> int:
 
 
 def _print_version() -> int:
-    from blixard import __version__
+    from blixard.version import __version__
 
     try:
         print(f"blixard {__version__}", flush=True)  # noqa: T201 - this is the program's answer
     except OSError:
-        from blixard.cli.output import forget
+        from blixard.cli.screen.output import forget
         from blixard.errors import ExitCode
 
         forget(sys.stdout)

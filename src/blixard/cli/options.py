@@ -16,7 +16,7 @@ from click.core import ParameterSource
 
 from blixard.cli.commands import CommonOption, Leaf, leaf
 from blixard.errors import ExitCode, UsageError
-from blixard.ops.quantities import parse_duration, parse_size
+from blixard.site.quantities import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from blixard.cli.session import Session

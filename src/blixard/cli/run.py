@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from blixard.cli.commands import failure_of
-from blixard.cli.output import Output, forget
+from blixard.cli.screen.output import Output, forget
 from blixard.errors import BUG_HINT, BlixardError, ExitCode, StorageError, UsageError
 
 PROGRAM = "blixard"

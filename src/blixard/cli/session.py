@@ -11,10 +11,10 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from blixard.cli.output import Output
+from blixard.cli.screen.output import Output
 from blixard.errors import UsageError
-from blixard.ops.config import Config, load_config
-from blixard.ops.site import named_cluster
+from blixard.site.config import Config, load_config
+from blixard.site.site import named_cluster
 
 
 class CommonOptions(Struct, frozen=True, kw_only=True):
@@ -65,13 +65,13 @@ class Session:
 
     def may_ask(self) -> bool:
         """True when a question would reach somebody and `-y` was not given."""
-        from blixard.cli.prompts import can_ask
+        from blixard.cli.screen.prompts import can_ask
 
         return not self.options.yes and not self.options.json and can_ask()
 
     def consent(self, name: str, what: str) -> None:
         """Ask for `name` on a terminal before `what` is done; a script goes on unasked."""
-        from blixard.cli.prompts import confirm_name
+        from blixard.cli.screen.prompts import confirm_name
 
         if self.may_ask():
             with self.out.aside():

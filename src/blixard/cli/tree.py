@@ -4,46 +4,46 @@ from __future__ import annotations
 
 import click
 
-from blixard import __version__
 from blixard.cli.commands import Entry, LazyGroup
+from blixard.version import __version__
 
 CLUSTER = {
-    "init": Entry("cluster:init", "Make a new, empty cluster"),
-    "list": Entry("cluster:list_", "List the clusters of this node"),
-    "use": Entry("cluster:use", "Make a cluster the current one"),
-    "status": Entry("status:status", "Show what a cluster is made of and when it was last exported"),
-    "export": Entry("export:export", "Write a cluster into one file"),
-    "import": Entry("import_:import_", "Bring a cluster back from a file"),
-    "share": Entry("share:share", "Serve an export file to those who have its ticket"),
-    "fetch": Entry("fetch:fetch", "Fetch an export by ticket into a file"),
-    "undo": Entry("undo:undo", "Take back an import or a deletion"),
-    "inspect": Entry("inspect:inspect", "Show what is inside an export file"),
-    "verify": Entry("verify:verify", "Check an export file: every digest, every record"),
-    "diff": Entry("diff:diff", "Show what differs between files and clusters"),
-    "extract": Entry("extract:extract", "Take one disk out of an export file"),
-    "fmt": Entry("fmt:fmt", "Put a hand-edited export file in order and seal it"),
-    "rename": Entry("cluster:rename", "Give a cluster another name"),
-    "delete": Entry("cluster:delete", "Delete a cluster with its disks"),
-    "history": Entry("history:history", "Show what was done to a cluster, by whom, with what result"),
-    "gc": Entry("gc:gc", "Show and free what nothing names any more"),
+    "init": Entry("verbs.cluster:init", "Make a new, empty cluster"),
+    "list": Entry("verbs.cluster:list_", "List the clusters of this node"),
+    "use": Entry("verbs.cluster:use", "Make a cluster the current one"),
+    "status": Entry("verbs.status:status", "Show what a cluster is made of and when it was last exported"),
+    "export": Entry("verbs.export:export", "Write a cluster into one file"),
+    "import": Entry("verbs.import_:import_", "Bring a cluster back from a file"),
+    "share": Entry("verbs.share:share", "Serve an export file to those who have its ticket"),
+    "fetch": Entry("verbs.fetch:fetch", "Fetch an export by ticket into a file"),
+    "undo": Entry("verbs.undo:undo", "Take back an import or a deletion"),
+    "inspect": Entry("verbs.inspect:inspect", "Show what is inside an export file"),
+    "verify": Entry("verbs.verify:verify", "Check an export file: every digest, every record"),
+    "diff": Entry("verbs.diff:diff", "Show what differs between files and clusters"),
+    "extract": Entry("verbs.extract:extract", "Take one disk out of an export file"),
+    "fmt": Entry("verbs.fmt:fmt", "Put a hand-edited export file in order and seal it"),
+    "rename": Entry("verbs.cluster:rename", "Give a cluster another name"),
+    "delete": Entry("verbs.cluster:delete", "Delete a cluster with its disks"),
+    "history": Entry("verbs.history:history", "Show what was done to a cluster, by whom, with what result"),
+    "gc": Entry("verbs.gc:gc", "Show and free what nothing names any more"),
 }
 
 NODE = {
-    "add": Entry("node:add", "Add a node to the cluster's state"),
-    "list": Entry("node:list_", "List the nodes of a cluster"),
-    "show": Entry("node:show", "Show a node"),
-    "remove": Entry("node:remove", "Remove a node from the cluster's state"),
+    "add": Entry("verbs.node:add", "Add a node to the cluster's state"),
+    "list": Entry("verbs.node:list_", "List the nodes of a cluster"),
+    "show": Entry("verbs.node:show", "Show a node"),
+    "remove": Entry("verbs.node:remove", "Remove a node from the cluster's state"),
 }
 
 VM = {
-    "create": Entry("vm_create:create", "Make a VM from disks and files"),
-    "list": Entry("vm:list_", "List the VMs of a cluster"),
-    "show": Entry("vm:show", "Show a VM"),
-    "set": Entry("vm_set:set_", "Change fields of a VM"),
-    "delete": Entry("vm:delete", "Delete a VM; `cluster undo` brings it back"),
-    "attach-image": Entry("vm:attach_image", "Give a disk its content"),
-    "release": Entry("vm:release", "Let a held VM start"),
-    "trust": Entry("vm:trust", "Accept host paths and commands that came from another cluster"),
+    "create": Entry("verbs.vm_create:create", "Make a VM from disks and files"),
+    "list": Entry("verbs.vm:list_", "List the VMs of a cluster"),
+    "show": Entry("verbs.vm:show", "Show a VM"),
+    "set": Entry("verbs.vm_set:set_", "Change fields of a VM"),
+    "delete": Entry("verbs.vm:delete", "Delete a VM; `cluster undo` brings it back"),
+    "attach-image": Entry("verbs.vm:attach_image", "Give a disk its content"),
+    "release": Entry("verbs.vm:release", "Let a held VM start"),
+    "trust": Entry("verbs.vm:trust", "Accept host paths and commands that came from another cluster"),
 }
 
 ROOT = {
@@ -53,10 +53,10 @@ ROOT = {
     "ticket": Entry("tree:ticket", "Tickets of shares"),
     "peer": Entry("tree:peer", "This node among peers"),
     "telemetry": Entry("tree:telemetry", "Logs and metrics of this node"),
-    "doctor": Entry("doctor:doctor", "Check that this machine can do the work"),
+    "doctor": Entry("verbs.doctor:doctor", "Check that this machine can do the work"),
     "config": Entry("tree:config", "Settings and where they come from"),
-    "demo": Entry("demo:demo", "Run the main job on real disks and show every step"),
-    "completion": Entry("completion:completion", "Print a shell's completion script"),
+    "demo": Entry("verbs.demo:demo", "Run the main job on real disks and show every step"),
+    "completion": Entry("verbs.completion:completion", "Print a shell's completion script"),
 }
 
 
@@ -71,25 +71,25 @@ node = LazyGroup("node", NODE, examples=["blixard node list"], help=ROOT["node"]
 vm = LazyGroup("vm", VM, examples=["blixard vm list"], help=ROOT["vm"].summary + ".")
 telemetry = LazyGroup(
     "telemetry",
-    {"show": Entry("telemetry:show", "Show logs and metrics, this node's and imported ones")},
+    {"show": Entry("verbs.telemetry:show", "Show logs and metrics, this node's and imported ones")},
     examples=["blixard telemetry show --since 24h"],
     help=ROOT["telemetry"].summary + ".",
 )
 ticket = LazyGroup(
     "ticket",
-    {"show": Entry("peer:show", "Show what is in a ticket, without its secret")},
+    {"show": Entry("verbs.peer:show", "Show what is in a ticket, without its secret")},
     examples=["blixard ticket show -i ticket.txt"],
     help=ROOT["ticket"].summary + ".",
 )
 peer = LazyGroup(
     "peer",
-    {"id": Entry("peer:peer_id", "Print this node's id among peers")},
+    {"id": Entry("verbs.peer:peer_id", "Print this node's id among peers")},
     examples=["blixard peer id"],
     help=ROOT["peer"].summary + ".",
 )
 config = LazyGroup(
     "config",
-    {"show": Entry("settings:show", "Print every setting, its value and its origin")},
+    {"show": Entry("verbs.settings:show", "Print every setting, its value and its origin")},
     examples=["blixard config show"],
     help=ROOT["config"].summary + ".",
 )

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from blixard.cli.session import Session
 from blixard.errors import UsageError
-from blixard.ops.context import OpenCluster
-from blixard.ops.site import Site
+from blixard.site.open_cluster import OpenCluster
+from blixard.site.site import Site
 
 if TYPE_CHECKING:
-    from blixard.cli.meter import Meter
+    from blixard.cli.screen.meter import Meter
     from blixard.ports import TelemetrySource
 
 
@@ -44,7 +44,7 @@ def telemetry_source(session: Session, opened: OpenCluster) -> AbstractContextMa
 
 def progress(session: Session) -> AbstractContextManager[Meter]:
     """Where long work reports, as the terminal and BLIXARD_PROGRESS say."""
-    from blixard.cli.progress import choose_style, showing_progress
+    from blixard.cli.screen.progress import choose_style, showing_progress
 
     style = choose_style(os.environ, sys.stderr, quiet=session.options.quiet)
     return showing_progress(session.out, style)

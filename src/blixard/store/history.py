@@ -16,7 +16,7 @@ import msgspec
 from blixard.files.database import Database
 from blixard.model.structs import JsonObject
 from blixard.ports import StateStore
-from blixard.store.schema import HISTORY_STEPS, migrate
+from blixard.store.sqlite.schema import HISTORY_STEPS, migrate
 
 _LONGEST_TEXT = 2000
 """Characters of an error or place that are kept: the history is never thinned out, so an entry stays small."""

@@ -18,7 +18,7 @@ def open_store(cluster: ClusterDir) -> StateStore:
         StorageError: it cannot be opened.
     """
     cluster.store_choice()
-    from blixard.store.sqlite import SqliteStore
+    from blixard.store.sqlite.store import SqliteStore
 
     return SqliteStore(cluster.state_db, name=cluster.name)
 
@@ -29,6 +29,6 @@ def make_store(cluster: ClusterDir, *, cluster_id: str, self_node: int = 1, node
     Raises:
         StorageError: it cannot be made.
     """
-    from blixard.store.sqlite import SqliteStore
+    from blixard.store.sqlite.store import SqliteStore
 
     SqliteStore.create(cluster.state_db, cluster_id=cluster_id, name=cluster.name, self_node=self_node, nodes=nodes)

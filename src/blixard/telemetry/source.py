@@ -66,7 +66,7 @@ def about_this_host(cluster_id: str, cluster_name: str, node_id: int) -> Attribu
     """Resource attributes of this machine, after the semantic conventions; nothing secret."""
     import os
 
-    from blixard import __version__
+    from blixard.version import __version__
 
     host = os.uname()
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from blixard.disks.frames import make_frame
+from blixard.disks.records.frames import make_frame
 from blixard.errors import MalformedExport
 from blixard.format.hollow import stored_frame
 from blixard.format.records import encode_record

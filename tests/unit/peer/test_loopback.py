@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from blixard.errors import PeerMisbehaved
 from blixard.limits import KIB, MIB
-from blixard.peer.loopback import LoopbackEndpoint, LoopbackLink, LoopbackNetwork
 from support.link_conformance import SOON, EndpointConformance, LinkConformance, no_thread_left
+from support.loopback import LoopbackEndpoint, LoopbackLink, LoopbackNetwork
 
 NEAR, FAR = "aa" * 32, "bb" * 32
 

@@ -12,7 +12,7 @@ from blixard.errors import UnsupportedVersion
 from blixard.model.codec import to_object
 from blixard.ports import StateChange
 from blixard.store.history import History, HistoryEntry
-from blixard.store.sqlite import SqliteStore
+from blixard.store.sqlite.store import SqliteStore
 from support.faults import killed_at, operations
 from support.state import NOON, uid
 

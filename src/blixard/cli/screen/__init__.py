@@ -1,0 +1,1 @@
+"""What people see: lines, bars, plans, prompts; and JSON for programs."""

@@ -1,0 +1,157 @@
+"""How far long work is: a bar on a terminal, a line now and then for a log, silence for a script.
+
+rich is imported only when there is a bar to draw.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from enum import StrEnum
+from types import FrameType
+from typing import TYPE_CHECKING, Self, TextIO
+
+from blixard.cli.screen.meter import Meter
+from blixard.cli.screen.output import Output, is_terminal
+from blixard.errors import UsageError
+
+if TYPE_CHECKING:
+    from blixard.cli.screen.bar import Bar
+
+PLAIN_SECONDS = 60.0
+BAR_SECONDS = 0.125
+
+
+class Style(StrEnum):
+    """How progress is shown."""
+
+    OFF = "off"
+    PLAIN = "plain"
+    BAR = "bar"
+
+
+class Ticker:
+    """Calls `show` every `seconds` in a thread of its own, until stopped."""
+
+    def __init__(self, seconds: float, show: Callable[[], None]) -> None:
+        self._seconds = seconds
+        self._show = show
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._seconds):
+            self._show()
+
+
+def choose_style(environment: Mapping[str, str], stream: TextIO | None, *, quiet: bool) -> Style:
+    """BLIXARD_PROGRESS, else a bar on a terminal that can draw one, else nothing.
+
+    Raises:
+        UsageError: BLIXARD_PROGRESS is something else.
+    """
+    wish = environment.get("BLIXARD_PROGRESS")
+    if wish and wish not in set(Style):
+        raise UsageError(f"BLIXARD_PROGRESS is `{wish[:20]}`", hint="it can be `off`, `plain` or `bar`")
+    able = is_terminal(stream) and environment.get("TERM", "dumb") != "dumb"
+    if quiet or wish == Style.OFF:
+        return Style.OFF
+    if wish == Style.PLAIN:
+        return Style.PLAIN
+    return Style.BAR if able else Style.OFF
+
+
+@contextmanager
+def showing_progress(out: Output, style: Style, *, plain_seconds: float = PLAIN_SECONDS) -> Iterator[Meter]:
+    """A meter for the work inside; SIGUSR1 prints how far it is, whatever the style."""
+    meter = Meter(out)
+    if style is Style.BAR:
+        with _bar(out) as bar, _line_above_bar(meter, out) as tell_if_asked:
+
+            def show() -> None:
+                tell_if_asked()
+                bar.show(meter.rows())
+
+            with Ticker(BAR_SECONDS, show):
+                yield meter
+        return
+    with _on_sigusr1(lambda: _write(meter.standing())):
+        if style is Style.OFF:
+            yield meter
+            return
+        _tell(meter.lines(), out, "begun")
+        with Ticker(plain_seconds, lambda: _tell(meter.standing(), out)):
+            yield meter
+        _tell(meter.lines(), out, "done")
+
+
+def _tell(lines: tuple[str, ...], out: Output, word: str = "") -> None:
+    for line in lines or ("",):
+        out.status(": ".join(part for part in (word, line) if part))
+
+
+@contextmanager
+def _bar(out: Output) -> Iterator[Bar]:
+    from blixard.cli.screen.bar import Bar
+
+    with Bar() as bar:
+        out.aside = bar.aside
+        try:
+            yield bar
+        finally:
+            out.aside = nullcontext
+
+
+@contextmanager
+def _line_above_bar(meter: Meter, out: Output) -> Iterator[Callable[[], None]]:
+    """Who draws the bar calls what it is given; a signal's own line would stand across what is drawn just then."""
+    asked = False
+
+    def ask() -> None:
+        nonlocal asked
+        asked = True
+
+    def tell_if_asked() -> None:
+        nonlocal asked
+        if asked:
+            asked = False
+            _tell(meter.standing(), out)
+
+    with _on_sigusr1(ask):
+        yield tell_if_asked
+
+
+def _write(lines: tuple[str, ...]) -> None:
+    """Straight to the descriptor: the signal may have interrupted a write to sys.stderr."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.write(sys.stderr.fileno(), "".join(f"{line}\n" for line in lines).encode())
+
+
+@contextmanager
+def _on_sigusr1(act: Callable[[], None]) -> Iterator[None]:
+    """`act` must take no lock."""
+
+    def acting(_number: int, _frame: FrameType | None) -> None:
+        act()
+
+    try:
+        before = signal.signal(signal.SIGUSR1, acting)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)

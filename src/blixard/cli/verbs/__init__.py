@@ -1,0 +1,1 @@
+"""The commands, one a module: arguments in, a call, a report on the screen."""

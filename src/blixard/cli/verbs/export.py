@@ -1,0 +1,231 @@
+"""`cluster export`."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from blixard.cli.options import command, only_with
+from blixard.cli.screen import human
+from blixard.cli.verbs.file_source import thread_count
+from blixard.cli.verbs.network import network_of, refuse_qr
+from blixard.cli.verbs.share import options_of, serve, sharing_options
+from blixard.errors import ExitCode, UsageError
+from blixard.site.quantities import parse_duration
+
+if TYPE_CHECKING:
+    from blixard.cli.session import Session
+    from blixard.ops.exporting.export import ExportOptions, ExportReport
+
+_CONSISTENCIES = ("stopped", "filesystem", "crash", "unknown")
+_SHOWN = 5
+
+
+def selection(function: Any) -> Any:
+    """The options `--only` and `--except`, which export and import share."""
+    metavar = "vm=GLOB|node=ID|label=K=V"
+    function = click.option("--except", "excluded", multiple=True, metavar=metavar, help="Leave these out")(function)
+    return click.option("--only", multiple=True, metavar=metavar, help="Take only these; may be repeated")(function)
+
+
+@command(
+    examples=[
+        "blixard cluster export -o cluster-backup.json.gz -c my-cluster",
+        "blixard cluster export -o cluster-full.json.gz -c my-cluster --include-images --verify",
+        "blixard cluster export -o - -c my-cluster --no-compress",
+        "blixard cluster export -o backup.json.gz -c my-cluster --include-images --p2p-share",
+    ],
+    exits=[
+        ExitCode.PARTIAL,
+        ExitCode.REFUSED,
+        ExitCode.NOT_FOUND,
+        ExitCode.LOCKED,
+        ExitCode.CONFLICT,
+        ExitCode.TRANSFER,
+    ],
+)
+@click.argument("file", required=False)
+@click.option("-o", "--output", metavar="FILE", help="Where to; `-` is standard output")
+@click.option("--include-images", is_flag=True, help="Also the content of disks and large files")
+@click.option("--include-telemetry", is_flag=True, help="Also logs and metrics of this node")
+@click.option("--telemetry-since", metavar="WHEN", help="A duration or RFC 3339 time  [24h]")
+@click.option("--no-compress", is_flag=True, help="Plain JSON instead of gzip")
+@click.option("--level", type=click.IntRange(0, 3), metavar="0..3", help="Of gzip  [1]")
+@selection
+@click.option("--template", is_flag=True, help="For git: no revision, no placement, no digests, a fixed time")
+@click.option("--redact", is_flag=True, help="Mask what looks like a secret")
+@click.option("--secrets-out", metavar="FILE", help="Keep what was masked, for `import --secrets-file`")
+@click.option("--images-unredacted", is_flag=True, help="With `--redact`: disks leave as they are")
+@click.option("--require-consistency", type=click.Choice(_CONSISTENCIES), help="Refuse a disk that is less than this")
+@click.option("--all-or-nothing", is_flag=True, help="No file when a disk cannot be read")
+@click.option("--verify", is_flag=True, help="Read the file back from the disk before it gets its name")
+@click.option("--exported-at", metavar="TIME", help="RFC 3339  [SOURCE_DATE_EPOCH, else now]")
+@click.option("--threads", type=click.IntRange(1, 64), metavar="N", help="Workers  [one for each core]")
+@click.option("--p2p-share", is_flag=True, help="Then serve the file to those who have its ticket")
+@sharing_options
+def export(session: Session, file: str | None, output: str | None, **given: Any) -> ExitCode | None:
+    """Write a cluster into one file.
+
+    The state, and on request its disks and telemetry, as one JSON document, gzip
+    unless `--no-compress`, whatever the file is called. It is private (0600) and
+    appears whole or not at all. A disk that cannot be read does not cost the others:
+    the file says so, and the command ends with 3.
+    """
+    from blixard.cli import wiring
+    from blixard.ops.exporting.export import export_cluster
+
+    if given["p2p_share"]:
+        refuse_qr(session, given)
+    else:
+        only_with("--p2p-share", sharing_options)
+    network = network_of(session, given)
+    options = _options(session, _one_name(file, output), given)
+    if given["p2p_share"] and options.output == "-":
+        raise UsageError("`--p2p-share` serves the file, and standard output is none", hint="use `-o FILE`")
+    if options.output == "-" and session.options.json:
+        raise UsageError("`--json` and `-o -` both want standard output", hint="use `-o FILE`")
+    with ExitStack() as stack:
+        opened = stack.enter_context(wiring.open_cluster(session))
+        # it reads the whole state to say who it is: not for nothing
+        telemetry = stack.enter_context(wiring.telemetry_source(session, opened)) if options.telemetry else None
+        _tell_before(session, options)
+        with wiring.progress(session) as progress:
+            report = export_cluster(opened, options, progress=progress, telemetry=telemetry)
+        if not given["p2p_share"]:
+            _tell(session, options, report)
+            return report.exit_code
+        if not session.out.json:
+            _tell(session, options, report)
+        what = options_of(session, options.output, given, report.document)
+        try:
+            served = serve(session, what, network, qr=given["qr"], opened=opened)
+        finally:
+            # whatever became of the share: the file is written
+            if session.out.json:
+                session.out.event({"event": "export", "report": report})
+        return served or report.exit_code
+
+
+def _one_name(file: str | None, output: str | None) -> str:
+    if file and output and file != output:
+        raise UsageError(f"two names: `{file}` and `-o {output}`", hint="give one of them")
+    name = output or file
+    if not name:
+        raise UsageError("no file was named", hint="`-o FILE`; `-o -` is standard output")
+    return name
+
+
+def _options(session: Session, output: str, given: dict[str, Any]) -> ExportOptions:
+    from blixard.model.structs import Consistency
+    from blixard.ops.exporting.export import ExportOptions
+    from blixard.plan.scope import parse_scope
+
+    config = session.config
+    required = given["require_consistency"]
+    return ExportOptions(
+        output=output,
+        compress=not given["no_compress"] and not given["template"],
+        level=config.get("export.level", int) if given["level"] is None else given["level"],
+        images=given["include_images"],
+        telemetry=given["include_telemetry"],
+        telemetry_since=_since(given["telemetry_since"]),
+        scope=parse_scope(given["only"], given["excluded"]),
+        redact=given["redact"],
+        redact_paths=config.get("redact.paths", tuple),
+        secrets_out=Path(given["secrets_out"]) if given["secrets_out"] else None,
+        images_unredacted=given["images_unredacted"],
+        template=given["template"],
+        require_consistency=None if required is None else Consistency(required),
+        all_or_nothing=given["all_or_nothing"],
+        verify=given["verify"],
+        exported_at=_exported_at(given["exported_at"]),
+        threads=thread_count(session, given["threads"]),
+    )
+
+
+def _moment(text: str, option: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"`{option} {text}` is not a time", hint="write `2026-11-24T03:00:00Z`") from error
+    if moment.tzinfo is None:
+        raise UsageError(f"`{option} {text}` has no time zone", hint=f"write `{text}Z` for UTC")
+    return moment.astimezone(UTC)
+
+
+def _since(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    if text[:4].isdigit() and "-" in text:
+        return _moment(text, "--telemetry-since")
+    length: timedelta = parse_duration(text)
+    return datetime.now(UTC) - length
+
+
+def _exported_at(text: str | None) -> datetime | None:
+    if text is not None:
+        return _moment(text, "--exported-at")
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if not epoch:
+        return None
+    if not epoch.isdecimal():
+        raise UsageError(f"SOURCE_DATE_EPOCH is `{epoch}`, not a number of seconds")
+    return datetime.fromtimestamp(int(epoch), UTC)
+
+
+def _tell_before(session: Session, options: ExportOptions) -> None:
+    name = options.output
+    if options.compress and name.endswith(".json"):
+        session.out.note(f"`{name}` will be gzip: `--no-compress` writes plain JSON")
+    elif not options.compress and name.endswith(".gz"):
+        session.out.note(f"`{name}` will be plain JSON, not gzip")
+
+
+def _tell(session: Session, options: ExportOptions, report: ExportReport) -> None:
+    out = session.out
+    for image in report.images:
+        at = f"`{image.vm}/{image.disk}`"
+        if image.failed is not None:
+            out.warn(f"disk {at} is not in the file: {image.failed}")
+        elif image.consistency == "unknown":
+            out.warn(f"disk {at} was written to while it was read: its content may be torn")
+        if image.snapshots:
+            out.warn(
+                f"{human.counts(image.snapshots, 'snapshot')} inside {at} not included: only the current content is"
+            )
+    _tell_omitted(session, options, report)
+    if out.json:
+        out.document(report)
+        return
+    if options.output == "-":
+        return
+    parts = [human.counts(report.vms, "VM")]
+    if options.images:
+        whole = [image for image in report.images if image.failed is None]
+        data = sum(image.data_bytes for image in whole)
+        parts.append(f"{human.counts(len(whole), 'disk')} ({human.size(data)} of data)")
+    out.note(
+        f"exported {', '.join(parts)} of cluster `{report.cluster}` at revision {report.revision} to `{report.place}`: "
+        f"{human.size(report.size_bytes)} in {report.seconds:.1f} s{', verified' if report.verified else ''}, "
+        f"document {report.document[:16]}"
+    )
+    if report.redacted:
+        out.note(f"{human.counts(len(report.redacted), 'value')} masked")
+
+
+def _tell_omitted(session: Session, options: ExportOptions, report: ExportReport) -> None:
+    if not report.omitted or options.template:
+        return
+    if not options.images:
+        disks = human.counts(len(report.omitted), "disk")
+        session.out.warn(f"the content of {disks} is not in the file: `--include-images` takes it along")
+        return
+    for each in report.omitted[:_SHOWN]:
+        session.out.warn(f"`{each.vm}/{each.name}` is not in the file: {each.why}")
+    if len(report.omitted) > _SHOWN:
+        session.out.warn(f"and {len(report.omitted) - _SHOWN} more")

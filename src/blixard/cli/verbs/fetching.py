@@ -1,0 +1,115 @@
+"""What `import --p2p` and `cluster fetch` share: tickets, how patiently, and the document at its senders."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+from msgspec import structs
+
+from blixard.cli.options import duration
+from blixard.cli.verbs.network import network_of, network_options
+from blixard.cli.verbs.peer import ticket_text
+from blixard.errors import InvalidTicket
+
+if TYPE_CHECKING:
+    from blixard.cli.session import Session
+    from blixard.ops.peers.source import PeerSource
+    from blixard.peer.fetch.options import FetchOptions
+    from blixard.peer.wire.ticket import Ticket
+
+MINUTE = timedelta(minutes=1)
+
+
+def fetching_options(function: Any) -> Any:
+    """Options of every command that fetches."""
+    for option in (
+        click.option(
+            "--connections",
+            type=click.IntRange(1, 16),
+            metavar="N",
+            help="To each sender  [1, up to 4 while each brings more]",
+        ),
+        click.option("--timeout", type=duration, default=MINUTE, metavar="DURATION", help="For a silent sender  [1m]"),
+        click.option(
+            "--ticket-file",
+            "ticket_files",
+            multiple=True,
+            metavar="FILE",
+            help="Tickets, one a line, out of sight of process lists",
+        ),
+    ):
+        function = option(function)
+    return network_options(function)
+
+
+def tickets_of(sources: Sequence[str], ticket_files: Sequence[str]) -> list[Ticket]:
+    """The tickets that were given: arguments, `-`, files, else BLIXARD_TICKET; each may hold several, one a line.
+
+    Raises:
+        UsageError: none.
+        InvalidTicket: one is garbled; the error says which, and where.
+    """
+    texts = [ticket_text(source, None) for source in sources]
+    texts += [ticket_text(None, file) for file in ticket_files]
+    given = [each for text in texts or [ticket_text(None, None)] for each in _one_a_line(text)]
+    return [_parsed(each, f"ticket {number} of {len(given)}: ") for number, each in enumerate(given, 1)]
+
+
+def _one_a_line(text: str) -> list[str]:
+    """The tickets in `text`. A line that does not begin like one goes on with the one before: a mail has broken it."""
+    from blixard.peer.wire.ticket import PREFIX
+
+    return re.split(rf"\n\s*(?={PREFIX})", text.strip(), flags=re.IGNORECASE)
+
+
+def _parsed(text: str, which: str) -> Ticket:
+    from blixard.peer.wire.ticket import parse_ticket
+
+    try:
+        return parse_ticket(text)
+    except InvalidTicket as error:
+        if which.endswith("1 of 1: "):
+            raise
+        raise InvalidTicket(which + error.message, hint=error.hint) from error
+
+
+def senders(
+    session: Session, tickets: Sequence[Ticket], given: dict[str, Any], verb: str
+) -> Callable[[], AbstractContextManager[PeerSource]]:
+    """Opens the document at its senders."""
+    from blixard.cli import wiring
+    from blixard.ops.peers.source import peer_source
+
+    options = _patience(given["timeout"], given["connections"])
+    network = network_of(session, given)
+    site = wiring.site(session)
+    looking = bool(given.get("dry_run"))
+
+    @contextmanager
+    def opened() -> Iterator[PeerSource]:
+        limits = session.config.limits
+        with peer_source(site.home, tickets, network, options=options, limits=limits, verb=verb) as source:
+            source.wanted = not looking  # to look takes a use, as the document does, and leaves it open
+            yield source
+
+    return opened
+
+
+def _patience(timeout: timedelta, connections: int | None) -> FetchOptions:
+    """How to fetch; a number of connections that was given is kept to, whatever each brings."""
+    from blixard.peer.fetch.options import FetchOptions
+
+    options = FetchOptions(timeout=timeout.total_seconds())
+    if connections is None:
+        return options
+    return structs.replace(options, connections=connections, most_connections=connections)
+
+
+def sender_names(tickets: Sequence[Ticket]) -> str:
+    """How the senders stand in history and reports: ids, never the ticket."""
+    return ", ".join(f"peer {ticket.peer_id[:16]}" for ticket in tickets)

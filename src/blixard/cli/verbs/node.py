@@ -1,0 +1,129 @@
+"""`node add|list|show|remove`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from blixard.cli.options import command, pair
+from blixard.cli.screen import human
+from blixard.errors import ExitCode
+
+if TYPE_CHECKING:
+    from blixard.cli.session import Session
+
+
+@command(
+    examples=["blixard node add --bind-addr 10.0.0.2:7001 --data-dir-there /var/lib/blixard --name host-2"],
+    exits=[ExitCode.NOT_FOUND, ExitCode.CONFLICT, ExitCode.LOCKED],
+)
+@click.option("--id", "wanted_id", type=click.IntRange(min=0), metavar="N", help="Its id  [the next free one]")
+@click.option("--bind-addr", required=True, metavar="HOST:PORT", help="Where it listens")
+@click.option(
+    "--data-dir-there", default="/var/lib/blixard", show_default=True, metavar="DIR", help="Its data directory"
+)
+@click.option("--name", metavar="NAME", help="What people call it")
+@click.option("--backend", default="qemu", show_default=True, metavar="NAME", help="What runs its VMs")
+@click.option("--label", "labels", type=pair, multiple=True, metavar="K=V", help="A label; may be repeated")
+@click.option("--datacenter", metavar="NAME", help="Where it stands")
+@click.option("--zone", metavar="NAME", help="Where it stands")
+@click.option("--rack", metavar="NAME", help="Where it stands")
+def add(
+    session: Session,
+    *,
+    wanted_id: int | None,
+    bind_addr: str,
+    data_dir_there: str,
+    name: str | None,
+    backend: str,
+    labels: tuple[tuple[str, str], ...],
+    datacenter: str | None,
+    zone: str | None,
+    rack: str | None,
+) -> None:
+    """Add a node to the cluster's state."""
+    from blixard.cli import wiring
+    from blixard.ops.cluster.nodes import NodeSpec, add_node
+
+    spec = NodeSpec(
+        id=wanted_id,
+        bind_addr=bind_addr,
+        data_dir=data_dir_there,
+        name=name,
+        vm_backend=backend,
+        labels=dict(labels),
+        datacenter=datacenter,
+        zone=zone,
+        rack=rack,
+    )
+    with wiring.open_cluster(session) as opened:
+        node = add_node(opened, spec)
+    if session.out.json:
+        from blixard.model.codec import to_object
+
+        session.out.document(to_object(node))
+    session.out.note(f"node {node.id} added")
+
+
+@command(examples=["blixard node list", "blixard node list --json"], exits=[ExitCode.NOT_FOUND])
+def list_(session: Session) -> None:
+    """List the nodes of a cluster."""
+    from blixard.cli import wiring
+    from blixard.model.codec import to_object
+
+    with wiring.open_cluster(session) as opened:
+        snapshot = opened.snapshot()
+    if session.out.json:
+        session.out.document(
+            {"self_node": snapshot.self_node, "nodes": [to_object(each) for each in snapshot.nodes.values()]}
+        )
+        return
+    placed = [vm.node_id for vm in snapshot.vms.values()]
+    rows = [
+        (
+            str(each.id),
+            each.name or "-",
+            each.state.value + (" (here)" if each.id == snapshot.self_node else ""),
+            each.bind_addr,
+            str(placed.count(each.id)),
+            ",".join(f"{key}={value}" for key, value in sorted(each.labels.items())),
+        )
+        for each in snapshot.nodes.values()
+    ]
+    session.out.line(human.table(("id", "name", "state", "address", "vms", "labels"), rows, right=(0, 4)))
+
+
+@command(examples=["blixard node show 1", "blixard node show host-2 --json"], exits=[ExitCode.NOT_FOUND])
+@click.argument("node")
+def show(session: Session, node: str) -> None:
+    """Show a node, by id or name."""
+    from blixard.cli import wiring
+    from blixard.cli.screen.details import node_rows
+    from blixard.model.codec import to_object
+    from blixard.ops.cluster.nodes import find_node
+
+    with wiring.open_cluster(session) as opened:
+        snapshot = opened.snapshot()
+    found = find_node(snapshot, node)
+    if session.out.json:
+        session.out.document(to_object(found))
+    else:
+        session.out.line(human.pairs(node_rows(found, snapshot)))
+
+
+@command(
+    examples=["blixard node remove host-2"],
+    exits=[ExitCode.NOT_FOUND, ExitCode.CONFLICT, ExitCode.REFUSED, ExitCode.LOCKED],
+)
+@click.argument("node")
+def remove(session: Session, node: str) -> None:
+    """Remove a node, by id or name, on which no VM is placed."""
+    from blixard.cli import wiring
+    from blixard.ops.cluster.nodes import remove_node
+
+    with wiring.open_cluster(session) as opened:
+        gone = remove_node(opened, node)
+    if session.out.json:
+        session.out.document({"removed": gone.id})
+    session.out.note(f"node {gone.id} removed from the cluster's state")

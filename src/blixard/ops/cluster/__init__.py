@@ -1,0 +1,1 @@
+"""Verbs on clusters and nodes as a whole: made, listed, renamed, compared, looked at."""

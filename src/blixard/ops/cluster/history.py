@@ -1,0 +1,58 @@
+"""`cluster history`: what was done to a cluster, and which entry a file belongs to.
+
+A file is found by the digest of its document, so a copy, a re-compressed or a re-formatted one is found too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from blixard.site.open_cluster import OpenCluster
+from blixard.store.history import Recorded
+
+
+class HistoryOptions(Struct, frozen=True, kw_only=True):
+    """Which entries. `document`: hex; `failed`: only those that did not end with 0."""
+
+    limit: int | None = None
+    document: str | None = None
+    verb: str | None = None
+    failed: bool = False
+
+
+def history(opened: OpenCluster, options: HistoryOptions) -> list[Recorded]:
+    """Entries, newest first.
+
+    Raises:
+        StorageError: the history cannot be read.
+    """
+    opened.history.absorb(opened.store)  # what a kill kept in the outbox belongs here
+    found = opened.history.find(options.document) if options.document else opened.history.entries()
+    chosen = [each for each in found if _wanted(each, options)]
+    return chosen if options.limit is None else chosen[: options.limit]
+
+
+def _wanted(recorded: Recorded, options: HistoryOptions) -> bool:
+    if options.failed and recorded.entry.exit_code == 0:
+        return False
+    return options.verb is None or recorded.entry.verb == options.verb
+
+
+def document_of(path: Path) -> str:
+    """The digest of the document in the file at `path`, computed by reading all of it.
+
+    Raises:
+        MalformedExport: it is not an export.
+        StorageError: it cannot be read.
+    """
+    from blixard.format.events import End
+    from blixard.format.reader import read_export
+    from blixard.place import open_input
+
+    with open_input(str(path)) as source:
+        for event in read_export(source.stream):
+            if isinstance(event, End):
+                return event.report.document
+    raise AssertionError("a reader ends with `End` or raises")

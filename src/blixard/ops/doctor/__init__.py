@@ -1,0 +1,1 @@
+"""`doctor`: whether this machine can do the work, check by check."""

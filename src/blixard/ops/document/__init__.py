@@ -1,0 +1,1 @@
+"""Verbs on a file without a cluster: verify, inspect, extract, fmt."""

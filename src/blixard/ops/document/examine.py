@@ -1,0 +1,207 @@
+"""One pass over a document in which every record is decoded and hashed, and nothing is written.
+
+What `verify`, `export --verify` and `fmt` rest on. It tells and does not judge: a broken end or a damaged record is
+part of what was found, because the use of a damaged backup is what is still good in it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from io import BufferedReader
+from typing import BinaryIO, cast
+
+from msgspec import Struct
+
+from blixard import files
+from blixard.disks.records.verify import Damage, Verifier
+from blixard.errors import DigestMismatch, ExportFileError, MalformedExport
+from blixard.format.envelope import MAGIC
+from blixard.format.events import (
+    End,
+    Event,
+    ImageBegun,
+    ImageLost,
+    ImageRead,
+    IntegrityReport,
+    RecordRead,
+    StateRead,
+    TelemetryRead,
+)
+from blixard.format.reader import read_export
+from blixard.format.records import frame
+from blixard.format.skeleton import read_index
+from blixard.limits import Limits
+from blixard.model.incoming import IncomingState
+from blixard.model.structs import ImageHead, ImageTail, JsonObject
+from blixard.place import Input
+from blixard.ports import Progress
+
+_LISTED = 10_000
+
+
+class FoundImage(Struct, frozen=True):
+    """An image that was read to its end. `whole`: its digest is the one that it states."""
+
+    image: int
+    head: ImageHead
+    tail: ImageTail
+    whole: bool
+
+
+class Examined(Struct, frozen=True, kw_only=True):
+    """What is in a document. `problem` is what ended the pass early; `seal` is there only without one.
+
+    `lost`: images of which something could not be read; they are not among `images`.
+    """
+
+    state: IncomingState
+    images: dict[int, FoundImage]
+    lost: frozenset[int]
+    telemetry: dict[str, int]
+    late: JsonObject
+    seal: IntegrityReport | None
+    problem: ExportFileError | None
+    records: int
+    data_bytes: int
+    damage: tuple[Damage, ...]
+    """In document order, capped; `damaged_images` is complete."""
+    damaged_images: frozenset[int]
+    order: tuple[str, ...]
+    """The streamed sections in the order in which they stand."""
+
+
+def examine(
+    stream: BinaryIO,
+    *,
+    threads: int,
+    limits: Limits,
+    progress: Progress,
+    skip_damaged: bool = False,
+) -> Examined:
+    """Read a document, decoding every record.
+
+    Args:
+        stream: at the document's first byte.
+        threads: workers, at least 1.
+        limits: the bounds in force.
+        progress: told about each image.
+        skip_damaged: go on behind damage inside `images`, as an import does that is told to.
+
+    Raises:
+        MalformedExport: it ends or breaks before its VMs were read, so there is nothing to tell.
+        UnsupportedVersion, LimitExceeded: as the reader says.
+    """
+    folder = files.roomy_folder()
+    with Verifier(threads=threads, limits=limits, folder=folder, skip_damaged=skip_damaged) as verifier:
+        examination = Examination(verifier, progress)
+        try:
+            for event in read_export(stream, limits=limits, skip_damaged=skip_damaged):
+                examination.take(event)
+        except (MalformedExport, DigestMismatch) as problem:
+            examination.broken(problem)
+        return examination.found()
+
+
+def expect_data(given: Input, limits: Limits, progress: Progress) -> None:
+    """Tell how much there is to decode, where the file's index says so; leaves the stream at its start."""
+    if not given.seekable:
+        return
+    index = read_index(given.stream, limits=limits)
+    given.stream.seek(0)
+    if index is not None:
+        progress.expect(sum(row.data_bytes for row in index.images))
+
+
+def starts_as_gzip(stream: BinaryIO) -> bool:
+    """What the first bytes say, which stay unread; also when the rest of the file makes no sense."""
+    return cast("BufferedReader", stream).peek(2)[:2] == MAGIC
+
+
+class Examination:
+    """A pass under way: takes events, gives `Examined`."""
+
+    def __init__(self, verifier: Verifier, progress: Progress) -> None:
+        self.state: IncomingState | None = None
+        self.images: dict[int, FoundImage] = {}
+        self._verifier = verifier
+        self._progress = progress
+        self._problem: ExportFileError | None = None
+        self._lost: set[int] = set()
+        self._end: End | None = None
+        self._telemetry: Counter[str] = Counter()
+        self._order: list[str] = []
+        self._begun: int | None = None
+        self._damage: list[Damage] = []
+
+    def take(self, event: Event) -> None:
+        """The next event of the document."""
+        if isinstance(event, RecordRead):
+            self._record(event)
+        elif isinstance(event, ImageBegun):
+            self._note("images")
+            self._begun = event.image
+            head = event.head
+            label = f"image {event.image}" if head is None else f"{head.vm}/{head.disk}"
+            self._progress.begin(label, None if head is None else head.size_bytes)
+        elif isinstance(event, ImageRead):
+            whole = event.digest == event.tail.digest
+            self.images[event.image] = FoundImage(event.image, event.head, event.tail, whole)
+            self._ended()
+        elif isinstance(event, ImageLost):
+            self._lose(event)
+        elif isinstance(event, StateRead):
+            self.state = event.state
+        elif isinstance(event, TelemetryRead):
+            self._note("telemetry")
+            self._telemetry[event.key] += 1
+        else:
+            self._end = event
+
+    def broken(self, problem: ExportFileError) -> None:
+        """The document cannot be read further."""
+        self._problem = problem
+        self._ended()
+        if self.state is None:
+            raise problem
+
+    def found(self) -> Examined:
+        """What was found, once the last record was looked at."""
+        checked = self._verifier.finish()
+        assert self.state is not None  # noqa: S101 - without it, `broken` or the reader raised
+        return Examined(
+            state=self.state,
+            images=self.images,
+            lost=frozenset(self._lost),
+            telemetry=dict(self._telemetry),
+            late={} if self._end is None else self._end.late,
+            seal=None if self._end is None else self._end.report,
+            problem=self._problem,
+            records=checked.records,
+            data_bytes=checked.data_bytes,
+            damage=tuple(sorted([*checked.damaged, *self._damage], key=lambda each: (each.image, each.position))),
+            damaged_images=checked.damaged_images | self._lost,
+            order=tuple(self._order),
+        )
+
+    def _record(self, event: RecordRead) -> None:
+        record, text = event.record, event.text
+        load = None if text is None else partial(frame, text)
+        self._verifier.put(event.image, event.position, record, load, text_bytes=len(text or ""))
+        if record.offset is not None:
+            self._progress.advance(record.length)
+
+    def _lose(self, event: ImageLost) -> None:
+        self._lost.add(event.image)
+        if len(self._damage) < _LISTED:
+            self._damage.append(Damage(event.image, event.position, None, event.problem))
+        self._ended()
+
+    def _ended(self) -> None:
+        if self._begun is not None:
+            self._progress.end()
+            self._begun = None
+
+    def _note(self, section: str) -> None:
+        if section not in self._order:
+            self._order.append(section)

@@ -1,0 +1,228 @@
+"""Take one disk or file out of an export, without a cluster.
+
+What is written is checked record by record and as a whole, and appears under its name only then: a disk that is half
+there is worse than none.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from msgspec import Struct, UnsetType
+
+from blixard import files
+from blixard.disks.staging.single import StagedFile
+from blixard.errors import DigestMismatch, NotFound, RefusedError, StorageError, UsageError
+from blixard.limits import DEFAULT, Limits
+from blixard.model.agreement import Shape, check_agreement, stated_shape
+from blixard.model.codec import file_bytes
+from blixard.model.incoming import IncomingState
+from blixard.model.owners import Owner
+from blixard.model.structs import ContentKind, Disk, DiskFormat, File, Vm
+from blixard.ops.document.image_window import ImageContent, Window, open_window
+from blixard.ops.document.scatter import scatter
+from blixard.place import open_input, open_output, same_file
+from blixard.ports import Progress
+
+_STDOUT = "-"
+
+
+class ExtractOptions(Struct, frozen=True, kw_only=True):
+    """One extraction's options."""
+
+    source: str
+    """A path, or `-` for standard input."""
+    what: str
+    """`VM`, `VM/DISK` or `VM/FILE`."""
+    output: str
+    format: DiskFormat | None = None
+    """None: as the document says."""
+    clobber: bool = True
+    """A file that is there is replaced, whole or not at all."""
+    threads: int = 2
+    limits: Limits = DEFAULT
+
+
+class ExtractReport(Struct, frozen=True, kw_only=True):
+    """What was taken out. `digest` is the image's; None for a file that stands in the VM itself."""
+
+    place: str
+    vm: str
+    name: str
+    kind: ContentKind
+    output: str
+    format: DiskFormat
+    size_bytes: int
+    data_bytes: int
+    digest: str | None
+
+
+def extract(options: ExtractOptions, *, progress: Progress, journal: files.Journal | None = None) -> ExtractReport:
+    """Write one disk or file.
+
+    Args:
+        options: what and where.
+        progress: told about the bytes.
+        journal: where the name of a temporary file is noted; None when there is no data directory.
+
+    Raises:
+        NotFound: no such VM, or its content is not in the file.
+        UsageError: a VM of several disks, or an output that makes no sense.
+        RefusedError: the output is a symlink, or exists with `clobber` off.
+        DigestMismatch, MalformedExport: the content is damaged; nothing was written.
+    """
+    with open_input(options.source) as given, open_window(given, options.limits) as window:
+        vm, part = _chosen(window.state, options.what)
+        owner = Owner(vm.name, part.name, _kind(part))
+        if isinstance(part, File) and part.inline:
+            return _write_inline(options, owner, part)
+        _check_output(options)
+        image = _image_of(owner, part)
+        content = window.content(image)
+        check_agreement(owner.label, stated_shape(part), image, Shape(content.head.format, content.head.size_bytes))
+        return _write_image(options, window, owner, content, progress=progress, journal=journal)
+
+
+def _chosen(state: IncomingState, what: str) -> tuple[Vm, Disk | File]:
+    name, slash, wanted = what.partition("/")
+    incoming = state.vms.get(name)
+    if incoming is None:
+        raise NotFound(f"no VM `{name}` in the file", hint=_close(name, list(state.vms)))
+    vm = incoming.vm
+    if not slash:
+        return vm, _only_disk(vm)
+    parts: dict[str, Disk | File] = {file.name: file for file in vm.files}
+    parts |= {disk.name: disk for disk in vm.disks}
+    part = parts.get(wanted.removeprefix("file:")) if wanted not in parts else parts[wanted]
+    if part is None:
+        raise NotFound(f"VM `{name}` has no disk or file `{wanted}`", hint=f"it has {_listed(vm)}")
+    return vm, part
+
+
+def _only_disk(vm: Vm) -> Disk:
+    if len(vm.disks) == 1:
+        return vm.disks[0]
+    if not vm.disks:
+        raise NotFound(f"VM `{vm.name}` has no disk", hint=f"it has {_listed(vm)}" if vm.files else None)
+    raise UsageError(f"VM `{vm.name}` has {len(vm.disks)} disks", hint=f"name one: {_listed(vm)}")
+
+
+def _listed(vm: Vm) -> str:
+    parts: list[Disk | File] = [*vm.disks, *vm.files]
+    names = [f"`{vm.name}/{part.name}`" for part in parts]
+    return ", ".join(names[:12]) + (" ..." if len(names) > 12 else "") if names else "none"
+
+
+def _close(name: str, names: list[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, names)
+    if close:
+        return "did you mean " + " or ".join(f"`{each}`" for each in close) + "?"
+    return "`blixard cluster inspect` lists the VMs"
+
+
+def _kind(part: Disk | File) -> ContentKind:
+    return ContentKind.DISK if isinstance(part, Disk) else ContentKind.FILE
+
+
+def _image_of(owner: Owner, part: Disk | File) -> int:
+    if isinstance(part.image, UnsetType):
+        raise NotFound(
+            f"the content of `{owner.label}` is not in the file",
+            hint="it was exported without `--include-images`",
+        )
+    return part.image
+
+
+def _write_inline(options: ExtractOptions, owner: Owner, file: File) -> ExtractReport:
+    """A file that stands in the document itself; it may go to standard output too."""
+    if options.output != _STDOUT:
+        _check_output(options)
+    content = file_bytes(file) or b""
+    with open_output(options.output, journal=None) as output:
+        output.file.write(content)
+        output.commit()
+    return ExtractReport(
+        place=options.source,
+        vm=owner.vm,
+        name=owner.name,
+        kind=owner.kind,
+        output=options.output,
+        format=DiskFormat.RAW,
+        size_bytes=len(content),
+        data_bytes=len(content),
+        digest=None,
+    )
+
+
+def _write_image(
+    options: ExtractOptions,
+    window: Window,
+    owner: Owner,
+    content: ImageContent,
+    *,
+    progress: Progress,
+    journal: files.Journal | None,
+) -> ExtractReport:
+    head, tail = content.head, content.tail
+    if tail.failed is not None:
+        raise NotFound(f"`{owner.label}` is not in the file: the export could not read it: {tail.failed}")
+    if not content.whole:
+        raise DigestMismatch(
+            f"`{owner.label}` does not match its digest: it was edited, or records were lost",
+            hint="`verify` shows what is intact",
+        )
+    shape = options.format or head.format
+    if shape is DiskFormat.QCOW2 and head.size_bytes % 512:
+        raise UsageError(
+            f"a qcow2 disk has whole sectors, `{owner.label}` has {head.size_bytes} bytes", hint="`--format raw`"
+        )
+    target = Path(options.output)
+    _check_space(target.parent, tail.data_bytes)
+    progress.expect(tail.data_bytes)
+    progress.begin(owner.label, tail.data_bytes)
+    with StagedFile(target, shape, head.size_bytes, journal=journal) as staged:
+        scatter(window, content, staged.writer, threads=options.threads, limits=options.limits, progress=progress)
+        staged.commit()
+    progress.end()
+    return ExtractReport(
+        place=options.source,
+        vm=owner.vm,
+        name=owner.name,
+        kind=owner.kind,
+        output=options.output,
+        format=shape,
+        size_bytes=head.size_bytes,
+        data_bytes=tail.data_bytes,
+        digest=tail.digest,
+    )
+
+
+def _check_output(options: ExtractOptions) -> None:
+    target = Path(options.output)
+    if options.output == _STDOUT:
+        raise UsageError("a disk is not written front to back, so it cannot go to standard output", hint="`-o FILE`")
+    if same_file(options.source, options.output):
+        raise UsageError("`-o` names the export itself")
+    if target.is_symlink():
+        raise RefusedError(f"`{target}` is a symbolic link", hint=f"name the file itself: `{os.path.realpath(target)}`")
+    if target.is_dir() or options.output.endswith("/"):
+        raise UsageError(f"`{options.output}` is a directory", hint="name a file in it")
+    if target.exists():
+        if not target.is_file():
+            raise UsageError(f"`{target}` is not a regular file", hint="extract to a file, and copy that")
+        if not options.clobber:
+            raise RefusedError(f"`{target}` exists", hint="leave out `--no-clobber` to replace it")
+    if not target.parent.is_dir():
+        raise StorageError(
+            f"cannot write `{target}`: the directory `{target.parent}` does not exist",
+            hint=f"make it first: `mkdir -p {target.parent}`",
+        )
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    free = files.free_bytes(folder)
+    if needed > free:
+        raise StorageError(f"not enough space in `{folder}`: the disk holds {needed} bytes, {free} are free")

@@ -1,0 +1,161 @@
+"""Put a hand-edited export file in order and seal it again.
+
+Everything is read and checked before a byte is written: `fmt` seals what somebody meant to edit, never damage, and
+never a link that leads somewhere else than it did.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from msgspec import Struct
+
+from blixard import files
+from blixard.errors import DigestMismatch, ExitCode, RefusedError, UsageError
+from blixard.format.skeleton import read_skeleton
+from blixard.limits import DEFAULT, Limits
+from blixard.ops.document.canonical_form import CanonicalForm, canonical_form
+from blixard.ops.document.comparison import Difference, TextComparison
+from blixard.ops.document.examine import Examined, examine, starts_as_gzip
+from blixard.place import Input, Output, open_input, open_output, same_file
+from blixard.ports import Progress
+
+
+class FmtOptions(Struct, frozen=True, kw_only=True):
+    """One formatting's options."""
+
+    source: str
+    output: str | None = None
+    """None replaces `source`."""
+    check: bool = False
+    """Only say whether the file is in form."""
+    threads: int = 2
+    limits: Limits = DEFAULT
+
+
+class FmtReport(Struct, frozen=True, kw_only=True):
+    """What a formatting found and did."""
+
+    place: str
+    in_form: bool
+    """The file was in order and sealed already."""
+    why: str | None
+    """What was not in form, the first thing found."""
+    edited: tuple[str, ...]
+    """Sections that were not what the old `integrity` said."""
+    written: str | None
+    document: str | None
+    """Digest of the document as it is now."""
+    exit_code: ExitCode
+
+
+def format_file(options: FmtOptions, *, progress: Progress, journal: files.Journal | None = None) -> FmtReport:
+    """Order and seal a file, or say whether it is.
+
+    Args:
+        options: how.
+        progress: told about every image.
+        journal: where the output's temporary name is noted.
+
+    Raises:
+        MalformedExport: it breaks a rule; a link that dangles is named.
+        DigestMismatch: a record is damaged, which sealing would hide.
+        RefusedError, StorageError: the output cannot be written; the file is as it was.
+    """
+    if options.source == "-":
+        raise UsageError("`fmt` reads a file more than once, and standard input cannot be", hint="name the file")
+    _check_target(options)
+    # two looks at one file: a comparison reads it while the form is being written from it
+    with open_input(options.source) as given, open_input(options.source) as other:
+        if not given.seekable:
+            raise UsageError(f"`fmt` reads a file more than once, and `{given.name}` cannot be", hint="name a file")
+        compressed = starts_as_gzip(given.stream)
+        found = examine(given.stream, threads=options.threads, limits=options.limits, progress=progress)
+        _refuse_damage(found)
+        form = canonical_form(found, options.limits)
+        reopen = partial(_rewound, given)
+        why = _not_in_form(form, found, reopen, other, compressed=compressed)
+        written, document = None, _document(found)
+        if not options.check and (why or options.output):
+            written = options.output or options.source
+            with _output(options, journal) as output:
+                document = form.write(reopen, output.file, compress=compressed)
+                output.commit()
+    return FmtReport(
+        place=options.source,
+        in_form=why is None,
+        why=why,
+        edited=found.seal.edited if found.seal else (),
+        written=written,
+        document=document,
+        exit_code=ExitCode.CHANGES_PENDING if options.check and why else ExitCode.DONE,
+    )
+
+
+def _output(options: FmtOptions, journal: files.Journal | None) -> Output | files.AtomicFile:
+    """The file in its place keeps its mode: a template in git is for everybody to read."""
+    if options.output is not None:
+        return open_output(options.output, journal=journal)
+    path = Path(options.source)
+    with files.translated("examine", path):
+        mode = stat.S_IMODE(path.stat().st_mode)
+    return files.AtomicFile(path, journal=journal, mode=mode)
+
+
+def _check_target(options: FmtOptions) -> None:
+    if options.check and options.output:
+        raise UsageError("`--check` writes nothing", hint="leave out `-o` or `--check`")
+    if options.output and same_file(options.source, options.output):
+        raise UsageError("`-o` names the file itself", hint="leave out `-o` to replace it")
+    if not options.check and options.output is None and Path(options.source).is_symlink():
+        raise RefusedError(
+            f"`{options.source}` is a symbolic link", hint=f"name the file itself: `{Path(options.source).resolve()}`"
+        )
+
+
+def _refuse_damage(found: Examined) -> None:
+    if found.problem is not None:
+        raise found.problem
+    if not found.damaged_images:
+        return
+    first = found.damage[0]
+    raise DigestMismatch(
+        f"image {first.image}, record {first.position} is damaged: {first.problem}",
+        hint="`verify` shows what is intact; `fmt` does not seal damage",
+    )
+
+
+def _not_in_form(
+    form: CanonicalForm, found: Examined, reopen: Callable[[], BinaryIO], other: Input, *, compressed: bool
+) -> str | None:
+    """The first thing that is not as `fmt` would write it; None when the file is in form."""
+    seal = found.seal
+    assert seal is not None  # noqa: S101 - no problem ended the pass
+    if form.sealed and not seal.intact:
+        return f"`{seal.edited[0]}` was edited" if seal.edited else "it has no `integrity`"
+    if not form.sealed and seal.present:
+        return "a template has no `integrity`"
+    comparison = TextComparison(_rewound(other), whole=not compressed)
+    try:
+        # of gzip the text counts, not how well it was compressed; the index in it tells of bytes and is checked apart
+        form.write(reopen, cast("BinaryIO", comparison), compress=False, layout=not compressed)
+        comparison.finish()
+    except Difference as difference:
+        return str(difference)
+    if compressed and form.has_layout and read_skeleton(other.stream) is None:
+        return "its index does not match it"
+    return None
+
+
+def _rewound(given: Input) -> BinaryIO:
+    given.stream.seek(0)
+    return given.stream
+
+
+def _document(found: Examined) -> str | None:
+    """The digest as it is; a file that is only checked has no other one yet."""
+    return found.seal.document if found.seal else None

@@ -1,0 +1,1 @@
+"""`cluster export`: the state and disks of a cluster into one document."""

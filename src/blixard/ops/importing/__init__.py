@@ -1,0 +1,1 @@
+"""`cluster import`: source, plan, preflight, stage, commit, report."""

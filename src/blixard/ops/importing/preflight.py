@@ -1,0 +1,67 @@
+"""What can be known to fail before anything is written: space.
+
+A refusal here costs nothing; the same discovery after an hour of staging costs an hour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from blixard import files
+from blixard.errors import StorageError
+from blixard.ops.keeping.held_bytes import held_bytes
+from blixard.ops.keeping.leftovers import forget_staged
+from blixard.plan.values import ImportPlan
+from blixard.ports import ImportRow
+from blixard.site.open_cluster import OpenCluster
+
+
+def check_space(plan: ImportPlan, cluster: OpenCluster, data_bytes: Mapping[int, int]) -> None:
+    """Refuse what cannot fit. Without an index the sizes of data are not known; then writing is watched instead.
+
+    Args:
+        plan: names the images that will be staged.
+        cluster: where they go.
+        data_bytes: by image, where it is known beforehand.
+
+    Raises:
+        StorageError: naming what undo entries hold and how to drop them.
+    """
+    needed = sum(data_bytes.get(image, 0) for image in plan.images())
+    free = files.free_bytes(cluster.directory.disks) - cluster.policy.limits.space_reserve_bytes
+    staged = sum(_staged_bytes(cluster, row) for row in cluster.store.imports())  # ours counts, others' can go
+    if needed <= free + staged:
+        return
+    held = held_bytes(cluster.store.undo_entries(), cluster.snapshot(), cluster.directory)
+    hint = "make room, or take less with `--only`"
+    if held:
+        hint = f"undo entries hold {held} bytes: `blixard cluster undo list`, then `undo drop ID`; or {hint}"
+    raise StorageError(
+        f"not enough space in `{cluster.directory.disks}`: {needed} bytes of disks come in, {max(0, free)} may be used",
+        hint=hint,
+    )
+
+
+def make_room(plan: ImportPlan, cluster: OpenCluster, data_bytes: Mapping[int, int]) -> None:
+    """Give up what imports of other documents have staged, when this one needs the space. The caller is alone.
+
+    Raises:
+        StorageError: it cannot be removed.
+    """
+    own = plan.source.document
+    needed = sum(data_bytes.get(image, 0) for image in plan.images())
+    rows = cluster.store.imports()
+    mine = sum(_staged_bytes(cluster, row) for row in rows if row.key == own)
+    for row in rows:
+        free = files.free_bytes(cluster.directory.disks) - cluster.policy.limits.space_reserve_bytes
+        if needed <= free + mine:
+            return
+        if row.key != own:
+            forget_staged(cluster.directory, cluster.store, row)
+
+
+def _staged_bytes(cluster: OpenCluster, row: ImportRow) -> int:
+    """What an import has staged, also of disks that it had moved in before it was killed."""
+    moved = () if row.done else row.files
+    paths = (cluster.directory.incoming / row.key, *(cluster.directory.disks / name for name in moved))
+    return sum(map(files.allocated_bytes, paths))

@@ -1,0 +1,1 @@
+"""Verbs between nodes: share a file by ticket, fetch it, import from a sender."""

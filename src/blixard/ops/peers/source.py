@@ -1,0 +1,196 @@
+"""A document at its senders, as an import sees it: the hollow document first, proven, then frames as they are needed.
+
+What a ticket names is the digest of the document, so the hollow document is held against it before anything else is
+asked for; from then on every byte is checked against it. A sender that lies is dropped, and the others asked.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import IO, BinaryIO
+
+from blixard import files
+from blixard.disks.records.memory import keep_freed_memory
+from blixard.disks.records.walk import Load
+from blixard.errors import ExportFileError, LimitExceeded, PeerMisbehaved, StorageError, UnsupportedVersion
+from blixard.format.events import End, Event, ImageRead, RecordRead
+from blixard.format.reader import read_export
+from blixard.home import Home
+from blixard.limits import MIB, Limits
+from blixard.ops.importing.foreknown import Hint
+from blixard.peer.fetch.options import FetchOptions
+from blixard.peer.fetch.remote import Remote
+from blixard.peer.wire.ticket import Ticket
+from blixard.site.network import Network
+
+_PIECE = MIB
+_HINT = "raise the limits if you trust the sender"
+_KEYS_BYTES = 512
+"""Text of one record without its frame, generously."""
+
+
+@contextmanager
+def peer_source(
+    home: Home, tickets: Sequence[Ticket], network: Network, *, options: FetchOptions, limits: Limits, verb: str
+) -> Iterator[PeerSource]:
+    """Connect to the senders and have their document; when the block ends well, they are told that we have all.
+
+    However else it ends, they are told that we leave.
+
+    Args:
+        home: the data directory; its node key is our identity.
+        tickets: of one document.
+        network: how we are on it.
+        options: how patiently.
+        limits: the bounds in force.
+        verb: for the node's lock.
+
+    Raises:
+        TransferError and its kind: no sender is left.
+        UnsupportedVersion, LimitExceeded: this version, or these limits, do not take their document.
+        Locked, StorageError: `failed to create Iroh node`, and why.
+    """
+    keep_freed_memory()
+    with ExitStack() as stack:
+        node = stack.enter_context(network.node(home, verb))
+        remote = stack.enter_context(Remote.connect(tickets, node.endpoint, options, lanes=node.lanes))
+        stack.callback(remote.leave)
+        document = stack.enter_context(tempfile.TemporaryFile(dir=files.roomy_folder()))
+        hint = _proven(remote, document, limits)
+        source = PeerSource(remote, document, hint, limits)
+        source.without = node.warnings
+        yield source
+        if source.wanted:
+            remote.done()
+
+
+class PeerSource:
+    """`ImportSource` of a document at its senders. Set `wanted` to False when nothing was taken after all.
+
+    Attributes:
+        without: what this node goes without on the network, for people.
+    """
+
+    at_hand = False
+
+    def __init__(self, remote: Remote, document: IO[bytes], hint: Hint, limits: Limits) -> None:
+        self.hint = hint
+        self.remote = remote
+        self.wanted = True
+        self.without: tuple[str, ...] = ()
+        self._document = document
+        self._limits = limits
+
+    def events(self) -> Iterator[Event]:
+        """As the port says; `RecordRead.text` is empty where a frame has to be asked for."""
+        with self.open_document() as stream:
+            yield from read_export(stream, limits=self._limits)
+
+    def again(self) -> AbstractContextManager[Iterator[Event]]:
+        """As the port says."""
+        return self._once_more()
+
+    def load(self, event: RecordRead, *, held: bool) -> Load | None:
+        """As the port says; the frame is asked for now, unless it is held."""
+        if event.text is None:
+            return None
+        return FrameFromPeer(self.remote, event.record.digest, event.record.length, asked=not held)
+
+    def stop(self) -> None:
+        """As the port says."""
+        self.remote.stop()
+
+    def warnings(self) -> tuple[str, ...]:
+        """As the port says."""
+        return (*self.without, *self.remote.warnings)
+
+    def open_document(self) -> BinaryIO:
+        """The hollow document from its beginning, beside others that read it."""
+        return open(f"/proc/self/fd/{self._document.fileno()}", "rb")  # noqa: PTH123 - no path, a descriptor; the caller closes it
+
+    @contextmanager
+    def _once_more(self) -> Iterator[Iterator[Event]]:
+        with self.open_document() as stream:
+            yield read_export(stream, limits=self._limits)
+
+
+class FrameFromPeer:
+    """`Load` of one record: waits for what was asked for; a wrong frame is asked for again, of somebody else."""
+
+    def __init__(self, remote: Remote, digest: bytes, length: int, *, asked: bool) -> None:
+        self._remote = remote
+        self._digest = digest
+        self._length = length
+        self._asked = asked
+        if asked:
+            remote.request(digest, length)
+
+    def __call__(self) -> bytes | memoryview:
+        """The frame, where it was received."""
+        if not self._asked:
+            self._asked = True
+            self._remote.request(self._digest, self._length)
+        return self._remote.wait(self._digest)
+
+    def reject(self, why: str) -> None:
+        """It was wrong: its sender is dropped, and another asked."""
+        self._remote.reject(self._digest, why)
+
+
+def _proven(remote: Remote, document: IO[bytes], limits: Limits) -> Hint:
+    """Have the hollow document, and hold it against the tickets; a sender whose document is of no use is dropped.
+
+    What cannot be read to its end cannot be held against a ticket. When a document says that it is of another version,
+    or larger than is taken here, that is told as of a file: there is something to do about it. All else is a lie, for a
+    share serves only what it could read.
+    """
+    while True:
+        try:
+            _receive(remote, document, limits)
+            return _judged(document, remote.document_digest, limits)
+        except (UnsupportedVersion, LimitExceeded) as problem:
+            remote.reject_document(problem)
+        except (ExportFileError, PeerMisbehaved) as problem:
+            remote.reject_document(PeerMisbehaved(f"the sender's document is wrong: {problem.message}"))
+
+
+def _receive(remote: Remote, document: IO[bytes], limits: Limits) -> None:
+    most = limits.state_bytes + limits.telemetry_bytes + _KEYS_BYTES * limits.records
+    document.seek(0)
+    document.truncate()
+    received = 0
+    with remote.document() as stream:
+        while piece := stream.read(_PIECE):
+            received += len(piece)
+            if received > most:
+                raise LimitExceeded("the document is longer than any within the limits", hint=_HINT)
+            try:
+                document.write(piece)
+            except OSError as error:
+                raise StorageError(f"cannot keep the document in `{files.roomy_folder()}`: {error.strerror}") from error
+    document.flush()
+
+
+def _judged(document: IO[bytes], digest: str, limits: Limits) -> Hint:
+    """What is known beforehand of a document that is what the ticket names.
+
+    Raises:
+        ExportFileError: it is malformed.
+        PeerMisbehaved: it is another one.
+    """
+    document.seek(0)
+    digests: dict[int, str] = {}
+    data_bytes: dict[int, int] = {}
+    carried: Counter[int] = Counter()
+    for event in read_export(document, limits=limits):  # type: ignore[arg-type]  # a binary file, whatever its wrapper
+        if isinstance(event, RecordRead):
+            carried[event.image] += event.record.length if event.record.carries else 0
+        elif isinstance(event, ImageRead):
+            digests[event.image] = event.tail.digest
+            data_bytes[event.image] = event.tail.data_bytes
+        elif isinstance(event, End) and not (event.report.intact and event.report.document == digest):
+            raise PeerMisbehaved("it is not the one that the ticket names")
+    return Hint(digest, digests, data_bytes, carried)

@@ -1,0 +1,1 @@
+"""Verbs on single VMs: create, edit, attach content, delete."""

@@ -1,0 +1,180 @@
+"""`vm set|delete|release|trust`: single VMs of a cluster, each change one transaction.
+
+A deletion is kept as an undo entry. A field that the operator sets is no longer untrusted: it is his own now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from msgspec import UNSET, Struct, UnsetType, structs
+
+from blixard.errors import Conflict, InternalError, Locked, NotFound, StorageError
+from blixard.model.codec import decode_vm, to_object
+from blixard.model.structs import ClusterSnapshot, Content, ContentKey, DesiredState, JsonObject, Vm
+from blixard.ops.keeping.held_bytes import with_held_bytes
+from blixard.ops.keeping.leftovers import sweep
+from blixard.ops.vm.claims import release_claims
+from blixard.ops.vm.specs import check_ip
+from blixard.plan.contents import held_contents
+from blixard.plan.retention import expired
+from blixard.plan.vm_change import delete_vm_change
+from blixard.ports import StateChange
+from blixard.site.open_cluster import OpenCluster, find_vm
+
+
+class VmChanges(Struct, frozen=True, kw_only=True):
+    """Fields of a VM to be changed; UNSET leaves one as it is. In the maps a value of None removes its key."""
+
+    vcpus: int | UnsetType = UNSET
+    memory: int | UnsetType = UNSET
+    config_path: str | UnsetType = UNSET
+    tenant_id: str | UnsetType = UNSET
+    ip_address: str | UnsetType | None = UNSET
+    priority: int | UnsetType = UNSET
+    desired_state: DesiredState | UnsetType = UNSET
+    node_id: int | UnsetType = UNSET
+    metadata: dict[str, str | None] = {}
+    labels: dict[str, str | None] = {}
+
+
+class VmDeleted(Struct, frozen=True, kw_only=True):
+    """A VM that is gone, and what brings it back."""
+
+    vm: Vm
+    cluster: str
+    undo_id: int | None
+    """None when the settings keep nothing."""
+    kept_in_place: tuple[str, ...]
+    """Paths of disks that were never ours to delete."""
+    dropped_undo: tuple[int, ...]
+
+
+def set_vm(opened: OpenCluster, name: str, changes: VmChanges) -> Vm:
+    """Change fields of a VM; return it as it is now.
+
+    Raises:
+        NotFound: there is no such VM, or not the node it is to be placed on.
+        Conflict: its disks are here and it is to be placed elsewhere.
+        InvalidField: naming the field.
+    """
+    options: JsonObject = {"vm": name, "fields": sorted(_given(changes))}
+    made: list[Vm] = []
+
+    def plan(snapshot: ClusterSnapshot) -> StateChange:
+        made[:] = [_changed(find_vm(snapshot, name, opened.directory), changes, snapshot)]
+        return StateChange(put_vms=tuple(made))
+
+    opened.edit("vm set", options, plan)
+    return made[0]
+
+
+def release_vm(opened: OpenCluster, name: str) -> Vm:
+    """Take the hold off a VM, so that it may start; return it as it was.
+
+    Raises:
+        NotFound: there is no such VM.
+    """
+    return _edit_vm(opened, "vm release", name, lambda vm: structs.replace(vm, hold=None))
+
+
+def trust_vm(opened: OpenCluster, name: str) -> Vm:
+    """Accept what came from another cluster's file in a VM; return it as it was, with what was `untrusted`.
+
+    Raises:
+        NotFound: there is no such VM.
+    """
+    return _edit_vm(opened, "vm trust", name, lambda vm: structs.replace(vm, untrusted=()))
+
+
+def delete_vm(opened: OpenCluster, name: str) -> VmDeleted:
+    """Delete a VM. Its state and its disk files are kept as an undo entry; disks in place are not touched.
+
+    Raises:
+        NotFound: there is no such VM.
+        Locked: an import is at work.
+    """
+    verb, options = "vm delete", {"vm": name}
+    now = opened.clock.now()
+    gone: list[tuple[Vm, dict[ContentKey, Content], tuple[int, ...]]] = []
+
+    def plan(snapshot: ClusterSnapshot) -> StateChange:
+        vm = find_vm(snapshot, name, opened.directory)
+        change, entry = delete_vm_change(snapshot, vm, now=now)
+        contents = dict(entry.before.contents)
+        without = structs.replace(
+            snapshot, contents={key: each for key, each in snapshot.contents.items() if key not in contents}
+        )
+        entries = with_held_bytes((entry.summary(), *opened.store.undo_entries()), without, opened.directory)
+        dropped = expired(entries, opened.policy.undo, now)
+        gone[:] = [(vm, contents, dropped)]
+        return structs.replace(
+            change,
+            undo=None if entry.id in dropped else entry,
+            drop_undo=tuple(each for each in dropped if each != entry.id),
+        )
+
+    opened.edit(verb, options, plan)
+    vm, contents, dropped = gone[0]
+    release_claims(opened.home, opened.name, vm, contents)
+    if dropped:
+        with suppress(Locked, StorageError):  # somebody reads disks: the next command that writes frees the space
+            sweep(opened.directory, opened.store, verb)
+    return VmDeleted(
+        vm=vm,
+        cluster=opened.name,
+        undo_id=None if 0 in dropped else max(each.id for each in opened.store.undo_entries()),
+        kept_in_place=tuple(each.path for each in contents.values() if each.path is not None),
+        dropped_undo=tuple(each for each in dropped if each),
+    )
+
+
+def _edit_vm(opened: OpenCluster, verb: str, name: str, change: Callable[[Vm], Vm]) -> Vm:
+    before: list[Vm] = []
+
+    def plan(snapshot: ClusterSnapshot) -> StateChange:
+        before[:] = [find_vm(snapshot, name, opened.directory)]
+        return StateChange(put_vms=(change(before[0]),))
+
+    opened.edit(verb, {"vm": name}, plan)
+    return before[0]
+
+
+def _given(changes: VmChanges) -> JsonObject:
+    """The fields that are to be changed, by name."""
+    given = {name: getattr(changes, name) for name in changes.__struct_fields__}
+    return {name: value for name, value in given.items() if value is not UNSET and value != {}}
+
+
+def _changed(vm: Vm, changes: VmChanges, snapshot: ClusterSnapshot) -> Vm:
+    given = _given(changes)
+    if isinstance(changes.node_id, int) and changes.node_id not in snapshot.nodes:
+        raise NotFound(f"no node {changes.node_id} in cluster `{snapshot.name}`", hint="`blixard node list` shows them")
+    moves = isinstance(changes.node_id, int) and changes.node_id != snapshot.self_node
+    if moves and held_contents(vm, snapshot.contents):
+        raise Conflict(
+            f"VM `{vm.name}` has its disks on node {snapshot.self_node}, they would not go with it",
+            hint="export it here with `--include-images --only vm=NAME` and import it there",
+        )
+    if isinstance(changes.ip_address, str):
+        check_ip(changes.ip_address, f"vm.{vm.name}.ip_address")
+    for name in ("metadata", "labels"):
+        if name in given:
+            given[name] = _merged(getattr(vm, name) or {}, given[name])
+    trusted = {f"/{name}" for name in given}
+    untrusted = [pointer for pointer in vm.untrusted if pointer not in trusted]
+    # through the codec, which checks every field and names the one that is wrong
+    return decode_vm({**to_object(vm), **given, "untrusted": untrusted}, f"vm.{vm.name}")
+
+
+def _merged(there: dict[str, str], changes: dict[str, str | None]) -> dict[str, str]:
+    merged = {**there, **changes}
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+def id_of(vm: Vm) -> str:
+    """The id that every VM inside a cluster has."""
+    if vm.id is None:
+        raise InternalError(f"VM `{vm.name}` has no id")
+    return vm.id

@@ -1,0 +1,118 @@
+"""The document of a share as a stream, read from the sender part by part as one reads.
+
+A lost connection does not show: the same sender is asked for the rest. What comes is held against the size that was
+announced, so that an endless document ends.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from typing import Any
+
+from blixard.errors import PeerMisbehaved, PeerUnreachable, TransferError
+from blixard.peer.fetch.connection import Visit
+from blixard.peer.fetch.options import Fetch
+from blixard.peer.fetch.sender import Provider
+from blixard.peer.fetch.wanted import again
+from blixard.peer.pace.patience import Patience, TooSlow
+from blixard.peer.ports import Body, Channel
+from blixard.peer.wire import protocol
+from blixard.peer.wire.protocol import head, understood
+
+
+class DocumentStream(io.RawIOBase):
+    """Bytes of the document, once, forwards. Wrap it in a BufferedReader.
+
+    Raises (read): TransferError and its kind; the sender is given up when it lied.
+    """
+
+    def __init__(self, fetch: Fetch, provider: Provider) -> None:
+        super().__init__()
+        self.provider = provider
+        self._fetch = fetch
+        self._channel: Channel | None = None
+        self._visit: Visit | None = None
+        self._rest: memoryview = memoryview(b"")
+        self._offset = 0
+        self._size: int | None = None
+        self._ended = False
+        self._patience = Patience(fetch.options.grace_seconds)
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Some of the next bytes; 0 at the end."""
+        if not self._rest and not self._ended:
+            self._rest = memoryview(self._next())
+        count = min(len(self._rest), len(buffer))
+        memoryview(buffer)[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    def close(self) -> None:
+        """Stop asking."""
+        if self._channel is not None:
+            self._channel.close()
+        super().close()
+
+    def _next(self) -> Body:
+        """The next part; empty at the end."""
+        while True:
+            try:
+                return self._received(self._open())
+            except (PeerMisbehaved, TooSlow) as problem:
+                self.provider.drop(problem)
+                raise
+            except TransferError as problem:
+                if self.provider.problem is not None:
+                    raise again(self.provider.problem) from problem
+                if self._fetch.stopped.is_set():
+                    raise
+                self._abandon(problem)
+
+    def _abandon(self, problem: TransferError) -> None:
+        """The connection is of no use: its keeper makes another, or gives the sender up."""
+        self._channel = None
+        if self._visit is not None:
+            self._visit.fail(problem)
+
+    def _open(self) -> Channel:
+        if self._channel is None:
+            self._visit = self.provider.a_visit()
+            if self._size not in {None, self._visit.document_size}:
+                raise PeerMisbehaved("the sender announced a document of another size than before")
+            self._size = self._visit.document_size
+            channel = self._visit.link.open(self._fetch.options.reply_seconds)
+            channel.send(head(protocol.GetDocument(self._offset)))
+            self._channel = channel
+        return self._channel
+
+    def _received(self, channel: Channel) -> Body:
+        began = time.monotonic()
+        frame = channel.receive(self._fetch.options.reply_seconds, limit=protocol.PART_LIMIT)
+        if frame is None:
+            raise PeerUnreachable("the sender ended the channel within the document")
+        message = understood(frame[0], protocol.Part | protocol.End)
+        body = frame[1]
+        self._offset += len(body)
+        size = self._size or 0
+        if isinstance(message, protocol.End):
+            if body or self._offset != size:
+                raise PeerMisbehaved("the sender's document is shorter than it announced")
+            self._ended = True
+            channel.close()
+            return b""
+        if not body or self._offset > size:
+            raise PeerMisbehaved("the sender's document is longer than it announced")
+        self._count(len(body))
+        self._patience.waited(time.monotonic() - began, len(body))
+        return body
+
+    def _count(self, size: int) -> None:
+        visit = self._visit
+        if visit is not None:
+            self._fetch.meter.add(visit.link.kind, size)
+            visit.brought(size)

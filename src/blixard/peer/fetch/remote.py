@@ -1,0 +1,295 @@
+"""Fetching from one or several senders of the same document.
+
+The caller reads the document, requests records and waits for each; behind that, connections come and go. A sender that
+sent wrong bytes is given up and nothing of it kept; the fetch goes on as long as one sender is left.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from msgspec.structs import replace
+
+from blixard.errors import (
+    BUG_HINT,
+    BlixardError,
+    InternalError,
+    InvalidTicket,
+    PeerMisbehaved,
+    PeerUnreachable,
+    TransferError,
+)
+from blixard.peer.fetch.document import DocumentStream
+from blixard.peer.fetch.options import Fetch, FetchOptions
+from blixard.peer.fetch.sender import Provider
+from blixard.peer.fetch.wanted import Wanted, again
+from blixard.peer.pace.deadline import Deadline
+from blixard.peer.pace.meter import Meter, Statistics
+from blixard.peer.pace.threads import Threads
+from blixard.peer.ports import BODY_BYTES, Body, Endpoint, LaneMaker
+from blixard.peer.wire.protocol import PART_BYTES
+from blixard.peer.wire.ticket import Ticket
+
+_BYE_SECONDS = 5.0
+_LEAVE_SECONDS = 1.0
+"""How long the senders have to hear that we leave; somebody may have pressed Ctrl-C, and waits."""
+_PROVIDERS = 16
+
+
+class Remote:
+    """An export at its senders. Made by `connect`; a context manager.
+
+    Every method from any thread. After the last sender was given up, each raises the reason.
+    """
+
+    def __init__(self, fetch: Fetch, providers: tuple[Provider, ...]) -> None:
+        self._fetch = fetch
+        self._providers = providers
+        self._document_from: Provider | None = None
+        self._done = False
+
+    @classmethod
+    def connect(
+        cls,
+        tickets: Sequence[Ticket],
+        endpoint: Endpoint,
+        options: FetchOptions | None = None,
+        *,
+        lanes: LaneMaker | None = None,
+    ) -> Self:
+        """Connect to all senders; return as soon as one has let us in.
+
+        Args:
+            tickets: of the same document.
+            endpoint: ours; it is closed with the remote, also when this raises.
+            options: how patiently, and over how many connections.
+            lanes: makes the direct lane of a session; None: there is none.
+
+        Raises:
+            InvalidTicket: they are of different documents.
+            TransferError: or one of its kind: no sender is left; the gravest reason for which one was given up.
+        """
+        options = options or FetchOptions()
+        fetch = Fetch(
+            endpoint,
+            options,
+            Wanted(options.bytes_in_flight),
+            Meter(),
+            Threads("fetch", failed=lambda problem: remote._broke(problem)),  # noqa: PLW0108 - it is made below
+            threading.Event(),
+            threading.Condition(),
+            lanes,
+        )
+        remote = cls(fetch, tuple(Provider(fetch, ticket) for ticket in tickets))
+        try:
+            _check_tickets(tickets)
+            remote._start()
+        except BaseException:
+            remote.close()
+            raise
+        return remote
+
+    @property
+    def document_digest(self) -> str:
+        """What the tickets say; the document must be held against it."""
+        return self._providers[0].ticket.document
+
+    @property
+    def document_size(self) -> int:
+        """Bytes that `document` will give, as a sender announced them; 0 when none is connected."""
+        return next((visit.document_size for provider in self._providers for visit in provider.visits), 0)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Senders that were given up so far, and why: the others went on, and still somebody should know who lied.
+
+        A sender that is the only one is none of them: why it was given up is why the fetch failed.
+        """
+        if len(self._providers) == 1:
+            return ()
+        return tuple(
+            f"a sender was given up: `{provider.ticket.peer_id[:16]}`: {provider.problem.message}"
+            for provider in self._providers
+            if provider.problem is not None
+        )
+
+    def document(self) -> BinaryIO:
+        """The export without record data, from one sender; close it. May be called again: another may be asked.
+
+        Raises (reading too):
+            TransferError and its kind.
+        """
+        provider = self._answering()
+        self._document_from = provider
+        return io.BufferedReader(DocumentStream(self._fetch, provider), PART_BYTES)
+
+    def reject_document(self, problem: BlixardError) -> None:
+        """The last document was of no use: give its sender up.
+
+        Raises:
+            BlixardError: no sender is left; the problem, or a graver one of another sender.
+        """
+        if self._document_from is not None:
+            self._document_from.drop(problem)
+        self._raise_if_nobody_is_left()
+
+    def request(self, digest: bytes, length: int) -> None:
+        """Want the frame of a record; it is asked for in the order of the requests.
+
+        Args:
+            digest: BLAKE3 of its decoded bytes.
+            length: of the decoded bytes.
+        """
+        if not 0 < length <= BODY_BYTES:
+            raise ValueError(f"a record of {length} bytes")
+        self._fetch.wanted.request(digest, length)
+
+    def wait(self, digest: bytes, timeout: float | None = None) -> Body:
+        """The frame of a requested record, once for each request; nobody has looked inside it yet.
+
+        Raises:
+            TransferError and its kind: no sender is left, it was closed, or the time passed.
+        """
+        return self._fetch.wanted.wait(digest, timeout)
+
+    def reject(self, digest: bytes, why: str) -> None:
+        """A frame was wrong: its sender is given up, and the record requested again from the others.
+
+        Raises:
+            PeerMisbehaved: no sender is left.
+        """
+        giver = self._fetch.wanted.reject(digest)
+        if isinstance(giver, Provider):
+            giver.drop(PeerMisbehaved(f"the sender sent a wrong record `{digest.hex()[:16]}`: {why}"))
+        self._raise_if_nobody_is_left()
+
+    def statistics(self) -> Statistics:
+        """How it goes."""
+        visits = [provider.visits for provider in self._providers]
+        return replace(
+            self._fetch.meter.read(),
+            providers=sum(1 for standing in visits if standing),
+            links=sum(visit.links for standing in visits for visit in standing),
+            reconnects=sum(provider.reconnects for provider in self._providers),
+        )
+
+    def done(self) -> None:
+        """Tell the senders that we have all; what they make of it is no concern of the fetch."""
+        self._done = True
+        for provider in self._providers:
+            for visit in provider.visits[:1]:
+                with suppress(TransferError):
+                    visit.say_done(_BYE_SECONDS)
+
+    def stop(self) -> None:
+        """Nothing is wanted any more: whoever waits for a record gets an error. `close` is still to be called."""
+        self._fetch.stopped.set()
+        self._fetch.wanted.fail(TransferError("the fetch was stopped"))
+
+    def leave(self) -> None:
+        """Part from the senders without having all: for them the session ends well, not by a lost connection.
+
+        For when we do not want more, or cannot take it. Prompt whatever they do; `close` is still to be called.
+        """
+        self.stop()
+        visits = [] if self._done else [visit for provider in self._providers for visit in provider.visits]
+        for visit in visits:
+            visit.retire()
+        deadline = Deadline(_LEAVE_SECONDS)
+        for visit in visits:
+            visit.told_done.wait(deadline.left())
+
+    def close(self) -> None:
+        """End every connection and thread, and the endpoint. Harmless twice."""
+        self.stop()
+        for provider in self._providers:
+            for visit in provider.visits:
+                visit.close()
+        self._fetch.endpoint.close()
+        self._fetch.tell()
+        self._fetch.threads.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _start(self) -> None:
+        for provider in self._providers:
+            provider.start()
+        self._fetch.threads.spawn("watch", self._watch)
+        self._answering()
+
+    def _broke(self, problem: Exception) -> None:
+        """A thread ended by what it should not have raised: what it was to bring would be waited for for ever."""
+        fault = problem if isinstance(problem, BlixardError) else _unexpected(problem)
+        self._fetch.wanted.fail(fault)
+        for provider in self._providers:
+            provider.drop(fault)
+
+    def _watch(self) -> None:
+        """When the last sender is given up, whoever waits for a record must hear of it."""
+        with self._fetch.changed:
+            self._fetch.changed.wait_for(lambda: self._fetch.stopped.is_set() or self._last_problem() is not None)
+            problem = self._last_problem()
+        if problem is not None:
+            self._fetch.wanted.fail(problem)
+
+    def _answering(self) -> Provider:
+        """A sender that let us in; waits for one."""
+        fetch = self._fetch
+        with fetch.changed:
+            fetch.changed.wait_for(
+                lambda: (
+                    fetch.stopped.is_set()
+                    or self._last_problem() is not None
+                    or any(provider.visits for provider in self._providers)
+                )
+            )
+        self._raise_if_nobody_is_left()
+        for provider in self._providers:
+            if provider.visits:
+                return provider
+        if fetch.stopped.is_set():
+            raise TransferError("the fetch was stopped")
+        return next(provider for provider in self._providers if provider.problem is None)
+
+    def _last_problem(self) -> BlixardError | None:
+        """Why the fetch cannot go on; None while a sender is left."""
+        problems = [provider.problem for provider in self._providers]
+        if any(problem is None for problem in problems):
+            return None
+        return max((problem for problem in problems if problem is not None), key=_weight)
+
+    def _raise_if_nobody_is_left(self) -> None:
+        problem = self._last_problem()
+        if problem is not None:
+            raise again(problem)
+
+
+def _weight(problem: BlixardError) -> int:
+    """Of several reasons the one to tell: a fault of ours, that somebody lied, refused, or that nobody answered."""
+    if isinstance(problem, InternalError):
+        return 3
+    if isinstance(problem, PeerMisbehaved):
+        return 2
+    return 0 if isinstance(problem, PeerUnreachable) else 1
+
+
+def _unexpected(problem: Exception) -> InternalError:
+    fault = InternalError(f"unexpected {type(problem).__name__} in a thread of the fetch: {problem}", hint=BUG_HINT)
+    fault.__cause__ = problem
+    return fault
+
+
+def _check_tickets(tickets: Sequence[Ticket]) -> None:
+    if not 0 < len(tickets) <= _PROVIDERS:
+        raise InvalidTicket(f"{len(tickets)} tickets were given, 1 to {_PROVIDERS} are taken")
+    if len({ticket.document for ticket in tickets}) > 1:
+        raise InvalidTicket("the tickets are of different exports", hint="fetch each on its own")

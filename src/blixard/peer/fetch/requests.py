@@ -1,0 +1,179 @@
+"""One request channel of a fetch: asks for batches, takes the records, hands back what was lost.
+
+Two batches are on the way at any time, so that the sender never waits for the next request; a batch is about half a
+second's worth, so that on a slow link little is asked for that another link could have brought.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from blixard.errors import PeerMisbehaved, PeerUnreachable, TransferError
+from blixard.limits import KIB, MIB
+from blixard.peer.fetch.options import Fetch
+from blixard.peer.fetch.wanted import Item
+from blixard.peer.pace.patience import Patience
+from blixard.peer.ports import BODY_BYTES, Channel, Link
+from blixard.peer.wire import protocol
+from blixard.peer.wire.protocol import head, understood
+
+_BATCHES = 2
+_BATCH_SECONDS = 0.5
+_LEAST, _FIRST, _MOST = 64 * KIB, MIB, 4 * MIB
+_IDLE_SECONDS = 30.0
+"""An idle channel is given back before the sender takes it (`Bounds.idle_seconds`)."""
+
+
+class Asker:
+    """Runs in a thread of its own until its link ends.
+
+    Args:
+        giver: whom `wanted` is told as the giver of what arrives.
+        may: whether to work now.
+        ends: whether to end.
+        progress: told of each record's bytes, and how many seconds it was waited for.
+    """
+
+    def __init__(
+        self,
+        fetch: Fetch,
+        link: Link,
+        *,
+        giver: object,
+        may: Callable[[], bool],
+        ends: Callable[[], bool],
+        progress: Callable[[int, float], None],
+    ) -> None:
+        self._link = link
+        self._wanted = fetch.wanted
+        self._meter = fetch.meter
+        self._options = fetch.options
+        self._giver = giver
+        self._may = may
+        self._ends = ends
+        self._progress = progress
+        self._channel: Channel | None = None
+        self._asked: deque[deque[Item]] = deque()
+        self._batch_bytes = _FIRST
+        self._patience = Patience(self._options.grace_seconds)
+        self._handing_over = False
+        self.received = 0
+
+    @property
+    def busy(self) -> bool:
+        """True while records are under way to it."""
+        return bool(self._asked)
+
+    def run(self) -> None:
+        """Ask and receive.
+
+        Raises:
+            PeerUnreachable, PeerMisbehaved, TransferError: the channel is lost; what was under way is wanted again.
+        """
+        try:
+            while True:
+                try:
+                    if not self._ask():
+                        return
+                    if not self._handing_over:  # it may be said while a channel is being opened
+                        self._receive()
+                except PeerMisbehaved:
+                    raise
+                except TransferError:
+                    if not self._handing_over:
+                        raise
+                if self._handing_over:
+                    self._let_go()
+        finally:
+            self._let_go()
+
+    def hand_over(self) -> None:
+        """What is under way shall come another way. From any thread; the asker goes on when it may."""
+        self._handing_over = True
+        channel = self._channel
+        if channel is not None:
+            channel.close()  # wakes whoever receives on it, and stops the sender
+
+    def _let_go(self) -> None:
+        """What was under way is wanted again."""
+        self._handing_over = False
+        for batch in reversed(self._asked):
+            self._wanted.back(batch)
+        self._asked.clear()
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    def _ask(self) -> bool:
+        """Keep requests under way; False when it is over."""
+        while len(self._asked) < _BATCHES:
+            items = self._wanted.take(
+                count=protocol.BATCH,
+                length=self._batch_bytes,
+                timeout=0 if self._asked else _IDLE_SECONDS if self._channel else None,
+                may=self._may,
+                ends=self._ends,
+            )
+            if items is None:
+                return False
+            if items:
+                self._asked.append(deque(items))
+                self._send(items)
+            elif self._asked:
+                break
+            elif self._channel is not None:
+                self._channel.close()
+                self._channel = None
+        return True
+
+    def _send(self, items: list[Item]) -> None:
+        if self._channel is None:
+            self._channel = self._link.open(self._options.reply_seconds)
+            self._patience = Patience(self._options.grace_seconds)
+        self._channel.send(head(protocol.GetRecords(tuple(digest.hex() for digest, _ in items))))
+
+    def _receive(self) -> None:
+        """Take the next record of the oldest request."""
+        batch = self._asked[0]
+        digest, length = batch[0]
+        channel = self._channel
+        if channel is None:
+            raise TransferError("nothing was asked for")
+        began = time.monotonic()
+        frame = channel.receive(self._options.reply_seconds, limit=_frame_limit(length))
+        seconds = time.monotonic() - began
+        if frame is None:
+            raise PeerUnreachable("the peer ended the channel before it had answered")
+        self._check(frame[0], digest, len(frame[1]))
+        batch.popleft()
+        if not batch:
+            self._asked.popleft()
+        size = len(frame[1])
+        self._meter.add(self._link.kind, size)
+        self._wanted.arrived(digest, frame[1], self._giver)
+        self.received += 1
+        self._progress(size, seconds)
+        self._adapt(seconds, size)
+        self._patience.waited(seconds, size)
+
+    def _check(self, given: dict[str, object], digest: bytes, size: int) -> None:
+        answer = understood(given, protocol.RecordFrame | protocol.Missing)
+        if answer.blake3 != digest.hex():
+            raise PeerMisbehaved("the peer answered with another record than it was asked for")
+        if isinstance(answer, protocol.Missing):
+            raise PeerMisbehaved(f"the peer has not got the record `{answer.blake3}` of its own document")
+        if answer.length != size:
+            raise PeerMisbehaved("the peer sent a record of another length than it said")
+
+    def _adapt(self, seconds: float, size: int) -> None:
+        """Half a second's worth in a batch, by what this record took; one that was there already says nothing."""
+        if seconds > 0.001 and size:
+            worth = int(size / seconds * _BATCH_SECONDS)
+            self._batch_bytes = max(_LEAST, min(_MOST, (3 * self._batch_bytes + worth) // 4))
+
+
+def _frame_limit(length: int) -> int:
+    """Longest frame of a record: zstd adds little to what it cannot compress, so more than this is an attack."""
+    return min(BODY_BYTES, 2 * length + 64 * KIB)

@@ -1,0 +1,160 @@
+"""The links over which one sender is asked, and how many channels each has.
+
+Of the session's own link one channel asks first, the others as soon as the link is fast enough for several: on a slow
+line they would only take from each other, until each seems to stand still. A lane takes over as soon as it stands: it
+begins with one connection and gets more while each brings at least a tenth more; when it breaks, the session's link
+goes on by itself.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from blixard.errors import PeerMisbehaved, TransferError
+from blixard.limits import KIB
+from blixard.peer.fetch.options import Fetch
+from blixard.peer.fetch.requests import Asker
+from blixard.peer.pace.growth import Growth, Step
+from blixard.peer.pace.patience import TooSlow
+from blixard.peer.ports import Link
+
+_CHANNEL_RATE = 256 * KIB
+"""Bytes a second that a link brings for each of its channels but the first."""
+_LEAST_SECONDS = 0.001
+"""What was there already says of the rate only that it is high."""
+
+
+class Way:
+    """One link with its askers.
+
+    Args:
+        giver: the sender, for the table of wanted records.
+        may: whether this way should work now.
+        lost: told once, with the reason, when the link is of no use any more.
+        came: told of the bytes of each record.
+    """
+
+    def __init__(
+        self,
+        fetch: Fetch,
+        link: Link,
+        *,
+        giver: object,
+        may: Callable[[], bool],
+        lost: Callable[[Way, TransferError], None],
+        came: Callable[[int], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.link = link
+        self.received = 0
+        self._fetch = fetch
+        self._giver = giver
+        self._may = may
+        self._lost = lost
+        self._came = came
+        self._lock = threading.Lock()
+        self._ended = False
+        self._working: list[Asker] = []
+        self._askers = 0
+        self._clock = clock
+        self._growth = Growth(more=0, clock=clock)
+        self._rate = 0.0
+
+    def start(self, channels: int, most: int) -> None:
+        """Begin with so many channels; `most` may be added while they bring more."""
+        self._growth = Growth(more=max(0, most - channels), clock=self._clock)
+        for _ in range(channels):
+            self._add()
+
+    def close(self) -> None:
+        """End its askers and the link. Harmless twice."""
+        self._ended = True
+        self.link.close()
+        self._fetch.wanted.poke()
+
+    def retire(self) -> None:
+        """End its askers, not the link: what was under way shall come another way."""
+        self._ended = True
+        self.hand_over()
+        self._fetch.wanted.poke()
+
+    def hand_over(self) -> None:
+        """What is under way on it shall come another way; it stands on, and works again when it may."""
+        for asker in list(self._working):
+            asker.hand_over()
+
+    def _add(self) -> None:
+        with self._lock:
+            self._askers += 1
+        self._fetch.threads.spawn("asker", self._ask)
+
+    def _ask(self) -> None:
+        asker = Asker(
+            self._fetch,
+            self.link,
+            giver=self._giver,
+            may=lambda: self._may() and self._has_turn(asker),
+            ends=lambda: self._ended,
+            progress=self._progress,
+        )
+        with self._lock:
+            self._working.append(asker)
+        try:
+            self._run(asker)
+        finally:
+            with self._lock:
+                self._working.remove(asker)
+            self._fetch.wanted.poke()  # the next in line moves up
+
+    def _run(self, asker: Asker) -> None:
+        try:
+            asker.run()
+        except (PeerMisbehaved, TooSlow) as problem:
+            self._end(problem)
+        except TransferError as problem:
+            with self._lock:
+                self._askers -= 1
+                unneeded = self._askers > 0 and self.received > 0 and not asker.received
+            if unneeded:
+                with self._lock:
+                    self._growth.failed()  # a connection that could not be had; the others go on
+            else:
+                self._end(problem)
+
+    def _end(self, problem: TransferError) -> None:
+        with self._lock:
+            ended, self._ended = self._ended, True
+        if not ended:
+            self._lost(self, problem)
+
+    @property
+    def _turns(self) -> int:
+        """How many channels may ask besides the first."""
+        return int(self._rate / _CHANNEL_RATE)
+
+    def _has_turn(self, asker: Asker) -> bool:
+        return self._working.index(asker) <= self._turns
+
+    def _measure(self, size: int, seconds: float) -> None:
+        """Count, and follow the rate of the link, given what one of its channels brought."""
+        with self._lock:
+            self.received += size
+            busy = sum(1 for asker in self._working if asker.busy) or 1
+            rate = busy * size / max(seconds, _LEAST_SECONDS)
+            before, self._rate = self._turns, (self._rate + rate) / 2 if self._rate else rate
+            more = before < min(self._turns, len(self._working) - 1)
+        if more:
+            self._fetch.wanted.poke()
+
+    def _progress(self, size: int, seconds: float) -> None:
+        """Count; after a while, see whether the last added connection was worth it. It stays in any case."""
+        self._measure(size, seconds)
+        with self._lock:
+            step = self._growth.came(size)
+        if step is Step.MORE:
+            self._add()
+            with self._lock:
+                self._growth.stands()
+        self._came(size)

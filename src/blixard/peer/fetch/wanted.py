@@ -1,0 +1,249 @@
+"""The records that a fetch wants: asked for, under way, arrived. One table for all providers and threads.
+
+Records are asked for in the order in which they were requested, so what the caller waits for first is under way first.
+Bytes under way and arrived are bounded; what somebody waits for passes the bound, so there is always a next step.
+A change wakes only those whom it concerns: woken threads that find nothing to do cost more than the records.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+
+from blixard.errors import BlixardError, InternalError, TransferError
+from blixard.peer.pace.deadline import Deadline
+from blixard.peer.ports import Body
+
+_REMEMBERED = 4096
+"""Delivered records whose giver is still known, for the caller who finds one to be wrong."""
+
+Item = tuple[bytes, int]
+"""Digest of a record, and its decoded length."""
+
+
+class _Entry:
+    """A record somebody requested. `frame` is None until it arrives; `came` is there when somebody waits for it."""
+
+    __slots__ = ("asked", "came", "frame", "giver", "length", "requests", "reserved")
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self.requests = 1
+        self.asked = False
+        self.reserved = False
+        self.came: threading.Condition | None = None
+        self.frame: Body | None = None
+        self.giver: object = None
+
+
+class Wanted:
+    """The table. Givers are any objects, compared by identity.
+
+    Args:
+        bytes_in_flight: decoded lengths of records under way or not yet collected.
+    """
+
+    def __init__(self, bytes_in_flight: int) -> None:
+        self._bound = bytes_in_flight
+        self._lock = threading.RLock()  # `fail` may come from a signal handler in the thread that holds it
+        self._work = threading.Condition(self._lock)
+        """There is more to ask for: askers who may work wait for it."""
+        self._turn = threading.Condition(self._lock)
+        """Askers who may not work now wait here."""
+        self._entries: dict[bytes, _Entry] = {}
+        self._queue: deque[bytes] = deque()
+        self._delivered: OrderedDict[bytes, tuple[object, int]] = OrderedDict()
+        self._held = 0
+        self._failure: BlixardError | None = None
+        self.lulls = 0
+        """Times that somebody who might work had nothing to ask for: what comes then says little of the path."""
+
+    @property
+    def outstanding(self) -> bool:
+        """True while a record is wanted that has not arrived."""
+        with self._lock:
+            return any(entry.frame is None for entry in self._entries.values())
+
+    def request(self, digest: bytes, length: int) -> None:
+        """Want a record; a second request of one that is not collected yet is for a second `wait`."""
+        with self._lock:
+            self._raise_failure()
+            entry = self._entries.get(digest)
+            if entry is not None:
+                entry.requests += 1
+                return
+            self._entries[digest] = _Entry(length)
+            self._queue.append(digest)
+            self._work.notify_all()
+
+    def wait(self, digest: bytes, timeout: float | None = None) -> Body:
+        """The frame of a record that was requested.
+
+        Raises:
+            TransferError: the fetch failed or was stopped, or the time passed; the error is the fetch's own.
+            InternalError: it was not requested.
+        """
+        deadline = Deadline(timeout)
+        with self._lock:
+            entry = self._entries.get(digest)
+            if entry is None:
+                raise InternalError("a record is waited for that nobody requested")
+            if entry.frame is None and not entry.asked:
+                self._hurry(digest, entry)
+            while entry.frame is None:
+                self._raise_failure()
+                if deadline.passed():
+                    raise TransferError("a record did not come in time")
+                if entry.came is None:
+                    entry.came = threading.Condition(self._lock)
+                entry.came.wait(deadline.left())
+            return self._collect(digest, entry, entry.frame)
+
+    def take(
+        self, *, count: int, length: int, timeout: float | None, may: Callable[[], bool], ends: Callable[[], bool]
+    ) -> list[Item] | None:
+        """A batch to ask for, in order; empty when the time passed.
+
+        Args:
+            count: items at most.
+            length: decoded bytes after which the batch is full.
+            timeout: how long to wait for work; 0: not at all.
+            may: whether the asker should work now (a better way may be there); looked at after each `poke`.
+            ends: whether the asker should end; then the answer is None.
+        """
+        deadline = Deadline(timeout)
+        with self._lock:
+            while True:
+                if ends() or self._failure is not None:
+                    return None
+                allowed = may()
+                batch = self._next(count, length) if allowed else []
+                self.lulls += allowed and not batch
+                if batch or deadline.passed():
+                    return batch
+                (self._work if allowed else self._turn).wait(deadline.left())
+
+    def arrived(self, digest: bytes, frame: Body, giver: object) -> None:
+        """A frame that was asked for; what is not wanted any more is dropped."""
+        with self._lock:
+            entry = self._entries.get(digest)
+            if entry is not None and entry.frame is None:
+                entry.frame = frame
+                entry.giver = giver
+                if entry.came is not None:
+                    entry.came.notify_all()
+
+    def back(self, items: Sequence[Item]) -> None:
+        """Asked for, and lost on the way: to be asked for again, before all others."""
+        with self._lock:
+            for digest, _ in reversed(items):
+                entry = self._entries.get(digest)
+                if entry is not None and entry.frame is None:
+                    entry.asked = False
+                    self._queue.appendleft(digest)
+            self._work.notify_all()
+
+    def reject(self, digest: bytes) -> object:
+        """A collected frame was wrong: want the record again, and say who gave the frame.
+
+        Raises:
+            InternalError: it was not collected lately.
+        """
+        with self._lock:
+            giver, length = self._delivered.pop(digest, (None, 0))
+            if giver is None:
+                raise InternalError("a record is rejected that was not collected")
+            entry = self._entries.get(digest)
+            if entry is None:
+                self._entries[digest] = _Entry(length)
+                self._queue.appendleft(digest)
+            else:
+                entry.requests += 1  # its frame goes with the rest of what that giver gave
+            self._work.notify_all()
+            return giver
+
+    def forget_from(self, giver: object) -> None:
+        """Nothing of that giver is kept: what arrived from it is wanted again."""
+        with self._lock:
+            for digest, entry in self._entries.items():
+                if entry.frame is not None and entry.giver is giver:
+                    entry.frame = entry.giver = None
+                    entry.asked = False
+                    self._queue.appendleft(digest)
+            self._work.notify_all()
+
+    def poke(self) -> None:
+        """Something that `may` or `ends` look at has changed."""
+        with self._lock:
+            self._wake_askers()
+
+    def fail(self, problem: BlixardError) -> None:
+        """Nobody will bring anything any more; the first reason stays."""
+        with self._lock:
+            self._failure = self._failure or problem
+            self._wake_askers()
+            for entry in self._entries.values():
+                if entry.came is not None:
+                    entry.came.notify_all()
+
+    def _wake_askers(self) -> None:
+        self._work.notify_all()
+        self._turn.notify_all()
+
+    def _collect(self, digest: bytes, entry: _Entry, frame: Body) -> Body:
+        self._delivered[digest] = (entry.giver, entry.length)
+        self._delivered.move_to_end(digest)
+        if len(self._delivered) > _REMEMBERED:
+            self._delivered.popitem(last=False)
+        entry.requests -= 1
+        if not entry.requests:
+            del self._entries[digest]
+            if entry.reserved:
+                self._held -= entry.length
+                self._work.notify_all()
+        return frame
+
+    def _hurry(self, digest: bytes, entry: _Entry) -> None:
+        """Somebody waits for it: to the front, whatever the bound says."""
+        if not entry.reserved:
+            entry.reserved = True
+            self._held += entry.length
+        self._queue.appendleft(
+            digest
+        )  # it is in the queue a second time; `_next` passes over what is asked for already
+        self._work.notify_all()
+
+    def _next(self, count: int, length: int) -> list[Item]:
+        batch: list[Item] = []
+        size = 0
+        while self._queue and len(batch) < count and (not batch or size < length):
+            digest = self._queue[0]
+            entry = self._entries.get(digest)
+            if entry is None or entry.asked or entry.frame is not None:
+                self._queue.popleft()
+                continue
+            if not entry.reserved:
+                if self._held and self._held + entry.length > self._bound:
+                    break
+                entry.reserved = True
+                self._held += entry.length
+            self._queue.popleft()
+            entry.asked = True
+            batch.append((digest, entry.length))
+            size += entry.length
+        return batch
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            # one object raised in several threads would collect the tracebacks of all
+            raise again(self._failure)
+
+
+def again(problem: BlixardError) -> BlixardError:
+    """The same error, to be raised in one more thread."""
+    again = type(problem).__new__(type(problem))
+    again.__dict__.update(problem.__dict__)
+    again.args = problem.args
+    again.__cause__ = problem
+    return again

@@ -1,0 +1,79 @@
+"""Connect to a peer's lane: TCP, TLS with the pinned certificate, the token, and the peer's OK.
+
+In TLS 1.3 a client's handshake ends before the server has judged its certificate; only the OK says that it has.
+"""
+
+from __future__ import annotations
+
+import socket
+
+import msgspec
+
+from blixard.errors import PeerMisbehaved, PeerUnreachable, TransferError
+from blixard.peer.lane.certificates import LaneIdentity
+from blixard.peer.lane.channel import LaneChannel
+from blixard.peer.lane.hello import LaneHello, check_answer
+from blixard.peer.lane.tcp import prepare
+from blixard.peer.lane.tls import LOST, TlsStream
+from blixard.peer.pace.deadline import Deadline
+from blixard.peer.pace.rate import UNLIMITED, RateLimit
+
+ANSWER_SECONDS = 5.0
+"""A peer on a network of ours answers in milliseconds."""
+
+
+class Tuning(msgspec.Struct, frozen=True, kw_only=True):
+    """How connections of a lane are made."""
+
+    sending: RateLimit = UNLIMITED
+    receiving: RateLimit = UNLIMITED
+    congestion: bytes | None = b"bbr"
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """All that dialling one peer needs."""
+
+    identity: LaneIdentity
+    certificate: bytes
+    """The peer's, DER."""
+    token: bytes
+    """The peer's name for our session."""
+    tuning: Tuning
+
+    def dial(self, address: tuple[str, int], hello: LaneHello, deadline: Deadline) -> LaneChannel:
+        """One connection that the peer has said OK to.
+
+        Raises:
+            PeerUnreachable: nobody there, somebody else, or not in time.
+            PeerMisbehaved: it is the peer, and it babbles.
+        """
+        stream = self._connect(address, deadline)
+        try:
+            if stream.shake_hands(deadline) != self.certificate:
+                raise PeerMisbehaved("the peer's lane has another certificate")
+            channel = LaneChannel(stream)
+            channel.send(hello.to_json())
+            said = channel.receive(deadline.left(), limit=0)
+            if said is None:
+                raise PeerMisbehaved("the peer's lane ended without an answer")
+            check_answer(hello, said[0])
+        except TransferError:
+            stream.close()
+            raise
+        return channel
+
+    def _connect(self, address: tuple[str, int], deadline: Deadline) -> TlsStream:
+        context = self.identity.dialing(self.certificate)
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            prepare(sock, congestion=self.tuning.congestion)
+            sock.settimeout(max(0.001, deadline.left() or 0))
+            sock.connect(address)
+            sock.setblocking(False)
+            tls = context.wrap_socket(sock, do_handshake_on_connect=False)
+        except OSError as problem:
+            raise PeerUnreachable(LOST) from problem
+        finally:
+            sock.close()  # wrapped, it has handed its descriptor over
+        return TlsStream(tls, sending=self.tuning.sending, receiving=self.tuning.receiving)

@@ -1,0 +1,41 @@
+"""A lane to ourselves: whether the direct lane can be listened at, shaken hands on and believed on this machine.
+
+For `doctor`. It goes the way of a real lane, with its certificates, its token and its bounds; what it cannot see is a
+firewall between two machines.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from blixard.peer.lane.channel import LaneChannel
+from blixard.peer.lane.dial import Caller
+from blixard.peer.lane.hello import LaneHello, answer
+from blixard.peer.lane.lane import LaneHost
+from blixard.peer.lane.listen import Expected
+from blixard.peer.lane.offer import TOKEN_BYTES
+from blixard.peer.pace.deadline import Deadline
+
+
+def shake_own_hand(host: LaneHost, address: str, deadline: Deadline) -> None:
+    """Dial the listener of `host` at `address`, an IP address of this machine.
+
+    Raises:
+        TransferError: nobody there, not in time, or it was not believed.
+    """
+    token, certificate = secrets.token_bytes(TOKEN_BYTES), host.identity.certificate
+    taken: list[LaneChannel] = []
+
+    def arrive(hello: LaneHello, channel: LaneChannel, _address: str) -> None:
+        taken.append(channel)
+        channel.send(answer(hello))
+
+    session = Expected(token=token, certificate=certificate, arrive=arrive)
+    host.listener.expect(session)
+    caller = Caller(identity=host.identity, certificate=certificate, token=token, tuning=host.tuning)
+    try:
+        taken.append(caller.dial((address, host.listener.port), LaneHello(token=token), deadline))
+    finally:
+        host.listener.forget(session)
+        for channel in taken:
+            channel.close()

@@ -1,0 +1,1 @@
+"""How fast and how long: rates, deadlines, budgets of memory and threads."""

@@ -1,0 +1,1 @@
+"""The sending side: who is let in, what is answered, how a share ends."""

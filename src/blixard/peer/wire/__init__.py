@@ -1,0 +1,1 @@
+"""Bytes between peers: frames, messages, tickets, addresses; no socket."""

@@ -1,0 +1,92 @@
+"""The control channel after the handshake: a heartbeat out, messages in, silence noticed.
+
+The transport finds out about a dead peer after 30 s only (research/p2p-anchors.md section 4), so both sides say `ping`
+every 2 s, and 10 s without a word are a lost connection.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from blixard.errors import PeerMisbehaved, TransferError
+from blixard.peer.ports import Channel
+from blixard.peer.wire.protocol import LOST_SECONDS, PING_SECONDS, Message, Ping, head, understood
+
+_CHATTER = 50
+"""Messages in one heartbeat's time that are too many: an honest peer sends one."""
+
+
+class Control:
+    """One side of a control channel.
+
+    Args:
+        kinds: the messages that the peer may send.
+        every: seconds between our pings.
+        lost: seconds of silence that end it.
+    """
+
+    def __init__(
+        self, channel: Channel, kinds: Any, *, every: float = PING_SECONDS, lost: float = LOST_SECONDS
+    ) -> None:
+        self._channel = channel
+        self._kinds = kinds
+        self._every = every
+        self._lost = lost
+        self._sending = threading.Lock()
+        self._ended = threading.Event()
+        self._since = time.monotonic()
+        self._heard = 0
+
+    def beat(self) -> None:
+        """Say `ping` until it is closed; to be run in a thread of its own."""
+        while not self._ended.wait(self._every):
+            try:
+                self.say(Ping())
+            except TransferError:
+                return  # whoever listens finds out by itself
+
+    def say(self, message: Message) -> None:
+        """Send a message; from any thread.
+
+        Raises:
+            TransferError: it cannot be said any more.
+        """
+        with self._sending:
+            self._channel.send(head(message))
+
+    def listen(self) -> Message | None:
+        """The next message that is not a ping; None when the peer has finished.
+
+        Raises:
+            PeerUnreachable: silence, or the link is lost.
+            PeerMisbehaved: not a message that the peer may send now, or a flood of them.
+        """
+        while True:
+            frame = self._channel.receive(self._lost, limit=0)
+            if frame is None:
+                return None
+            self._count()
+            message: Message = understood(frame[0], self._kinds)
+            if not isinstance(message, Ping):
+                return message
+
+    def finish(self) -> None:
+        """Nothing more from us; waits until the peer has it."""
+        self._ended.set()
+        with self._sending:
+            self._channel.finish()
+
+    def close(self) -> None:
+        """End it; wakes everybody. Harmless twice."""
+        self._ended.set()
+        self._channel.close()
+
+    def _count(self) -> None:
+        now = time.monotonic()
+        if now - self._since >= self._every:
+            self._since, self._heard = now, 0
+        self._heard += 1
+        if self._heard > _CHATTER:
+            raise PeerMisbehaved("the peer floods the control channel")

@@ -1,0 +1,44 @@
+"""How long undo entries are kept: by number, age and bytes; pinned ones always (DESIGN.md section 6).
+
+Pure, so that a plan can say what it will drop before it drops it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from blixard.model.changes import UndoSummary
+
+
+class UndoPolicy(Struct, frozen=True, kw_only=True):
+    """The settings `undo.*`; `max_bytes` None is no bound."""
+
+    keep: int = 3
+    max_age: timedelta = timedelta(days=30)
+    max_bytes: int | None = None
+
+
+def expired(entries: Iterable[UndoSummary], policy: UndoPolicy, now: datetime) -> tuple[int, ...]:
+    """Ids of the entries that `policy` gives up, newest first.
+
+    Args:
+        entries: newest first, `held_bytes` filled in where `max_bytes` is to count.
+        policy: the settings in force.
+        now: aware, UTC.
+    """
+    given_up: list[int] = []
+    kept = held = 0
+    for entry in entries:
+        if entry.pinned:
+            continue
+        held += entry.held_bytes
+        too_big = policy.max_bytes is not None and held > policy.max_bytes
+        if kept >= policy.keep or now - entry.made_at > policy.max_age or too_big:
+            given_up.append(entry.id)
+            held -= entry.held_bytes
+        else:
+            kept += 1
+    return tuple(given_up)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blixard.peer.wire.addresses import MOST, SocketAddress, companion, parse_address, parse_remote, to_advertise
+
+
+@pytest.mark.parametrize("text", ["192.0.2.1:7000", "[2001:db8::1]:7000", "127.0.0.1:1", "[::1]:65535", "0.0.0.0:0"])
+def test_an_address_is_read_and_written_alike(text: str) -> None:
+    assert str(parse_address(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", ":", "1.2.3.4", "1.2.3.4:", "1.2.3.4:x", "1.2.3.4:65536", "1.2.3:5", "01.2.3.4:5", "1.2.3.4:-5"),
+        *("::1:5", "[1.2.3.4]:5", "[fe80::1%eth0]:5", "[::1]5", "localhost:5", "1.2.3.4:5\n", "1.2.3.4:\u0665"),
+    ],
+)
+def test_what_is_no_address_is_a_value_error(text: str) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        parse_address(text)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_an_address_or_a_value_error(text: str) -> None:
+    try:
+        address = parse_remote(text)
+    except ValueError:
+        return
+    assert parse_remote(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    "text", ["1.2.3.4:0", "0.0.0.0:1", "[::]:1", "224.0.0.9:1", "[ff02::1]:1", "255.255.255.255:1"]
+)
+def test_what_no_host_can_have_is_nobodys_address(text: str) -> None:
+    parse_address(text)
+
+    with pytest.raises(ValueError, match="nobody"):
+        parse_remote(text)
+
+
+def test_told_to_listen_on_one_address_only_that_one_is_advertised() -> None:
+    bound = ["192.0.2.1:7000", "[::1]:50000"]
+
+    assert to_advertise(bound, ["192.0.2.1:7000", "[::1]:50000"], parse_address("192.0.2.1:0")) == ("192.0.2.1:7000",)
+
+
+def test_loopback_and_link_local_addresses_are_of_no_use_to_others() -> None:
+    found = ["127.0.0.1:7000", "[fe80::1]:7001", "192.0.2.1:7000", "192.0.2.1:7000", "[2001:db8::1]:7001"]
+
+    assert to_advertise(["0.0.0.0:7000", "[::]:7001"], found, None) == ("192.0.2.1:7000", "[2001:db8::1]:7001")
+
+
+def test_a_host_without_a_network_is_reached_by_itself() -> None:
+    assert to_advertise(["0.0.0.0:7000", "[::]:7001"], ["127.0.0.1:7000"], None) == ("127.0.0.1:7000",)
+
+
+def test_a_host_with_many_interfaces_names_some_of_them() -> None:
+    found = [f"10.0.0.{n}:7000" for n in range(100)]
+
+    assert to_advertise(["0.0.0.0:7000"], found, None) == tuple(found[:MOST])
+
+
+@pytest.mark.parametrize(
+    ("listen", "other"),
+    [
+        ("192.0.2.1:7000", "[::1]:0"),
+        ("[2001:db8::1]:7000", "127.0.0.1:0"),
+        ("0.0.0.0:7000", "[::]:7000"),
+        ("[::]:7", "0.0.0.0:7"),
+    ],
+)
+def test_the_other_family_is_bound_where_it_does_no_harm(listen: str, other: str) -> None:
+    found = companion(parse_address(listen))
+
+    assert found is None or str(found) == other
+    assert found is not None or other.startswith("[")  # a kernel without IPv6
+
+
+def test_addresses_are_values() -> None:
+    assert parse_address("192.0.2.1:7") == SocketAddress(parse_address("192.0.2.1:8").ip, 7)

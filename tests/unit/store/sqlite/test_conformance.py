@@ -1,0 +1,23 @@
+from pathlib import Path
+
+import pytest
+
+from blixard.ports import StateStore
+from blixard.store.sqlite.store import SqliteStore
+from support.state import uid
+from support.store_conformance import StoreConformance, StoredCluster
+
+
+class SqliteCluster:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        SqliteStore.create(path, cluster_id=uid(9), name="web")
+
+    def open(self) -> StateStore:
+        return SqliteStore(self._path)
+
+
+class TestSqliteStore(StoreConformance):
+    @pytest.fixture
+    def cluster(self, tmp_path: Path) -> StoredCluster:
+        return SqliteCluster(tmp_path / "state.db")
