@@ -27,7 +27,7 @@ from blixard.model.structs import Record
 from blixard.ops.peers.source import FrameFromPeer, PeerSource, peer_source
 from blixard.peer.fetch.options import FetchOptions
 from blixard.peer.wire.ticket import parse_ticket
-from blixard.site.network import LaneChoice, Network
+from blixard.site.network import LaneChoice, NetworkSettings
 
 AHEAD_BYTES = 48 << 20
 
@@ -37,7 +37,7 @@ def main() -> None:
     data_dir, lane, began, seconds = sys.argv[1:]
     home = Home(Path(data_dir))
     tickets = [parse_ticket(os.environ["BLIXARD_TICKET"])]
-    network = Network(lane=LaneChoice(lane))
+    network = NetworkSettings(lane=LaneChoice(lane))
     first, got, until = None, 0, float(began) + float(seconds)
     with peer_source(home, tickets, network, options=FetchOptions(), limits=DEFAULT, verb="bench") as source:
         for record, load in asked(source):

@@ -56,6 +56,6 @@ def bare(empty: World) -> World:
 
 @pytest.fixture
 def stand(made: World) -> Iterator[Stand]:
-    """A sender of the export `new.json.gz`, whose shelf a test may bend."""
+    """A sender of the export `new.json.gz`, whose document a test may bend."""
     with a_stand(made.out / "new.json.gz") as stand:
         yield stand

@@ -34,9 +34,9 @@ def only_the_document(stand: Stand, there: World, code: int, *more: str | Path, 
     server.stop()
 
     assert ran.code == code, ran
-    assert stand.shelf.asked == []
+    assert stand.served.asked == []
     [receiver] = server.receivers()
-    assert (receiver.sent_bytes, receiver.completed) == (stand.shelf.document_size, False)
+    assert (receiver.sent_bytes, receiver.completed) == (stand.served.document_size, False)
     assert receiver.problem is None, "it took its leave"
     assert picture(there) == before
     return ran.out + ran.err
@@ -49,9 +49,9 @@ def test_an_import_that_goes_on_asks_for_records(stand: Stand, there: World) -> 
     server.stop()
 
     assert ran.code == 0, ran
-    assert stand.shelf.asked
+    assert stand.served.asked
     [receiver] = server.receivers()
-    assert receiver.sent_bytes > stand.shelf.document_size
+    assert receiver.sent_bytes > stand.served.document_size
 
 
 def test_a_dry_run_asks_for_no_record(stand: Stand, there: World) -> None:
@@ -112,7 +112,7 @@ def test_rules_that_do_not_fit_ask_for_no_record(stand: Stand, there: World, rul
 def test_the_report_of_a_share_and_its_history_tell_the_same(made: World, there: World) -> None:
     file = made.out / "new.json.gz"
     with a_stand(file) as stand:
-        size = stand.shelf.document_size
+        size = stand.served.document_size
     with sharing(there, file, "-c", "web") as share, fast_folder() as folder:
         here = an_empty_world(folder)
         ran = take(here, share.ticket, "-y", "--dry-run", *QUICK)

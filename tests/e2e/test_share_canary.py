@@ -49,7 +49,7 @@ def told(world: World) -> tuple[Ran, ...]:
 @pytest.mark.parametrize("way", WAYS)
 def test_a_receiver_does_not_let_its_ticket_out(made: World, there: World, way: str) -> None:
     with a_stand(made.out / "web.json") as stand:
-        stand.shelf.frame_of = gate = Gate(frozenset(), a_while=60)
+        stand.served.frame_of = gate = Gate(frozenset(), a_while=60)
         stand.serve()
         ticket = stand.ticket
         how = given(way, ticket, there)

@@ -18,7 +18,7 @@ from blixard.ops.peers.share import ShareOptions, share
 from blixard.peer.fetch.remote import Remote
 from blixard.peer.share.receivers import Silent
 from blixard.peer.wire.ticket import parse_ticket
-from blixard.site.network import Network
+from blixard.site.network import NetworkSettings
 from blixard.site.who import SystemClock
 from support.clusters import Watched
 from support.cuts import MIB, Original, an_empty_world, an_original
@@ -26,7 +26,7 @@ from support.processes import blixard, finish, start, until
 from support.shares import running, sharing
 from support.world import World, fast_folder, litter
 
-LOOPBACK = Network(listen="127.0.0.1:0")
+LOOPBACK = NetworkSettings(listen="127.0.0.1:0")
 
 
 @pytest.fixture(scope="module")

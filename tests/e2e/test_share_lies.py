@@ -63,7 +63,7 @@ def refused(there: World, tickets: str | list[str], code: int, *more: str, **how
 
 
 def test_a_sender_of_wrong_frames_misbehaves(stand: Stand, there: World) -> None:
-    stand.shelf.frame_of = zeros_instead
+    stand.served.frame_of = zeros_instead
     stand.serve()
 
     assert "wrong record" in refused(there, stand.ticket, 43).err
@@ -81,7 +81,7 @@ def test_nothing_is_kept_of_a_sender_that_lies_after_twenty_true_records() -> No
     with an_original(24 << 20) as original, a_stand(original.file) as stand, fast_folder() as folder:
         there = an_empty_world(folder)
         assert blixard(there, "cluster", "init", "web").code == 0
-        stand.shelf.frame_of = true_at_first
+        stand.served.frame_of = true_at_first
         stand.serve()
 
         assert "wrong record" in refused(there, stand.ticket, 43).err
@@ -91,14 +91,14 @@ def test_nothing_is_kept_of_a_sender_that_lies_after_twenty_true_records() -> No
 
 @pytest.mark.parametrize("bend", [longer, enormous])
 def test_a_sender_of_too_much_misbehaves(stand: Stand, there: World, bend: Callable[..., bytes]) -> None:
-    stand.shelf.frame_of = bend
+    stand.served.frame_of = bend
     stand.serve()
 
     refused(there, stand.ticket, 43)
 
 
 def test_a_sender_whose_document_does_not_end_misbehaves(stand: Stand, there: World) -> None:
-    stand.shelf.opened = Endless
+    stand.served.opened = Endless
     stand.serve()
 
     refused(there, stand.ticket, 43)
@@ -107,7 +107,7 @@ def test_a_sender_whose_document_does_not_end_misbehaves(stand: Stand, there: Wo
 @pytest.mark.long
 def test_a_sender_that_gives_nothing_is_given_up(stand: Stand, there: World) -> None:
     """Its heart beats, so only what it does not bring tells: half a minute for one frame, and the time for it."""
-    stand.shelf.frame_of = gate = Gate(frozenset(), a_while=300)
+    stand.served.frame_of = gate = Gate(frozenset(), a_while=300)
     stand.serve()
     began = time.monotonic()
     refused(there, stand.ticket, 42)
@@ -133,8 +133,8 @@ def test_a_ticket_that_points_elsewhere_makes_nobody_send_much_there(stand: Stan
 
 
 def test_a_sender_of_another_document_misbehaves(stand: Stand, there: World, made: World) -> None:
-    with a_stand(made.out / "old.json.gz") as other, other.shelf.open_document() as document:
-        stand.shelf.text = document.read()
+    with a_stand(made.out / "old.json.gz") as other, other.served.open_document() as document:
+        stand.served.text = document.read()
     stand.serve()
 
     assert "document" in refused(there, stand.ticket, 43).err
@@ -150,11 +150,11 @@ def test_a_sender_of_another_document_misbehaves(stand: Stand, there: World, mad
 def test_a_document_that_cannot_be_read_here_is_told_as_of_a_file(
     stand: Stand, there: World, *, before: bytes, after: bytes, code: int, said: str
 ) -> None:
-    with stand.shelf.open_document() as document:
-        stand.shelf.text = document.read().replace(before, after, 1)
+    with stand.served.open_document() as document:
+        stand.served.text = document.read().replace(before, after, 1)
     stand.serve()
     target = there.out / "other.json"
-    target.write_bytes(stand.shelf.text)
+    target.write_bytes(stand.served.text)
 
     of_sender = refused(there, stand.ticket, code)
     fetched = blixard(there, "cluster", "fetch", "-o", there.out / "f.json", *QUICK, "-i", stand.ticket)
@@ -166,7 +166,7 @@ def test_a_document_that_cannot_be_read_here_is_told_as_of_a_file(
 
 
 def test_a_fetch_from_a_liar_leaves_no_file(stand: Stand, there: World) -> None:
-    stand.shelf.frame_of = zeros_instead
+    stand.served.frame_of = zeros_instead
     stand.serve()
     target = there.out / "fetched.json"
     target.write_text("what was there")
@@ -196,7 +196,7 @@ def test_a_wrong_secret_opens_nothing(stand: Stand, there: World) -> None:
     server = stand.serve()
     assert "does not know this ticket" in refused(there, stand.ticket_with(Secret.new()), 40).err
     assert server.receivers() == ()
-    assert stand.shelf.asked == []
+    assert stand.served.asked == []
 
 
 def test_a_used_ticket_is_used_and_its_user_may_come_again(stand: Stand, there: World, made: World) -> None:

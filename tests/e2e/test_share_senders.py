@@ -29,7 +29,7 @@ def beside_a_liar(made: World, stand: Stand, behind: Gate | None = None) -> Iter
     The honest one's records lie `behind` a gate, if there is one.
     """
     with a_stand(made.out / "new.json.gz") as honest:
-        honest.shelf.frame_of = behind or honest.shelf.frame_of
+        honest.served.frame_of = behind or honest.served.frame_of
         serving = threading.Lock()
 
         def bend(digest: bytes, frame: bytes | None) -> bytes:
@@ -37,7 +37,7 @@ def beside_a_liar(made: World, stand: Stand, behind: Gate | None = None) -> Iter
                 honest.serve()
             return zeros_instead(digest, frame)
 
-        stand.shelf.frame_of = bend
+        stand.served.frame_of = bend
         server = stand.serve()
         yield ["-i", stand.ticket, "-i", honest.ticket]
         server.stop()
@@ -85,6 +85,6 @@ def test_two_senders_give_one_import(made: World, stand: Stand, there: World) ->
         servers = [stand.serve(), other.serve()]
         arrived(there, blixard(there, "cluster", "import", "--p2p", "-y", "-i", stand.ticket, "-i", other.ticket))
 
-        known = {digest for each in (stand, other) for digest in each.shelf.asked}
+        known = {digest for each in (stand, other) for digest in each.served.asked}
         assert known
         assert all(receiver.problem is None for server in servers for receiver in server.receivers())

@@ -57,7 +57,7 @@ def staged(there: World, records: int, process: subprocess.Popen[bytes]) -> None
 def kill_receiver(made: World, stand: Stand, there: World, records: int) -> set[int]:
     """Kill an import that has got the first `records` records; those that it had staged for good."""
     before = picture(there)
-    stand.shelf.frame_of = gate = Gate(frozenset(digests(made)[:records]))
+    stand.served.frame_of = gate = Gate(frozenset(digests(made)[:records]))
     server = stand.serve()
     with running(importing(there, stand.ticket)) as process:
         until(gate.reached.is_set, process)
@@ -67,8 +67,8 @@ def kill_receiver(made: World, stand: Stand, there: World, records: int) -> set[
     gate.open()
     server.stop()
     assert picture(there) == before
-    stand.shelf.frame_of = lambda _digest, frame: frame
-    stand.shelf.asked.clear()
+    stand.served.frame_of = lambda _digest, frame: frame
+    stand.served.asked.clear()
     return staged_positions(there)
 
 
@@ -91,7 +91,7 @@ def test_an_import_that_was_killed_goes_on_with_the_same_ticket(made: World, the
         [receiver] = server.receivers()
 
     assert ran.code == 0, ran
-    assert sorted(stand.shelf.asked) == sorted(missing)
+    assert sorted(stand.served.asked) == sorted(missing)
     assert len(missing) * MIB * 0.9 < receiver.sent_bytes < len(missing) * MIB + MIB
     assert json.loads(ran.out)["resumed"] is bool(held)
     assert picture(there)["web"].disks == picture(made)["web"].disks
@@ -125,7 +125,7 @@ def test_a_receiver_whose_sender_was_killed_gives_up_in_time(made: World, there:
     with a_stand(made.out / "web.json") as stand:
         stand.serve()
         assert take(there, stand.ticket, "-c", "web", "-y").code == 0
-        assert len(stand.shelf.asked) <= len(digests(made)) - 16
+        assert len(stand.served.asked) <= len(digests(made)) - 16
     assert picture(there)["web"].disks == picture(made)["web"].disks
 
 
@@ -146,7 +146,7 @@ def test_ctrl_c_ends_an_import_that_can_go_on(made: World, there: World) -> None
     """Also while its workers wait for records that do not come."""
     before = picture(there)
     with a_stand(made.out / "web.json") as stand:
-        stand.shelf.frame_of = gate = Gate(frozenset(digests(made)[:16]), a_while=60)
+        stand.served.frame_of = gate = Gate(frozenset(digests(made)[:16]), a_while=60)
         server = stand.serve()
         with running(importing(there, stand.ticket)) as process:
             until(gate.reached.is_set, process)
@@ -164,7 +164,7 @@ def test_ctrl_c_ends_an_import_that_can_go_on(made: World, there: World) -> None
 def test_ctrl_c_ends_a_fetch_whose_sender_has_stalled(made: World, there: World) -> None:
     target = there.out / "fetched.json"
     with a_stand(made.out / "web.json") as stand:
-        stand.shelf.frame_of = gate = Gate(frozenset(digests(made)[:4]), a_while=60)
+        stand.served.frame_of = gate = Gate(frozenset(digests(made)[:4]), a_while=60)
         server = stand.serve()
         command = ("cluster", "fetch", "-o", str(target), "--no-compress")
         with running(start(there, *command, env=environment(BLIXARD_TICKET=stand.ticket))) as process:

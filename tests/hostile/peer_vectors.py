@@ -19,10 +19,10 @@ from blixard.peer.wire.protocol import head
 from blixard.peer.wire.secret import Secret
 from support.loopback import LoopbackLink
 from support.loopback_channel import LoopbackChannel
-from support.peers import MemoryShelf, proven, welcomed
+from support.peers import MemoryDocument, proven, welcomed
 
-Act = Callable[[LoopbackLink, MemoryShelf], None]
-Answer = Callable[[LoopbackChannel, list[str], MemoryShelf], None]
+Act = Callable[[LoopbackLink, MemoryDocument], None]
+Answer = Callable[[LoopbackChannel, list[str], MemoryDocument], None]
 U32 = struct.Struct(">I")
 
 
@@ -233,7 +233,7 @@ def hello(**fields: object) -> dict[str, object]:
 
 
 def opens_with(message: dict[str, object], body: bytes = b"") -> Act:
-    def act(link: LoopbackLink, _shelf: MemoryShelf) -> None:
+    def act(link: LoopbackLink, _served: MemoryDocument) -> None:
         control = link.accept(10)
         control.send(message, body)
         control.receive(10)
@@ -243,7 +243,7 @@ def opens_with(message: dict[str, object], body: bytes = b"") -> Act:
 
 
 def answers_hello_with(message: dict[str, object]) -> Act:
-    def act(link: LoopbackLink, _shelf: MemoryShelf) -> None:
+    def act(link: LoopbackLink, _served: MemoryDocument) -> None:
         control = link.accept(10)
         control.send(hello())
         control.receive(10)
@@ -260,8 +260,8 @@ def refuses(code: str) -> Act:
 def on_document(*frames: tuple[dict[str, object], bytes]) -> Act:
     """Lets the client in, and answers its request for the document with these frames."""
 
-    def act(link: LoopbackLink, shelf: MemoryShelf) -> None:
-        control = welcomed(link, shelf)
+    def act(link: LoopbackLink, served: MemoryDocument) -> None:
+        control = welcomed(link, served)
         channel = link.accept(10)
         channel.receive(10)
         for message, body in frames:
@@ -272,16 +272,16 @@ def on_document(*frames: tuple[dict[str, object], bytes]) -> Act:
     return act
 
 
-def endless_document(link: LoopbackLink, shelf: MemoryShelf) -> None:
-    welcomed(link, shelf)
+def endless_document(link: LoopbackLink, served: MemoryDocument) -> None:
+    welcomed(link, served)
     channel = link.accept(10)
     channel.receive(10)
     while True:
         channel.send(head(protocol.Part()), bytes(protocol.PART_BYTES))
 
 
-def dripping_document(link: LoopbackLink, shelf: MemoryShelf) -> None:
-    control = welcomed(link, shelf)
+def dripping_document(link: LoopbackLink, served: MemoryDocument) -> None:
+    control = welcomed(link, served)
     channel = link.accept(10)
     channel.receive(10)
     while True:
@@ -293,16 +293,16 @@ def dripping_document(link: LoopbackLink, shelf: MemoryShelf) -> None:
 
 
 def on_records(
-    answer: Callable[[LoopbackChannel, list[str], MemoryShelf], None],
-) -> Callable[[LoopbackLink, MemoryShelf], None]:
+    answer: Callable[[LoopbackChannel, list[str], MemoryDocument], None],
+) -> Callable[[LoopbackLink, MemoryDocument], None]:
     """Lets the client in, and answers its first request for records like this."""
 
-    def act(link: LoopbackLink, shelf: MemoryShelf) -> None:
-        control = welcomed(link, shelf)
+    def act(link: LoopbackLink, served: MemoryDocument) -> None:
+        control = welcomed(link, served)
         channel = link.accept(10)
         request = channel.receive(10)
         assert request is not None
-        answer(channel, request[0]["digests"], shelf)
+        answer(channel, request[0]["digests"], served)
         while control.receive(10) is not None:
             control.send(head(protocol.Ping()))
 
@@ -310,94 +310,94 @@ def on_records(
 
 
 def sends_record(**fields: object) -> Answer:
-    def answer(channel: LoopbackChannel, digests: list[str], shelf: MemoryShelf) -> None:
-        frame = shelf.frames[bytes.fromhex(digests[0])]
+    def answer(channel: LoopbackChannel, digests: list[str], served: MemoryDocument) -> None:
+        frame = served.frames[bytes.fromhex(digests[0])]
         channel.send({"type": "record", "blake3": digests[0], "length": len(frame), **fields}, frame)
 
     return answer
 
 
-def another_record(channel: LoopbackChannel, digests: list[str], shelf: MemoryShelf) -> None:
-    frame = shelf.frames[bytes.fromhex(digests[1])]
+def another_record(channel: LoopbackChannel, digests: list[str], served: MemoryDocument) -> None:
+    frame = served.frames[bytes.fromhex(digests[1])]
     channel.send(head(protocol.RecordFrame(digests[1], len(frame))), frame)
 
 
-def too_long(channel: LoopbackChannel, digests: list[str], _shelf: MemoryShelf) -> None:
+def too_long(channel: LoopbackChannel, digests: list[str], _served: MemoryDocument) -> None:
     channel.send(head(protocol.RecordFrame(digests[0], MIB)), bytes(MIB))
 
 
-def announces_16_mib(channel: LoopbackChannel, digests: list[str], _shelf: MemoryShelf) -> None:
+def announces_16_mib(channel: LoopbackChannel, digests: list[str], _served: MemoryDocument) -> None:
     text = f'{{"type":"record","blake3":"{digests[0]}","length":100}}'.encode()
     channel.raw(framed(text, U32.pack(16 * MIB)))
 
 
-def wrong_bytes(channel: LoopbackChannel, digests: list[str], _shelf: MemoryShelf) -> None:
+def wrong_bytes(channel: LoopbackChannel, digests: list[str], _served: MemoryDocument) -> None:
     for digest in digests:
         channel.send(head(protocol.RecordFrame(digest, 100)), bytes(100))
 
 
-def missing(channel: LoopbackChannel, digests: list[str], _shelf: MemoryShelf) -> None:
+def missing(channel: LoopbackChannel, digests: list[str], _served: MemoryDocument) -> None:
     channel.send(head(protocol.Missing(digests[0])))
 
 
-def part_for_record(channel: LoopbackChannel, _digests: list[str], _shelf: MemoryShelf) -> None:
+def part_for_record(channel: LoopbackChannel, _digests: list[str], _served: MemoryDocument) -> None:
     channel.send(head(protocol.Part()), b"x")
 
 
-def garbage(channel: LoopbackChannel, _digests: list[str], _shelf: MemoryShelf) -> None:
+def garbage(channel: LoopbackChannel, _digests: list[str], _served: MemoryDocument) -> None:
     channel.raw(b"\xff" * 100)
 
 
-def silence(_channel: LoopbackChannel, _digests: list[str], _shelf: MemoryShelf) -> None:
+def silence(_channel: LoopbackChannel, _digests: list[str], _served: MemoryDocument) -> None:
     pass
 
 
-def finishes(channel: LoopbackChannel, _digests: list[str], _shelf: MemoryShelf) -> None:
+def finishes(channel: LoopbackChannel, _digests: list[str], _served: MemoryDocument) -> None:
     channel.finish()
 
 
-def other_document(link: LoopbackLink, _shelf: MemoryShelf) -> None:
-    welcomed(link, MemoryShelf(seed=99))
+def other_document(link: LoopbackLink, _served: MemoryDocument) -> None:
+    welcomed(link, MemoryDocument(seed=99))
 
 
-def silent_from_the_start(link: LoopbackLink, _shelf: MemoryShelf) -> None:
+def silent_from_the_start(link: LoopbackLink, _served: MemoryDocument) -> None:
     link.accept(10).receive(10)
 
 
-def silent_after_the_welcome(link: LoopbackLink, shelf: MemoryShelf) -> None:
-    control = welcomed(link, shelf)
+def silent_after_the_welcome(link: LoopbackLink, served: MemoryDocument) -> None:
+    control = welcomed(link, served)
     while control.receive(30) is not None:
         pass
 
 
-def closes_at_once(link: LoopbackLink, _shelf: MemoryShelf) -> None:
+def closes_at_once(link: LoopbackLink, _served: MemoryDocument) -> None:
     link.close("go away")
 
 
-def closes_after_the_welcome(link: LoopbackLink, shelf: MemoryShelf) -> None:
-    welcomed(link, shelf)
+def closes_after_the_welcome(link: LoopbackLink, served: MemoryDocument) -> None:
+    welcomed(link, served)
     link.accept(10)
     link.close()
 
 
-def floods_control(link: LoopbackLink, shelf: MemoryShelf) -> None:
-    control = welcomed(link, shelf)
+def floods_control(link: LoopbackLink, served: MemoryDocument) -> None:
+    control = welcomed(link, served)
     while True:
         control.send(head(protocol.Ping()))
 
 
-def babbles_on_control(link: LoopbackLink, shelf: MemoryShelf) -> None:
-    welcomed(link, shelf).send({"type": "format-your-disk"})
+def babbles_on_control(link: LoopbackLink, served: MemoryDocument) -> None:
+    welcomed(link, served).send({"type": "format-your-disk"})
 
 
-def refuses_later(link: LoopbackLink, shelf: MemoryShelf) -> None:
-    control = welcomed(link, shelf)
+def refuses_later(link: LoopbackLink, served: MemoryDocument) -> None:
+    control = welcomed(link, served)
     control.send(head(protocol.Refused("used")))
     control.receive(10)
 
 
 PART = head(protocol.Part())
-END = head(protocol.End())
+END = head(protocol.DocumentSent())
 SERVERS = [
     ServerVector("silent from the start", silent_from_the_start, PeerUnreachable),
     ServerVector("closes at once", closes_at_once, PeerUnreachable),

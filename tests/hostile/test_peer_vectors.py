@@ -68,7 +68,7 @@ def test_a_share_survives_a_client_and_serves_the_next(here: World, vector: Clie
         pass
     finally:
         remote = here.fetch(options=replace(QUICK, ping_seconds=0.1))
-        assert collect(remote, here.shelf.wanted) == here.shelf.records
+        assert collect(remote, here.served.wanted) == here.served.records
         link.close()
 
     assert here.notes.refusals == ([vector.refusal] if vector.refusal else [])
@@ -78,26 +78,26 @@ def test_a_share_survives_a_client_and_serves_the_next(here: World, vector: Clie
 
 @pytest.mark.parametrize("vector", SERVERS, ids=lambda vector: vector.name)
 def test_a_fetch_meets_a_bad_sender_with_the_right_error_in_time(here: World, vector: ServerVector) -> None:
-    here.play(lambda link: vector.act(link, here.shelf))
+    here.play(lambda link: vector.act(link, here.served))
 
     ends_with(vector, lambda: read_document(here.fetch(options=HASTY)))
 
 
 @pytest.mark.parametrize("vector", RECORD_SERVERS, ids=lambda vector: vector.name)
 def test_a_fetch_of_records_meets_a_bad_sender_with_the_right_error_in_time(here: World, vector: ServerVector) -> None:
-    here.play(lambda link: vector.act(link, here.shelf))
+    here.play(lambda link: vector.act(link, here.served))
 
-    ends_with(vector, lambda: collect(here.fetch(options=HASTY), here.shelf.wanted))
+    ends_with(vector, lambda: collect(here.fetch(options=HASTY), here.served.wanted))
 
 
 @pytest.mark.parametrize("vector", RECORD_SERVERS, ids=lambda vector: vector.name)
 def test_a_bad_sender_does_not_stop_a_fetch_that_has_a_good_one_too(here: World, vector: ServerVector) -> None:
-    here.play(lambda link: vector.act(link, here.shelf))
+    here.play(lambda link: vector.act(link, here.served))
     here.serve(OTHER, bounds=Bounds(ping_seconds=0.1))
 
     remote = here.fetch(here.ticket(), here.ticket(OTHER), options=HASTY)
 
-    assert collect(remote, here.shelf.wanted) == here.shelf.records
+    assert collect(remote, here.served.wanted) == here.served.records
 
 
 def test_two_hundred_connections_at_once_do_not_keep_an_honest_one_out(here: World) -> None:
@@ -108,7 +108,7 @@ def test_two_hundred_connections_at_once_do_not_keep_an_honest_one_out(here: Wor
 
     began = time.monotonic()
     remote = here.fetch(options=QUICK)
-    assert collect(remote, here.shelf.wanted) == here.shelf.records
+    assert collect(remote, here.served.wanted) == here.served.records
 
     assert time.monotonic() - began < 5
     assert threading.active_count() - before < 60
@@ -133,7 +133,7 @@ def test_a_flood_that_goes_on_does_not_keep_an_honest_client_out(here: World) ->
     flooding.start()
     try:
         remote = here.fetch(client_id=CLIENT)
-        assert collect(remote, here.shelf.wanted) == here.shelf.records
+        assert collect(remote, here.served.wanted) == here.served.records
     finally:
         stop.set()
         flooding.join(10)

@@ -158,7 +158,7 @@ KINDS = (
     protocol.FROM_SERVER,
     protocol.FROM_CLIENT,
     protocol.GetDocument | protocol.GetRecords,
-    protocol.Part | protocol.End,
+    protocol.Part | protocol.DocumentSent,
     protocol.RecordFrame | protocol.Missing,
 )
 TYPES = (

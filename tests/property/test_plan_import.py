@@ -17,7 +17,7 @@ from blixard.plan.importing import plan_import
 from blixard.plan.options import ImportOptions, Mode
 from blixard.plan.saved import decode_plan, encode_plan
 from blixard.plan.undo import plan_undo, undo_change
-from blixard.plan.values import ImportPlan, Kind
+from blixard.plan.values import Action, ImportPlan
 from support.plan_strategies import incoming, options, snapshots
 from support.planning import NOW, apply_change, change_of
 from support.state_digest import state_digest
@@ -76,7 +76,7 @@ def test_nothing_outside_the_scope_changes(here: ClusterSnapshot, file: Incoming
     spoken_of = {
         change.id
         for change in plan.vms
-        if change.kind is not Kind.DELETE and not any(note in untouched for note in change.notes)
+        if change.kind is not Action.DELETE and not any(note in untouched for note in change.notes)
     }
 
     for vm in here.vms.values():

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from blixard.disks.detect import open_reader
-from blixard.disks.qcow2.entries import Kind
+from blixard.disks.qcow2.entries import RangeKind
 from blixard.disks.qcow2.mapping import Run
 from blixard.disks.qcow2.overlay import overlay_extents
 from blixard.disks.qcow2.writer import Qcow2Writer
@@ -83,15 +83,18 @@ def intervals(draw: st.DrawFn) -> list[tuple[int, int]]:
 
 
 @given(
-    top=intervals(), kinds=st.lists(st.sampled_from(Kind), min_size=8, max_size=8), below=intervals(), data=st.data()
+    top=intervals(),
+    kinds=st.lists(st.sampled_from(RangeKind), min_size=8, max_size=8),
+    below=intervals(),
+    data=st.data(),
 )
 def test_an_overlay_shows_its_own_data_and_what_is_below_where_it_has_nothing(
-    top: list[tuple[int, int]], kinds: list[Kind], below: list[tuple[int, int]], data: st.DataObject
+    top: list[tuple[int, int]], kinds: list[RangeKind], below: list[tuple[int, int]], data: st.DataObject
 ) -> None:
     size = data.draw(st.integers(max((end for _, end in top), default=0), 60))
-    runs = [Run(a, b, kind, 0) for (a, b), kind in zip(top, kinds, strict=False) if kind != Kind.NONE]
+    runs = [Run(a, b, kind, 0) for (a, b), kind in zip(top, kinds, strict=False) if kind != RangeKind.NONE]
     hidden = {n for run in runs for n in range(run.start, run.end)}
-    expected = {n for run in runs if run.kind != Kind.ZERO for n in range(run.start, run.end)}
+    expected = {n for run in runs if run.kind != RangeKind.ZERO for n in range(run.start, run.end)}
     expected |= {n for a, b in below for n in range(a, min(b, size)) if n not in hidden}
 
     found = list(overlay_extents(iter(runs), (Extent(a, b - a) for a, b in below), size))

@@ -18,12 +18,12 @@ from blixard.limits import DEFAULT
 from blixard.ops.peers.source import FrameFromPeer, peer_source
 from blixard.peer.fetch.options import FetchOptions
 from blixard.peer.wire.ticket import parse_ticket
-from blixard.site.network import LaneChoice, Network
+from blixard.site.network import LaneChoice, NetworkSettings
 
 
 def main() -> None:
     tickets = [parse_ticket(os.environ["BLIXARD_TICKET"])]
-    network = Network(lane=LaneChoice.IROH)
+    network = NetworkSettings(lane=LaneChoice.IROH)
     links = 0
     home = Home(Path(sys.argv[1]))
     with peer_source(home, tickets, network, options=FetchOptions(), limits=DEFAULT, verb="test") as source:

@@ -12,7 +12,7 @@ import zstandard
 from blake3 import blake3
 from msgspec import Struct
 
-from blixard.format.events import End, Event, ImageRead, RecordRead, StateRead, TelemetryRead
+from blixard.format.events import DocumentEnd, Event, ImageRead, RecordRead, StateRead, TelemetryRead
 from blixard.format.reader import read_export
 from blixard.format.records import encode_record, frame
 from blixard.format.writer import ExportWriter
@@ -227,14 +227,14 @@ class Outcome(Struct, frozen=True, kw_only=True):
     telemetry: tuple[TelemetryRead, ...]
     records: tuple[RecordRead, ...]
     images: tuple[ImageRead, ...]
-    end: End
+    end: DocumentEnd
 
 
 def read(document: bytes, *, limits: Limits = DEFAULT) -> Outcome:
     """Read a whole document."""
     found = events(document, limits=limits)
     last = found[-1]
-    assert isinstance(last, End)
+    assert isinstance(last, DocumentEnd)
     return Outcome(
         state=next(event.state for event in found if isinstance(event, StateRead)),
         telemetry=tuple(event for event in found if isinstance(event, TelemetryRead)),

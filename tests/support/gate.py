@@ -1,4 +1,4 @@
-"""A shelf's gate: the first records of a document get through, and behind them a transfer stands still, to be cut.
+"""The gate of a served document: its first records get through, and behind them a transfer stands still, to be cut.
 
 The answers on one channel come one after the other, so a held record holds whatever was asked for behind it. A fetch
 asks in order, but what somebody waits for goes to the front, and what a lost connection had under way comes back in
@@ -15,7 +15,7 @@ A_WHILE = 10.0
 
 
 class Gate:
-    """`Shelf.frame_of` that gives the `first` records, and others once it is open."""
+    """`ServedDocument.frame_of` that gives the `first` records, and others once it is open."""
 
     def __init__(self, first: frozenset[bytes], *, a_while: float = A_WHILE) -> None:
         self._first = first

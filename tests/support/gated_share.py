@@ -17,7 +17,7 @@ from support.shares import a_stand
 
 def main(file: str, given: str) -> None:
     with a_stand(Path(file)) as stand:
-        stand.shelf.frame_of = Gate(frozenset(bytes.fromhex(each) for each in given.split(",")))
+        stand.served.frame_of = Gate(frozenset(bytes.fromhex(each) for each in given.split(",")))
         stand.serve()
         sys.stdout.write(stand.ticket + "\n")
         sys.stdout.flush()

@@ -43,7 +43,7 @@ QUICK = FetchOptions(
 """Options of a fetch that gives up while a test can wait for it."""
 
 
-class MemoryShelf:
+class MemoryDocument:
     """A document and records in memory. `wrong` is given instead of the frame that a digest has."""
 
     title = "web.json"
@@ -116,7 +116,7 @@ class World:
 
     def __init__(self) -> None:
         self.network = LoopbackNetwork(capacity=64 * KIB)
-        self.shelf = MemoryShelf()
+        self.served = MemoryDocument()
         self.notes = Notes()
         self.stack = ExitStack()
 
@@ -124,7 +124,7 @@ class World:
         self,
         server_id: str = SERVER,
         *,
-        shelf: MemoryShelf | None = None,
+        served: MemoryDocument | None = None,
         terms: Terms | None = None,
         bounds: Bounds | None = None,
         lanes: LaneMaker | None = None,
@@ -133,7 +133,7 @@ class World:
     ) -> Server:
         endpoint = self.endpoint(server_id)
         server = Server(
-            shelf or self.shelf,
+            served or self.served,
             terms or Terms(secret=SECRET),
             bounds=bounds or Bounds(handshake_seconds=2),
             now=now,
@@ -154,7 +154,7 @@ class World:
         return Ticket(
             endpoint_id=bytes.fromhex(server_id),
             addresses=("127.0.0.1:1",),
-            document=document or self.shelf.document,
+            document=document or self.served.document,
             secret=secret,
             expires_at=NOW + timedelta(days=1),
         )
@@ -239,13 +239,13 @@ def wait_until(remote: Remote, reached: Callable[[Statistics], bool]) -> None:
         assert remote._fetch.changed.wait_for(lambda: reached(remote.statistics()), SOON), remote.statistics()
 
 
-def welcomed(link: LoopbackLink, shelf: MemoryShelf, *, size: int | None = None) -> LoopbackChannel:
+def welcomed(link: LoopbackLink, served: MemoryDocument, *, size: int | None = None) -> LoopbackChannel:
     """What an honest server does first; gives the control channel."""
     control = link.accept(10)
     control.send(head(protocol.ServerHello(protocol.new_nonce())))
     assert control.receive(10) is not None
     control.send(
-        head(protocol.Welcome(shelf.document, shelf.document_size if size is None else size, 16)),
+        head(protocol.Welcome(served.document, served.document_size if size is None else size, 16)),
     )
     return control
 

@@ -26,7 +26,7 @@ from blixard.model.structs import (
 from blixard.plan.change import to_change
 from blixard.plan.importing import plan_import
 from blixard.plan.options import ImportOptions
-from blixard.plan.values import ContentChange, ImportPlan, Kind, NodeChange, VmChange
+from blixard.plan.values import Action, ContentChange, ImportPlan, NodeChange, VmChange
 from support import documents
 
 HERE = "aaaaaaaa-0000-4000-8000-000000000001"
@@ -146,7 +146,7 @@ def applied(current: ClusterSnapshot, incoming: IncomingState, options: ImportOp
     return apply_change(current, change_of(plan_import(current, incoming, options or ImportOptions())))
 
 
-def vm_change(plan: ImportPlan, name: str, kind: Kind | None = None) -> VmChange:
+def vm_change(plan: ImportPlan, name: str, kind: Action | None = None) -> VmChange:
     """The only change of a VM of this name (and kind)."""
     found = [each for each in plan.vms if each.name == name and kind in (None, each.kind)]
     assert len(found) == 1, found

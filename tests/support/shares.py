@@ -1,4 +1,4 @@
-"""Shares for tests: the installed command as a process, and a server in this one whose shelf does as a test says."""
+"""Shares for tests: the installed command as a process, and a server in this one whose document does as a test says."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import zstandard
 
-from blixard.ops.peers.served_file import ExportShelf
+from blixard.ops.peers.served_file import ServedFile
 from blixard.peer.iroh.endpoint import EndpointOptions, IrohEndpoint
 from blixard.peer.share.admission import Terms
 from blixard.peer.share.server import Server
@@ -89,10 +89,10 @@ def take(world: World, ticket: str, *more: str, **how: Any) -> Ran:
     return blixard(world, "cluster", "import", "--p2p", *more, **how)
 
 
-class Shelf:
-    """An export's shelf that a test bends: `frame_of` sees each digest and what the file has."""
+class BentDocument:
+    """An export that a test bends: `frame_of` sees each digest and what the file has."""
 
-    def __init__(self, real: ExportShelf) -> None:
+    def __init__(self, real: ServedFile) -> None:
         self.real = real
         self.title = real.title
         self.document = real.document
@@ -124,17 +124,17 @@ class Shelf:
 
 
 def zeros_instead(_digest: bytes, frame: bytes | None) -> bytes:
-    """`Shelf.frame_of` of a liar: a frame of as many bytes, all of them zero."""
+    """`ServedDocument.frame_of` of a liar: a frame of as many bytes, all of them zero."""
     assert frame is not None
     length = len(zstandard.ZstdDecompressor().decompress(frame, max_output_size=1 << 24))
     return zstandard.ZstdCompressor(level=1).compress(bytes(length))
 
 
 class Stand:
-    """One Iroh endpoint on this machine and a shelf; `serve` as often as a test likes, always under the same ticket."""
+    """One Iroh endpoint and a document; `serve` as often as a test likes, always under the same ticket."""
 
     def __init__(self, stack: ExitStack, file: Path) -> None:
-        self.shelf = Shelf(stack.enter_context(ExportShelf(str(file), progress=Watched())))
+        self.served = BentDocument(stack.enter_context(ServedFile(str(file), progress=Watched())))
         options = EndpointOptions(listen="127.0.0.1:0")
         self._endpoint = stack.enter_context(IrohEndpoint(secrets.token_bytes(32), options))
         self.secret = Secret.new()
@@ -151,14 +151,14 @@ class Stand:
             endpoint_id=bytes.fromhex(self._endpoint.id),
             addresses=self._endpoint.addresses(),
             relay=None,
-            document=self.shelf.document,
+            document=self.served.document,
             secret=secret,
             expires_at=(datetime.now(UTC) + timedelta(days=1)).replace(microsecond=0),
         ).encode()
 
     def serve(self, **terms: Any) -> Server:
         """Begin to serve; it is stopped with the stand."""
-        server = Server(self.shelf, Terms(secret=self.secret, **terms))
+        server = Server(self.served, Terms(secret=self.secret, **terms))
         self._stack.callback(server.stop)
         server.serve(self._endpoint.listen())
         return server

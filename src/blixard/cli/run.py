@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from blixard.cli.commands import failure_of
-from blixard.cli.screen.output import Output, forget
+from blixard.cli.screen.output import Console, forget
 from blixard.errors import BUG_HINT, BlixardError, ExitCode, StorageError, UsageError
 
 PROGRAM = "blixard"
@@ -60,8 +60,8 @@ def interrupted(arguments: Sequence[str]) -> int:
     return _stopped(_output(arguments), "interrupted", ExitCode.INTERRUPTED)
 
 
-def _output(arguments: Sequence[str]) -> Output:
-    return Output.from_environment(json="--json" in arguments, quiet=False)
+def _output(arguments: Sequence[str]) -> Console:
+    return Console.from_environment(json="--json" in arguments, quiet=False)
 
 
 def _invoke(arguments: list[str]) -> int:
@@ -155,7 +155,7 @@ def _flush_stdout() -> None:
         raise StorageError(f"cannot write to stdout: {error.strerror}") from error
 
 
-def _stopped(out: Output, message: str, code: ExitCode) -> ExitCode:
+def _stopped(out: Console, message: str, code: ExitCode) -> ExitCode:
     from blixard import files
 
     files.clean_up()  # it may have come where no `with` knew yet of what was just made
@@ -163,7 +163,7 @@ def _stopped(out: Output, message: str, code: ExitCode) -> ExitCode:
 
 
 def _tell(
-    out: Output, error_id: str, message: str, hint: str | None, code: ExitCode, *, trace: bool = False
+    out: Console, error_id: str, message: str, hint: str | None, code: ExitCode, *, trace: bool = False
 ) -> ExitCode:
     if trace:
         out.traceback()
@@ -171,7 +171,7 @@ def _tell(
     return code
 
 
-def _bug(out: Output, error: Exception, arguments: list[str]) -> ExitCode:
+def _bug(out: Console, error: Exception, arguments: list[str]) -> ExitCode:
     message = f"unexpected {type(error).__name__}: {error}" if str(error) else f"unexpected {type(error).__name__}"
     return _tell(out, "bug", message, BUG_HINT, ExitCode.BUG, trace=_verbose(arguments))
 

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from blixard.cli.screen.output import Output
+from blixard.cli.screen.output import Console
 from blixard.errors import UsageError
 from blixard.site.config import Config, load_config
 from blixard.site.site import named_cluster
@@ -37,7 +37,7 @@ class Session:
 
     def __init__(self, options: CommonOptions) -> None:
         self.options = options
-        self.out = Output.from_environment(json=options.json, quiet=options.quiet)
+        self.out = Console.from_environment(json=options.json, quiet=options.quiet)
         if options.verbose or options.log_json:
             from blixard.cli.logs import set_up_logging
 

@@ -14,7 +14,7 @@ from blixard.site.open_cluster import OpenCluster
 from blixard.site.site import Site
 
 if TYPE_CHECKING:
-    from blixard.cli.screen.meter import Meter
+    from blixard.cli.screen.meter import ProgressMeter
     from blixard.ports import TelemetrySource
 
 
@@ -42,7 +42,7 @@ def telemetry_source(session: Session, opened: OpenCluster) -> AbstractContextMa
     return site(session).telemetry_source(opened)
 
 
-def progress(session: Session) -> AbstractContextManager[Meter]:
+def progress(session: Session) -> AbstractContextManager[ProgressMeter]:
     """Where long work reports, as the terminal and BLIXARD_PROGRESS say."""
     from blixard.cli.screen.progress import choose_style, showing_progress
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from blixard.disks.qcow2.header import MAGIC
 from blixard.disks.qcow2.refusal import malformed, printable
 from blixard.disks.raw import RawReader, RawWriter
-from blixard.disks.source import Source
+from blixard.disks.source import DiskFile
 from blixard.errors import LimitExceeded
 from blixard.limits import DEFAULT, Limits
 from blixard.model.structs import DiskFormat
@@ -44,7 +44,7 @@ def open_reader(
         MalformedExport: a qcow2 image that is refused; detected, not named, as qcow2 while it has a backing file.
         LimitExceeded: a size is past `limits.disk_bytes`.
     """
-    source = Source.open(path)
+    source = DiskFile.open(path)
     try:
         if format is DiskFormat.RAW or (format is None and not _has_magic(source)):
             return _raw(source, limits)
@@ -86,7 +86,7 @@ def open_writer(
     return Qcow2Writer(path, size_bytes, resume=resume)
 
 
-def _raw(source: Source, limits: Limits) -> RawReader:
+def _raw(source: DiskFile, limits: Limits) -> RawReader:
     if source.size_bytes > limits.disk_bytes:
         raise LimitExceeded(
             f"disk `{source.path}` has {source.size_bytes} bytes, `limits.disk_bytes` is {limits.disk_bytes}"
@@ -94,11 +94,11 @@ def _raw(source: Source, limits: Limits) -> RawReader:
     return RawReader(source)
 
 
-def _has_magic(source: Source) -> bool:
+def _has_magic(source: DiskFile) -> bool:
     return source.read(0, min(len(MAGIC), source.size_bytes)) == MAGIC
 
 
-def _check_alone(source: Source, limits: Limits) -> None:
+def _check_alone(source: DiskFile, limits: Limits) -> None:
     from blixard.disks.qcow2.metadata import read_header
 
     name = read_header(source, limits).backing_name

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from blixard import files
-from blixard.disks.source import Source
+from blixard.disks.source import DiskFile
 from blixard.errors import InternalError
 from blixard.model.structs import DiskFormat
 from blixard.ports import Extent
@@ -21,7 +21,7 @@ class RawReader:
 
     format = DiskFormat.RAW
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: DiskFile) -> None:
         """Take over an open source; `close` closes it."""
         self._source = source
 
@@ -32,7 +32,7 @@ class RawReader:
         Raises:
             StorageError: missing, not permitted, or not a regular file or block device.
         """
-        return cls(Source.open(path))
+        return cls(DiskFile.open(path))
 
     @property
     def size_bytes(self) -> int:
@@ -81,7 +81,7 @@ class RawWriter:
         self._path = path
         self._size = size_bytes
         self._fd = files.open_existing(path) if resume else files.create(path)
-        self._source = Source(self._fd, path)
+        self._source = DiskFile(self._fd, path)
         if size_bytes is None:
             return
         try:

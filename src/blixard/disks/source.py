@@ -34,7 +34,7 @@ class Stamp(Struct, frozen=True):
     written: int | None
 
 
-class Source:
+class DiskFile:
     """An open regular file or block device; owns its descriptor."""
 
     def __init__(self, fd: int, path: Path) -> None:
@@ -56,7 +56,7 @@ class Source:
             raise
 
     @classmethod
-    def open(cls, path: Path) -> Source:
+    def open(cls, path: Path) -> DiskFile:
         """Open an operator's own path, symlinks followed; never blocks.
 
         Raises:

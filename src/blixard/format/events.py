@@ -86,11 +86,11 @@ class IntegrityReport(Struct, frozen=True, kw_only=True):
         return self.present and not self.edited and not self.damaged_images and self.claimed == self.document
 
 
-class End(Struct, frozen=True):
+class DocumentEnd(Struct, frozen=True):
     """The end of the document was reached and proven. `late`: unknown top-level keys that stood behind `images`."""
 
     report: IntegrityReport
     late: JsonObject = msgspec.field(default_factory=dict)
 
 
-Event = StateRead | TelemetryRead | ImageBegun | RecordRead | ImageRead | ImageLost | End
+Event = StateRead | TelemetryRead | ImageBegun | RecordRead | ImageRead | ImageLost | DocumentEnd

@@ -56,7 +56,7 @@ class ImagesReader:
     def _image(self, image: int) -> Iterator[Event]:
         cursor = self._cursor
         keys: dict[str, Any] = {}
-        extent = Extent()
+        extent = Coverage()
         lines: LinesDigest | None = None
         for key in cursor.members():
             if key == "records":
@@ -82,7 +82,7 @@ class ImagesReader:
             self.damaged.append(image)
         yield ImageRead(image, head, tail, computed)
 
-    def _all_records(self, image: int, head: ImageHead | None, lines: LinesDigest, extent: Extent) -> Iterator[Event]:
+    def _all_records(self, image: int, head: ImageHead | None, lines: LinesDigest, extent: Coverage) -> Iterator[Event]:
         cursor = self._cursor
         size = cursor.limits.disk_bytes if head is None else head.size_bytes
         for position in cursor.items():
@@ -135,7 +135,7 @@ def tail_of(cursor: Cursor, keys: dict[str, Any], image: int) -> ImageTail:
     return tail
 
 
-class Extent:
+class Coverage:
     """How far records have come, and how much they cover, in bytes."""
 
     __slots__ = ("covered", "end")

@@ -18,7 +18,7 @@ from blixard.format.cursor import Cursor
 from blixard.format.digests import LinesDigest, image_digest
 from blixard.format.envelope import MemberDamaged
 from blixard.format.events import Event, ImageBegun, ImageLost, ImageRead, RecordRead
-from blixard.format.images import HEAD_KEYS, TAIL_KEYS, Extent, head_of, tail_of
+from blixard.format.images import HEAD_KEYS, TAIL_KEYS, Coverage, head_of, tail_of
 from blixard.format.records import read_record, read_usual
 from blixard.limits import KIB, Limits
 from blixard.model.structs import ImageHead, JsonObject, Record
@@ -288,7 +288,7 @@ class _Image:
         self.keys = keys
         self.head = head
         self.lines = LinesDigest()
-        self.extent = Extent()
+        self.extent = Coverage()
         self.position = 0
         self.lost = False
 

@@ -14,7 +14,7 @@ from blixard.format.cursor import Cursor
 from blixard.format.digests import LinesDigest, SectionDigests
 from blixard.format.elements import element
 from blixard.format.envelope import MAGIC, MemberDamaged, TextSource, open_text
-from blixard.format.events import End, Event, IntegrityReport, StateRead, TelemetryRead
+from blixard.format.events import DocumentEnd, Event, IntegrityReport, StateRead, TelemetryRead
 from blixard.format.hunt import find_value
 from blixard.format.images import ImagesReader
 from blixard.format.layout import read_index_section, read_tables
@@ -30,7 +30,7 @@ _HINT = "`import --skip-damaged` brings the disks that are whole; `blixard clust
 
 
 def read_export(stream: BinaryIO, *, limits: Limits = DEFAULT, skip_damaged: bool = False) -> Iterator[Event]:
-    """The events of a document, plain or gzip, up to `End`; those of what stands before damage come before its error.
+    """The events of a document, plain or gzip, up to `DocumentEnd`; what stands before damage comes before its error.
 
     Args:
         stream: at the document's first byte.
@@ -122,7 +122,7 @@ class DocumentReader:
         yield from self._state_once()
         self._check_named_images()
         late = {key: value for key, value in self._state.unknown.items() if key not in self._known().head.unknown}
-        yield End(self._report(), late)
+        yield DocumentEnd(self._report(), late)
 
     def _section(self, key: str) -> Iterator[Event]:
         begun = self._cursor.at

@@ -18,7 +18,7 @@ from msgspec import UNSET, Struct
 from blixard.errors import ExportFileError
 from blixard.format.cursor import SPACE, Cursor
 from blixard.format.envelope import MAGIC, index_offset
-from blixard.format.events import End, ImageRead, IntegrityReport, StateRead
+from blixard.format.events import DocumentEnd, ImageRead, IntegrityReport, StateRead
 from blixard.format.layout import ImageRow, Index, read_index_section
 from blixard.format.reader import DocumentReader
 from blixard.format.segments import Joined, Span
@@ -150,13 +150,13 @@ def _read(file: BinaryIO, index: Index, size: int, limits: Limits) -> Skeleton |
     source = Joined(file, _without_records(index, size), compressed=index.layout == "gzip")
     state: IncomingState | None = None
     images: list[ImageRead] = []
-    end: End | None = None
+    end: DocumentEnd | None = None
     for event in DocumentReader(source, limits, skeleton=True).events():
         if isinstance(event, StateRead):
             state = event.state
         elif isinstance(event, ImageRead):
             images.append(event)
-        elif isinstance(event, End):
+        elif isinstance(event, DocumentEnd):
             end = event
     if state is None or end is None or len(images) != len(index.images):
         return None

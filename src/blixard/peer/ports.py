@@ -1,4 +1,4 @@
-"""The ports of peer: a channel of frames, a link to one peer, a listener, an endpoint, a lane, a shelf.
+"""The ports of peer: a channel of frames, a link to one peer, a listener, an endpoint, a lane, a served document.
 
 Blocking calls for threads, with every wait bounded, so that the protocol above is written once. Iroh, the direct lane
 and the in-process loopback are adapters and pass one conformance suite (tests/support/link_conformance.py).
@@ -170,7 +170,7 @@ LaneMaker = Callable[[Link], "Lane | None"]
 """A lane for the session on this link; None when there is to be none."""
 
 
-class Shelf(Protocol):
+class ServedDocument(Protocol):
     """What a server hands out. Every method from several threads at once."""
 
     @property

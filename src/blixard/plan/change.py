@@ -24,7 +24,7 @@ from blixard.model.structs import (
 )
 from blixard.plan.contents import keep_instead, with_facts
 from blixard.plan.fields import differences
-from blixard.plan.values import ContentAction, ContentChange, ImportPlan, Kind, VmChange
+from blixard.plan.values import Action, ContentAction, ContentChange, ImportPlan, VmChange
 
 _JQ_SAFE = (1 << 53) - 1
 """A hostile file must not push our revision to the end of 64 bits."""
@@ -85,9 +85,9 @@ def to_change(
     after = UndoSide(nodes=after_nodes, vms=after_vms, contents=put, provenance=provenance)
     return StateChange(
         put_nodes=after_nodes,
-        delete_nodes=tuple(change.id for change in plan.nodes if change.kind is Kind.DELETE),
+        delete_nodes=tuple(change.id for change in plan.nodes if change.kind is Action.DELETE),
         put_vms=after_vms,
-        delete_vms=tuple(change.id for change in plan.vms if change.kind is Kind.DELETE),
+        delete_vms=tuple(change.id for change in plan.vms if change.kind is Action.DELETE),
         put_contents=put,
         delete_contents=tuple(change.key for change in dropped),
         provenance=provenance,
@@ -172,7 +172,7 @@ def _with_facts(change: VmChange, facts: Mapping[str, tuple[DiskFormat, int]]) -
         return change
     after = with_facts(change.after, facts)
     if after == change.before:
-        return VmChange(kind=Kind.KEEP, name=change.name, id=change.id, notes=change.notes)
+        return VmChange(kind=Action.KEEP, name=change.name, id=change.id, notes=change.notes)
     fields = differences(to_object(change.before), to_object(after))
     shown = {each.pointer: each for each in change.fields}
     # what was hidden stays hidden

@@ -15,7 +15,7 @@ from blixard.model.incoming import IncomingState
 from blixard.model.structs import ClusterSnapshot, JsonObject, Node, Vm
 from blixard.plan.contents import without_image_links
 from blixard.plan.fields import differences
-from blixard.plan.values import FieldChange, Kind, NodeChange, VmChange
+from blixard.plan.values import Action, FieldChange, NodeChange, VmChange
 
 VOLATILE = ("exported_at", "exported_by_node", "raft_state", "revision", "exporter", "provenance")
 """Head fields that differ in every export."""
@@ -139,7 +139,7 @@ def _contents(before: Mapping[tuple[str, str], str], after: Mapping[tuple[str, s
             yield FieldChange(f"/{vm}/{disk}", before[vm, disk], after[vm, disk])
 
 
-def _kind(old: object, new: object) -> Kind:
+def _kind(old: object, new: object) -> Action:
     if old is None:
-        return Kind.CREATE
-    return Kind.DELETE if new is None else Kind.UPDATE
+        return Action.CREATE
+    return Action.DELETE if new is None else Action.UPDATE

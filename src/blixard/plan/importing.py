@@ -26,13 +26,13 @@ from blixard.plan.nodes import plan_nodes, without_unused
 from blixard.plan.options import ImportOptions, Mode
 from blixard.plan.placement import Places, check_mapped, move_of
 from blixard.plan.values import (
+    Action,
     Collision,
     ContentAction,
     ContentChange,
     ImportPlan,
     Inert,
-    Kind,
-    Source,
+    PlanSource,
     Target,
     VmChange,
 )
@@ -103,7 +103,7 @@ def plan_import(
     nodes = without_unused(nodes, current, prepared, options, used, same=origins.same)
     return ImportPlan(
         target=Target(id=current.id, name=current.name, new=options.new_cluster),
-        source=Source(
+        source=PlanSource(
             cluster_id=origins.file,
             cluster_name=head.cluster_name,
             exported_at=head.exported_at,
@@ -152,7 +152,9 @@ def _kept(head: ExportHead) -> Kept:
 def _plan_vm(pair: Pair, deciding: Deciding, rules: ContentRules) -> _Planned:
     made, ours = desired_vm(pair, deciding), pair.ours
     if ours is not None and (made is ours or made == ours) and not _brings_content(pair.incoming.vm):
-        return _Planned(pair, ours, VmChange(kind=Kind.KEEP, name=ours.name, id=pair.id), absent_contents(ours, rules))
+        return _Planned(
+            pair, ours, VmChange(kind=Action.KEEP, name=ours.name, id=pair.id), absent_contents(ours, rules)
+        )
     made, contents = plan_contents(made, ours, pair.incoming, rules)
     return _Planned(pair, made, _change(pair, made), contents)
 
@@ -166,12 +168,12 @@ def _change(pair: Pair, made: Vm) -> VmChange:
     if ours is None:
         renamed = made.name != pair.incoming.vm.name
         notes = (f"called `{made.name}`: `{pair.incoming.vm.name}` is another VM here",) if renamed else ()
-        return VmChange(kind=Kind.CREATE, name=made.name, id=pair.id, after=made, notes=notes)
+        return VmChange(kind=Action.CREATE, name=made.name, id=pair.id, after=made, notes=notes)
     if made == ours:
-        return VmChange(kind=Kind.KEEP, name=made.name, id=pair.id)
+        return VmChange(kind=Action.KEEP, name=made.name, id=pair.id)
     secret = [join(place) for place in pair.incoming.secret]
     return VmChange(
-        kind=Kind.UPDATE,
+        kind=Action.UPDATE,
         name=made.name,
         id=pair.id,
         before=ours,
@@ -183,17 +185,17 @@ def _change(pair: Pair, made: Vm) -> VmChange:
 
 def _vm_changes(planned: list[_Planned], matching: Matching) -> tuple[VmChange, ...]:
     changes = [each.change for each in planned]
-    changes += [VmChange(kind=Kind.DELETE, name=vm.name, id=vm.id or "", before=vm) for vm in matching.deleted]
-    changes += [VmChange(kind=Kind.KEEP, name=vm.name, id=vm.id or "", notes=(why,)) for vm, why in matching.stays]
+    changes += [VmChange(kind=Action.DELETE, name=vm.name, id=vm.id or "", before=vm) for vm in matching.deleted]
+    changes += [VmChange(kind=Action.KEEP, name=vm.name, id=vm.id or "", notes=(why,)) for vm, why in matching.stays]
     changes += [_clash(clash) for clash in matching.clashes]
-    return tuple(sorted(changes, key=lambda change: (change.name, change.kind is not Kind.DELETE, change.id)))
+    return tuple(sorted(changes, key=lambda change: (change.name, change.kind is not Action.DELETE, change.id)))
 
 
 def _clash(clash: Clash) -> VmChange:
     holder = clash.holder
     theirs = clash.incoming.vm.id or "no id"
     return VmChange(
-        kind=Kind.KEEP if clash.kept else Kind.CONFLICT,
+        kind=Action.KEEP if clash.kept else Action.CONFLICT,
         name=holder.name,
         id=holder.id or "",
         before=None if clash.kept else holder,
@@ -240,8 +242,8 @@ def _inert(planned: list[_Planned]) -> Iterable[Inert]:
 def _collisions(
     planned: list[_Planned], matching: Matching, others: Sequence[ClusterSnapshot]
 ) -> tuple[Collision, ...]:
-    arriving = [(each.made, each.pair.ours) for each in planned if each.change.kind is not Kind.KEEP]
-    staying = [each.made for each in planned if each.change.kind is Kind.KEEP]
+    arriving = [(each.made, each.pair.ours) for each in planned if each.change.kind is not Action.KEEP]
+    staying = [each.made for each in planned if each.change.kind is Action.KEEP]
     staying += [vm for vm, _ in matching.stays] + [clash.holder for clash in matching.clashes]
     return find_collisions(arriving, staying, others)
 

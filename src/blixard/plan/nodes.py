@@ -21,7 +21,7 @@ from blixard.plan.fields import differences
 from blixard.plan.merge import merge_objects
 from blixard.plan.options import ImportOptions, Mode
 from blixard.plan.scope import Scope, SelectorKind
-from blixard.plan.values import Kind, NodeChange
+from blixard.plan.values import Action, NodeChange
 
 
 class NodePlan(Struct, frozen=True, kw_only=True):
@@ -205,12 +205,12 @@ def _each_change(current: ClusterSnapshot, result: Mapping[int, Node], place: in
         node = after if after is not None else before
         name = (node.name if node is not None else None) or str(node_id)
         if before == after:
-            yield NodeChange(kind=Kind.KEEP, name=name, id=node_id)
+            yield NodeChange(kind=Action.KEEP, name=name, id=node_id)
         elif before is None:
             note = ("this machine",) if node_id == place else ("a record: the node is not here",)
-            yield NodeChange(kind=Kind.CREATE, name=name, id=node_id, after=after, notes=note)
+            yield NodeChange(kind=Action.CREATE, name=name, id=node_id, after=after, notes=note)
         elif after is None:
-            yield NodeChange(kind=Kind.DELETE, name=name, id=node_id, before=before)
+            yield NodeChange(kind=Action.DELETE, name=name, id=node_id, before=before)
         else:
             fields = differences(to_object(before), to_object(after))
-            yield NodeChange(kind=Kind.UPDATE, name=name, id=node_id, before=before, after=after, fields=fields)
+            yield NodeChange(kind=Action.UPDATE, name=name, id=node_id, before=before, after=after, fields=fields)

@@ -29,7 +29,7 @@ from blixard.model.structs import (
 )
 from blixard.plan.contents import contents_of
 from blixard.plan.fields import differences
-from blixard.plan.values import ContentAction, ContentChange, Kind, NodeChange, VmChange
+from blixard.plan.values import Action, ContentAction, ContentChange, NodeChange, VmChange
 
 T = TypeVar("T", Node, Vm, Content)
 
@@ -54,14 +54,14 @@ class UndoPlan(Struct, frozen=True, kw_only=True):
     def conflicts(self) -> tuple[NodeChange | VmChange, ...]:
         """What was changed since."""
         changes: tuple[NodeChange | VmChange, ...] = (*self.nodes, *self.vms)
-        return tuple(change for change in changes if change.kind is Kind.CONFLICT)
+        return tuple(change for change in changes if change.kind is Action.CONFLICT)
 
     @property
     def is_empty(self) -> bool:
         """True when everything is as it was before already."""
         changes: tuple[NodeChange | VmChange, ...] = (*self.nodes, *self.vms)
         moving = (ContentAction.RESTORE, ContentAction.DROP)
-        return all(change.kind is Kind.KEEP for change in changes) and not any(
+        return all(change.kind is Action.KEEP for change in changes) and not any(
             change.action in moving for change in self.contents
         )
 
@@ -119,9 +119,9 @@ def undo_change(plan: UndoPlan, *, now: datetime, history: JsonObject | None = N
     )
     return StateChange(
         put_nodes=after.nodes,
-        delete_nodes=tuple(change.id for change in plan.nodes if change.kind is Kind.DELETE),
+        delete_nodes=tuple(change.id for change in plan.nodes if change.kind is Action.DELETE),
         put_vms=after.vms,
-        delete_vms=tuple(change.id for change in plan.vms if change.kind is Kind.DELETE),
+        delete_vms=tuple(change.id for change in plan.vms if change.kind is Action.DELETE),
         put_contents=restored,
         delete_contents=dropped,
         provenance=plan.provenance,
@@ -138,7 +138,7 @@ def _park(entry: UndoEntry, current: ClusterSnapshot) -> UndoPlan:
     for vm in sorted(current.vms.values(), key=lambda vm: vm.name):
         parked = structs.replace(vm, hold=Hold.PARKED)
         if parked == vm:
-            changes.append(VmChange(kind=Kind.KEEP, name=vm.name, id=vm.id or ""))
+            changes.append(VmChange(kind=Action.KEEP, name=vm.name, id=vm.id or ""))
         else:
             changes.append(_vm_change(vm.name, vm.id or "", vm, parked))
     return UndoPlan(
@@ -169,9 +169,9 @@ def _node_changes(entry: UndoEntry, current: ClusterSnapshot, *, force: bool) ->
         name = (shown.name if shown is not None else None) or str(node_id)
         goes_back = _goes_back(then, after.get(node_id), now, force=force)
         if goes_back is False or (then is None and now is not None and now.state is NodeState.ACTIVE):
-            changes.append(NodeChange(kind=Kind.KEEP, name=name, id=node_id))
+            changes.append(NodeChange(kind=Action.KEEP, name=name, id=node_id))
         elif goes_back is None:
-            changes.append(NodeChange(kind=Kind.CONFLICT, name=name, id=node_id, before=now, notes=("node",)))
+            changes.append(NodeChange(kind=Action.CONFLICT, name=name, id=node_id, before=now, notes=("node",)))
         else:
             changes.append(_node_change(name, node_id, now, then))
     return tuple(changes)
@@ -188,13 +188,13 @@ def _vm_changes(entry: UndoEntry, current: ClusterSnapshot, *, force: bool) -> l
         holder = current.vms.get(then.name) if then is not None else None
         goes_back = _goes_back(then, after.get(vm_id), now, force=force)
         if goes_back is False:
-            changes.append(VmChange(kind=Kind.KEEP, name=shown.name, id=vm_id))
+            changes.append(VmChange(kind=Action.KEEP, name=shown.name, id=vm_id))
         elif goes_back is None:
             note = "deleted since" if now is None else "changed since"
-            changes.append(VmChange(kind=Kind.CONFLICT, name=shown.name, id=vm_id, before=now, notes=(note,)))
+            changes.append(VmChange(kind=Action.CONFLICT, name=shown.name, id=vm_id, before=now, notes=(note,)))
         elif holder is not None and holder.id not in (before.keys() | after.keys()):
             note = f"`{holder.id}` has this name now: rename or delete it first"
-            changes.append(VmChange(kind=Kind.CONFLICT, name=shown.name, id=vm_id, before=now, notes=(note,)))
+            changes.append(VmChange(kind=Action.CONFLICT, name=shown.name, id=vm_id, before=now, notes=(note,)))
         else:
             changes.append(_vm_change(shown.name, vm_id, now, then))
     return changes
@@ -213,8 +213,8 @@ def _content_changes(
         goes_back = _goes_back(then, after.get(key), now, force=force)
         if goes_back is None:
             note = f"content of `{key.name}` changed since"
-            known = vms.get(key.vm_id) or VmChange(kind=Kind.KEEP, name=name, id=key.vm_id)
-            vms[key.vm_id] = structs.replace(known, kind=Kind.CONFLICT, notes=(*known.notes, note))
+            known = vms.get(key.vm_id) or VmChange(kind=Action.KEEP, name=name, id=key.vm_id)
+            vms[key.vm_id] = structs.replace(known, kind=Action.CONFLICT, notes=(*known.notes, note))
         elif goes_back and then is not None:
             changes.append(_content(key, name, ContentAction.RESTORE, now, then))
         elif goes_back:
@@ -226,7 +226,7 @@ def _content_changes(
 
 def _going(vms: Mapping[str, VmChange], current: ClusterSnapshot) -> set[ContentKey]:
     """Contents of the VMs that the undo deletes, whether the entry knows them or not."""
-    gone = [change.before for change in vms.values() if change.kind is Kind.DELETE and change.before is not None]
+    gone = [change.before for change in vms.values() if change.kind is Action.DELETE and change.before is not None]
     return {key for vm in gone for key in contents_of(vm, current.contents)}
 
 
@@ -243,10 +243,10 @@ def _not_rolled_back(entry: UndoEntry, current: ClusterSnapshot) -> tuple[str, .
     return tuple(sorted(shared))
 
 
-def _kind(now: object, then: object) -> Kind:
+def _kind(now: object, then: object) -> Action:
     if now is None:
-        return Kind.CREATE
-    return Kind.DELETE if then is None else Kind.UPDATE
+        return Action.CREATE
+    return Action.DELETE if then is None else Action.UPDATE
 
 
 def _fields(now: Node | Vm | None, then: Node | Vm | None) -> JsonObject:

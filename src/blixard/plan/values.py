@@ -15,7 +15,7 @@ from blixard.model.structs import Content, ContentKey, DiskFormat, Kept, Node, P
 from blixard.plan.options import Mode
 
 
-class Kind(StrEnum):
+class Action(StrEnum):
     """What happens to an object."""
 
     CREATE = "create"
@@ -36,7 +36,7 @@ class FieldChange(Struct, frozen=True, gc=False):
 class NodeChange(Struct, frozen=True, kw_only=True, tag_field="object", tag="node", omit_defaults=True, gc=False):
     """What happens to a node. `before` and `after` are None where there is none, and for a node that stays."""
 
-    kind: Kind
+    kind: Action
     name: str
     id: int
     before: Node | None = None
@@ -51,7 +51,7 @@ class VmChange(Struct, frozen=True, kw_only=True, tag_field="object", tag="vm", 
     `name` is the name in the target, after the change (before it, when the VM is deleted).
     """
 
-    kind: Kind
+    kind: Action
     name: str
     id: str
     before: Vm | None = None
@@ -101,7 +101,7 @@ class Target(Struct, frozen=True, kw_only=True):
     new: bool = False
 
 
-class Source(Struct, frozen=True, kw_only=True):
+class PlanSource(Struct, frozen=True, kw_only=True):
     """The document that a plan takes its state from. `document` is its digest; `edited` its changed sections."""
 
     cluster_id: str | None
@@ -156,7 +156,7 @@ class ImportPlan(Struct, frozen=True, kw_only=True):
     """
 
     target: Target
-    source: Source
+    source: PlanSource
     mode: Mode
     same_cluster: bool
     """The file was exported by this very cluster, by id."""
@@ -184,7 +184,7 @@ class ImportPlan(Struct, frozen=True, kw_only=True):
     @property
     def conflicts(self) -> tuple[VmChange, ...]:
         """What stands in the way; a plan with one cannot be applied."""
-        return tuple(change for change in self.vms if change.kind is Kind.CONFLICT)
+        return tuple(change for change in self.vms if change.kind is Action.CONFLICT)
 
     @property
     def kept(self) -> Kept:
@@ -199,7 +199,7 @@ class ImportPlan(Struct, frozen=True, kw_only=True):
         """True when applying it would change nothing."""
         if self.target.new or self.self_node != self.self_node_before or self.kept != kept_of(self.provenance_before):
             return False
-        if any(change.kind is not Kind.KEEP for changes in (self.nodes, self.vms) for change in changes):
+        if any(change.kind is not Action.KEEP for changes in (self.nodes, self.vms) for change in changes):
             return False
         return not any(change.action in (ContentAction.STAGE, ContentAction.DROP) for change in self.contents)
 

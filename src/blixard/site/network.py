@@ -43,7 +43,7 @@ class LaneChoice(StrEnum):
     """As `auto`, for those who want to say so."""
 
 
-class Node(Struct, frozen=True):
+class Presence(Struct, frozen=True):
     """We, on the network."""
 
     endpoint: IrohEndpoint
@@ -53,7 +53,7 @@ class Node(Struct, frozen=True):
     """What we go without although it was asked for; lower case, no full stop."""
 
 
-class Network(Struct, frozen=True, kw_only=True):
+class NetworkSettings(Struct, frozen=True, kw_only=True):
     """Settings. Addresses are `ADDR:PORT`; `rate` in bytes a second counts both ways together."""
 
     listen: str | None = None
@@ -67,7 +67,7 @@ class Network(Struct, frozen=True, kw_only=True):
     """How long a relay is waited for."""
 
     @contextmanager
-    def node(self, home: Home, verb: str) -> Iterator[Node]:
+    def node(self, home: Home, verb: str) -> Iterator[Presence]:
         """Be the node of `home` until the end of the block.
 
         Raises:
@@ -85,7 +85,7 @@ class Network(Struct, frozen=True, kw_only=True):
             warnings: list[str] = []
             relay = self._relay(endpoint, warnings)
             lanes = self._lanes(stack, limit, endpoint, warnings)
-            yield Node(endpoint, relay, lanes, tuple(warnings))
+            yield Presence(endpoint, relay, lanes, tuple(warnings))
 
     def _relay(self, endpoint: IrohEndpoint, warnings: list[str]) -> str | None:
         if self.relay is None:

@@ -16,7 +16,7 @@ from blixard.errors import BlixardError, Conflict, ExitCode, NotFound, StorageEr
 from blixard.home import ClusterDir, Home
 from blixard.model.structs import ClusterSnapshot, JsonObject, Vm
 from blixard.ports import Clock, StateChange, StateStore
-from blixard.site.uninterrupted import held_back
+from blixard.site.uninterrupted import uninterrupted
 from blixard.site.who import Policy, Who
 from blixard.store.history import History, HistoryEntry
 from blixard.version import __version__
@@ -127,7 +127,7 @@ class OpenCluster:
             Conflict: the state moved since, or the change cannot be.
             StorageError: the state is as it was.
         """
-        with held_back():
+        with uninterrupted():
             revision = self.store.apply(change, base_revision)
             self.settle(verb)
         return revision

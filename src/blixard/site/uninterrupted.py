@@ -14,7 +14,7 @@ _INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """What comes inside to interrupt the command is dropped. Keep the inside short."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals interrupt the main thread only

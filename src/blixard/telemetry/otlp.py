@@ -14,7 +14,7 @@ import msgspec
 
 from blixard.limits import DEFAULT
 from blixard.model.structs import JsonObject
-from blixard.telemetry.points import Attributes, Kind, LogLine, Point, Series, nanoseconds
+from blixard.telemetry.points import Attributes, LogLine, Point, Series, SeriesKind, nanoseconds
 
 CUMULATIVE = 2
 SCOPE: JsonObject = {"name": "blixard"}
@@ -94,12 +94,12 @@ def _same_metric(one: Series, other: Series) -> bool:
 
 
 def _metric(series: Series) -> JsonObject:
-    if series.kind is Kind.GAUGE:
+    if series.kind is SeriesKind.GAUGE:
         return {"name": series.name, "unit": series.unit, "gauge": {"dataPoints": []}}
     total = {
         "dataPoints": [],
         "aggregationTemporality": CUMULATIVE,
-        "isMonotonic": series.kind is Kind.COUNTER,
+        "isMonotonic": series.kind is SeriesKind.COUNTER,
     }
     return {"name": series.name, "unit": series.unit, "sum": total}
 

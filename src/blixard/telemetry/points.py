@@ -13,7 +13,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-class Kind(StrEnum):
+class SeriesKind(StrEnum):
     """How values of a series add up: `gauge` do not, `counter` only grow, `updown` do and shrink."""
 
     GAUGE = "gauge"
@@ -26,7 +26,7 @@ class Series(Struct, frozen=True):
 
     name: str
     unit: str
-    kind: Kind
+    kind: SeriesKind
     attributes: tuple[tuple[str, str | int], ...] = ()
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import psutil
 
-from blixard.telemetry.points import Kind, Point, Series
+from blixard.telemetry.points import Point, Series, SeriesKind
 
 MAX_DEVICES = 256
 """Devices, mounts and interfaces of each kind in one sample: a host of containers has thousands."""
@@ -30,18 +30,18 @@ class _Sample:
             self.boot = datetime.fromtimestamp(psutil.boot_time(), UTC)
 
     def gauge(self, name: str, unit: str, value: float, **attributes: str) -> None:
-        self.points.append(Point(_series(Kind.GAUGE, name, unit, attributes), self.at, value))
+        self.points.append(Point(_series(SeriesKind.GAUGE, name, unit, attributes), self.at, value))
 
     def updown(self, name: str, unit: str, value: float, **attributes: str) -> None:
-        self.points.append(Point(_series(Kind.UPDOWN, name, unit, attributes), self.at, value))
+        self.points.append(Point(_series(SeriesKind.UPDOWN, name, unit, attributes), self.at, value))
 
     def counter(self, name: str, unit: str, value: float, start: datetime | None, **attributes: str) -> None:
         # a clock that was set back must not make a start after the sample
         begun = min(start, self.at) if start else None
-        self.points.append(Point(_series(Kind.COUNTER, name, unit, attributes), self.at, value, begun))
+        self.points.append(Point(_series(SeriesKind.COUNTER, name, unit, attributes), self.at, value, begun))
 
 
-def _series(kind: Kind, name: str, unit: str, attributes: dict[str, str]) -> Series:
+def _series(kind: SeriesKind, name: str, unit: str, attributes: dict[str, str]) -> Series:
     # keyword arguments cannot hold the dots of the conventions
     return Series(name, unit, kind, tuple((key.replace("__", "."), text) for key, text in sorted(attributes.items())))
 

@@ -21,7 +21,7 @@ from blixard import files
 from blixard.errors import StorageError, UnsupportedVersion
 from blixard.limits import MIB
 from blixard.model.structs import JsonObject
-from blixard.telemetry.points import Kind, LogLine, Point, Series, Severity, moment_of, nanoseconds
+from blixard.telemetry.points import LogLine, Point, Series, SeriesKind, Severity, moment_of, nanoseconds
 
 SCHEMA_NUMBER = 1
 _SCHEMA = """
@@ -43,7 +43,7 @@ CREATE TABLE imported (
 _BUSY_SECONDS = 5.0
 
 
-class Origin(Struct, frozen=True, kw_only=True):
+class TelemetryOrigin(Struct, frozen=True, kw_only=True):
     """Where imported telemetry came from."""
 
     cluster_name: str
@@ -56,7 +56,7 @@ class Origin(Struct, frozen=True, kw_only=True):
 class Imported(Struct, frozen=True):
     """One imported element: `key` is `resourceMetrics` or `resourceLogs`."""
 
-    origin: Origin
+    origin: TelemetryOrigin
     key: str
     element: JsonObject
 
@@ -104,7 +104,7 @@ class TelemetryStore:
             connection.execute("INSERT INTO logs VALUES (?, ?, ?, ?, ?)", row)
             self._prune(connection, row[0])
 
-    def add_imported(self, origin: Origin, elements: Iterable[tuple[str, JsonObject]]) -> int | None:
+    def add_imported(self, origin: TelemetryOrigin, elements: Iterable[tuple[str, JsonObject]]) -> int | None:
         """Keep elements of an import, all or none; the same document again replaces its earlier ones.
 
         Returns:
@@ -136,7 +136,7 @@ class TelemetryStore:
                    WHERE at BETWEEN ? AND ? ORDER BY name, unit, kind, attributes, at"""
         for at, value, start, name, unit, kind, attributes in self._select(query, since, until):
             series = Series(
-                name, unit, Kind(kind), msgspec.json.decode(attributes, type=tuple[tuple[str, str | int], ...])
+                name, unit, SeriesKind(kind), msgspec.json.decode(attributes, type=tuple[tuple[str, str | int], ...])
             )
             yield Point(series, moment_of(at), value, None if start is None else moment_of(start))
 
@@ -151,7 +151,7 @@ class TelemetryStore:
         query = """SELECT cluster_name, cluster_id, exported_at, document, imported_at, key, element
                    FROM imported JOIN imports ON imports.id = import ORDER BY import DESC, position"""
         for name, cluster_id, exported_at, document, imported_at, key, element in self._rows(query, ()):
-            origin = Origin(
+            origin = TelemetryOrigin(
                 cluster_name=name,
                 cluster_id=cluster_id,
                 exported_at=moment_of(exported_at),

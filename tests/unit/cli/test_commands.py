@@ -237,10 +237,10 @@ def test_the_log_and_a_sample_are_shown(lab: Run) -> None:
 def test_imported_telemetry_is_shown_as_somebody_elses(lab: Run, tmp_path: Path) -> None:
     from datetime import UTC, datetime
 
-    from blixard.telemetry.store import Origin, TelemetryStore
+    from blixard.telemetry.store import TelemetryOrigin, TelemetryStore
 
     now = datetime.now(UTC)
-    origin = Origin(cluster_name="old", cluster_id=None, exported_at=now, document="d", imported_at=now)
+    origin = TelemetryOrigin(cluster_name="old", cluster_id=None, exported_at=now, document="d", imported_at=now)
     record = {"timeUnixNano": "junk", "severityText": "INFO", "body": {"stringValue": "\x1b[2Jhello"}}
     with TelemetryStore(tmp_path / "data/clusters/lab/telemetry.db") as store:
         store.add_imported(origin, [("resourceLogs", {"scopeLogs": [{"logRecords": [record]}]})])

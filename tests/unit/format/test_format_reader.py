@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from blixard.errors import LimitExceeded, MalformedExport, UnsupportedVersion
-from blixard.format.events import End, ImageBegun, ImageRead, RecordRead, StateRead, TelemetryRead
+from blixard.format.events import DocumentEnd, ImageBegun, ImageRead, RecordRead, StateRead, TelemetryRead
 from blixard.format.reader import read_export
 from blixard.limits import DEFAULT, MIB, Limits
 from blixard.model.structs import DiskFormat, ImageHead
@@ -76,7 +76,7 @@ def test_events_come_in_the_order_of_the_document() -> None:
     kinds = [type(event) for event in events(SAMPLE)]
 
     assert kinds[:5] == [TelemetryRead, TelemetryRead, TelemetryRead, StateRead, ImageBegun]
-    assert kinds[-3:] == [RecordRead, ImageRead, End]
+    assert kinds[-3:] == [RecordRead, ImageRead, DocumentEnd]
 
 
 def test_the_state_comes_at_the_end_when_a_key_of_it_stands_behind_the_images() -> None:

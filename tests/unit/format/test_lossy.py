@@ -7,7 +7,7 @@ import re
 import pytest
 
 from blixard.errors import DigestMismatch, ExportFileError, LimitExceeded, MalformedExport
-from blixard.format.events import End, Event, ImageBegun, ImageLost, ImageRead, RecordRead
+from blixard.format.events import DocumentEnd, Event, ImageBegun, ImageLost, ImageRead, RecordRead
 from blixard.format.reader import read_export
 from blixard.limits import Limits
 from support.cluster_files import cluster_document, edited, nothing, record_place, sorted_by_key, with_damaged_record
@@ -27,7 +27,7 @@ def lost(events: list[Event]) -> dict[int, int]:
 
 def whole(events: list[Event]) -> list[int]:
     last = events[-1]
-    assert isinstance(last, End)
+    assert isinstance(last, DocumentEnd)
     read = [event for event in events if isinstance(event, ImageRead)]
     assert all(event.digest == event.tail.digest for event in read if event.image not in last.report.damaged_images)
     return [event.image for event in read if event.image not in last.report.damaged_images]
@@ -35,7 +35,7 @@ def whole(events: list[Event]) -> list[int]:
 
 def only_images(events: list[Event]) -> bool:
     last = events[-1]
-    assert isinstance(last, End)
+    assert isinstance(last, DocumentEnd)
     return last.report.only_images
 
 

@@ -11,7 +11,7 @@ from blixard.model.structs import JsonObject
 from blixard.peer.ports import Link
 from support.link_conformance import Started
 from support.loopback import LoopbackEndpoint, LoopbackLink
-from support.peers import CLIENT, SERVER, MemoryShelf, World, collect
+from support.peers import CLIENT, SERVER, MemoryDocument, World, collect
 
 
 class PoorLane:
@@ -47,7 +47,7 @@ def test_a_lane_that_cannot_be_had_costs_the_lane_only(
     here.serve(lanes=lambda _link: poor(offers=server_offers))
     remote = here.fetch(lanes=lambda _link: poor(offers=client_offers))
 
-    assert collect(remote, here.shelf.wanted) == here.shelf.records
+    assert collect(remote, here.served.wanted) == here.served.records
     assert remote.statistics().reconnects == 0
     assert here.notes.warnings == []
     remote.close()
@@ -61,7 +61,7 @@ def test_a_maker_of_lanes_that_breaks_costs_the_lane_only(here: World) -> None:
 
     here.serve(lanes=lambda _link: PoorLane(offers=True))
 
-    assert collect(here.fetch(lanes=broken), here.shelf.wanted) == here.shelf.records
+    assert collect(here.fetch(lanes=broken), here.served.wanted) == here.served.records
 
 
 def test_a_fault_in_a_thread_of_a_fetch_ends_the_fetch_as_a_bug(here: World) -> None:
@@ -87,7 +87,7 @@ def test_whoever_waits_for_a_record_hears_of_a_fault_too(here: World) -> None:
     here.serve()
     ours = here.endpoint(CLIENT)
     remote = here.fetch(endpoint=ours)
-    assert collect(remote, here.shelf.wanted[:3]) == here.shelf.records[:3]
+    assert collect(remote, here.served.wanted[:3]) == here.served.records[:3]
 
     def run() -> None:
         raise MemoryError
@@ -95,7 +95,7 @@ def test_whoever_waits_for_a_record_hears_of_a_fault_too(here: World) -> None:
     remote._fetch.threads.spawn("asker", run)
     remote._fetch.threads.join()
 
-    digest, length = here.shelf.wanted[3]
+    digest, length = here.served.wanted[3]
     with pytest.raises(InternalError, match="MemoryError"):
         remote.request(digest, length)
     with pytest.raises(InternalError, match="MemoryError"):
@@ -103,18 +103,18 @@ def test_whoever_waits_for_a_record_hears_of_a_fault_too(here: World) -> None:
 
 
 def test_a_fault_in_a_thread_of_a_share_ends_that_session_and_is_told(here: World) -> None:
-    class Broken(MemoryShelf):
+    class Broken(MemoryDocument):
         def frame(self, digest: bytes) -> bytes | None:
             if self.asked < 1:
                 self.asked += 1
                 raise ValueError(f"no frame for {digest.hex()[:4]}")
             return super().frame(digest)
 
-    shelf = Broken()
-    here.serve(SERVER, shelf=shelf)
-    remote = here.fetch(here.ticket(document=shelf.document))
+    served = Broken()
+    here.serve(SERVER, served=served)
+    remote = here.fetch(here.ticket(document=served.document))
 
-    assert collect(remote, shelf.wanted) == shelf.records
+    assert collect(remote, served.wanted) == served.records
     assert remote.statistics().reconnects == 1
     (warning,) = here.notes.warnings
     assert "unexpected ValueError in a thread of the share: no frame for" in warning

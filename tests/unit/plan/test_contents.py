@@ -6,7 +6,7 @@ from blixard.model.structs import ContentKey, ContentKind, DiskFormat, File, Fil
 from blixard.plan.change import without_images
 from blixard.plan.importing import plan_import
 from blixard.plan.options import ImportOptions, Mode
-from blixard.plan.values import ContentAction, Kind
+from blixard.plan.values import Action, ContentAction
 from support.documents import disk, node, uuid
 from support.planning import (
     THERE,
@@ -153,7 +153,7 @@ def test_a_failed_image_leaves_the_content_that_is_here_with_its_facts() -> None
     left = without_images(plan, {0: "EIO"})
 
     assert (content_change(left, "a").action, content_change(left, "a").note) == (ContentAction.KEEP, "EIO")
-    assert vm_change(left, "a").kind is Kind.KEEP
+    assert vm_change(left, "a").kind is Action.KEEP
     assert (left.is_empty, left.failed_images) == (True, {0: "EIO"})
 
 

@@ -12,7 +12,7 @@ from blixard.plan.importing import plan_import
 from blixard.plan.options import ImportOptions, Mode, OnConflict
 from blixard.plan.rules import Rules
 from blixard.plan.trust import trust
-from blixard.plan.values import Collision, Inert, Kind
+from blixard.plan.values import Action, Collision, Inert
 from support.documents import uuid
 from support.planning import (
     HERE,
@@ -193,5 +193,5 @@ def test_a_stranger_updating_our_vm_does_not_hold_it() -> None:
 
     plan = plan_import(cluster(vm("a", 1)), lab(vm("a", 2, vcpus=9)), options)
 
-    assert vm_change(plan, "a").kind is Kind.UPDATE
+    assert vm_change(plan, "a").kind is Action.UPDATE
     assert plan.held == ()

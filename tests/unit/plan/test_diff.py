@@ -7,7 +7,7 @@ from msgspec import UNSET, structs
 from blixard.model.structs import Network
 from blixard.plan.diff import diff_states, state_of_cluster, state_of_document
 from blixard.plan.fields import differences
-from blixard.plan.values import FieldChange, Kind
+from blixard.plan.values import Action, FieldChange
 from support.documents import disk, node
 from support.planning import (
     cluster,
@@ -49,12 +49,12 @@ def test_what_was_made_changed_and_deleted_is_told_field_by_field() -> None:
     found = diff_states(state_of_cluster(before), state_of_cluster(after))
 
     assert [(each.name, each.kind) for each in found.vms] == [
-        ("a", Kind.UPDATE),
-        ("b", Kind.DELETE),
-        ("c", Kind.CREATE),
+        ("a", Action.UPDATE),
+        ("b", Action.DELETE),
+        ("c", Action.CREATE),
     ]
     assert found.vms[0].fields == (FieldChange("/vcpus", 1, 9),)
-    assert [(each.id, each.kind) for each in found.nodes] == [(1, Kind.UPDATE), (2, Kind.DELETE)]
+    assert [(each.id, each.kind) for each in found.nodes] == [(1, Action.UPDATE), (2, Action.DELETE)]
 
 
 def test_a_renamed_vm_is_one_vm() -> None:
@@ -67,7 +67,7 @@ def test_vms_without_ids_are_found_by_name() -> None:
     before, after = (state_of_document(original(original_vm(vcpus=n))) for n in (1, 2))
 
     assert diff_states(before, after).vms[0].fields == (FieldChange("/vcpus", 1, 2),)
-    assert diff_states(before, state_of_document(document(vm("web-1", 1, vcpus=1)))).vms[0].kind is Kind.UPDATE
+    assert diff_states(before, state_of_document(document(vm("web-1", 1, vcpus=1)))).vms[0].kind is Action.UPDATE
 
 
 def test_contents_differ_by_digest_where_both_are_known() -> None:

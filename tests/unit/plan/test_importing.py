@@ -13,7 +13,7 @@ from blixard.plan.change import refuse_conflicts
 from blixard.plan.importing import plan_import
 from blixard.plan.options import ImportOptions, MatchBy, Mode, OnConflict
 from blixard.plan.rules import Rules, parse_rename
-from blixard.plan.values import Kind
+from blixard.plan.values import Action
 from support.documents import disk, uuid
 from support.planning import (
     HERE,
@@ -133,7 +133,7 @@ def test_vms_match_by_origin_after_id() -> None:
 
     plan = plan_import(here, document(vm("copy", 1, vcpus=4), cluster_id=THERE), MERGE)
 
-    assert vm_change(plan, "copy").kind is Kind.UPDATE
+    assert vm_change(plan, "copy").kind is Action.UPDATE
     assert vm_change(plan, "copy").id == uuid(9)
 
 

@@ -13,7 +13,7 @@ from blixard.plan.importing import plan_import
 from blixard.plan.options import ImportOptions, Mode
 from blixard.plan.rules import Rules
 from blixard.plan.scope import parse_scope
-from blixard.plan.values import Kind, Move
+from blixard.plan.values import Action, Move
 from support import documents
 from support.planning import THERE, applied, cluster, document, node_change, vm
 
@@ -45,7 +45,7 @@ def test_of_the_importing_node_only_labels_and_topology_are_taken() -> None:
 def test_labels_of_another_cluster_are_not_taken() -> None:
     plan = plan_import(cluster(), document(nodes=[node(1, labels={"a": "b"})], cluster_id=THERE), ImportOptions())
 
-    assert node_change(plan, 1).kind is Kind.KEEP
+    assert node_change(plan, 1).kind is Action.KEEP
 
 
 def test_an_adopted_node_gives_its_labels_and_its_vms() -> None:
@@ -78,7 +78,7 @@ def test_a_live_node_is_never_removed_or_changed_by_a_file() -> None:
 
     plan = plan_import(here, document(nodes=[node(1), node(2, data_dir="/other", labels={"x": "y"})]), ImportOptions())
 
-    assert {each.id: each.kind for each in plan.nodes} == {1: Kind.KEEP, 2: Kind.KEEP, 3: Kind.KEEP}
+    assert {each.id: each.kind for each in plan.nodes} == {1: Action.KEEP, 2: Action.KEEP, 3: Action.KEEP}
 
 
 def test_a_node_of_the_same_cluster_that_is_gone_comes_back_as_a_record() -> None:

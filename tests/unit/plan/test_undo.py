@@ -12,7 +12,7 @@ from blixard.plan.change import to_change
 from blixard.plan.importing import plan_import
 from blixard.plan.options import ImportOptions, Mode
 from blixard.plan.undo import plan_undo, undo_change
-from blixard.plan.values import ContentAction, Kind
+from blixard.plan.values import Action, ContentAction
 from blixard.plan.vm_change import delete_vm_change, fill_disk_change
 from support.documents import disk, node, uuid
 from support.planning import (
@@ -100,7 +100,7 @@ def test_what_is_back_already_is_kept() -> None:
     plan = plan_undo(entry, BEFORE)
 
     assert plan.is_empty
-    assert {each.kind for each in plan.vms} == {Kind.KEEP}
+    assert {each.kind for each in plan.vms} == {Action.KEEP}
 
 
 def test_a_name_that_another_vm_took_since_is_a_conflict_even_with_force() -> None:
@@ -157,7 +157,7 @@ def test_undo_never_removes_a_live_node() -> None:
 
     plan = plan_undo(entry_of(change), joined, force=True)
 
-    assert {each.kind for each in plan.nodes} == {Kind.KEEP}
+    assert {each.kind for each in plan.nodes} == {Action.KEEP}
     assert set(undone(after, entry_of(change))[0].nodes) == {1}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from blixard.home import Home
 from blixard.peer.node_key import hold_node_key
-from blixard.site.network import LaneChoice, Network, peer_id
+from blixard.site.network import LaneChoice, NetworkSettings, peer_id
 from support.link_conformance import SOON, Started
 
 LOOPBACK = "127.0.0.1:0"
@@ -16,7 +16,7 @@ LOOPBACK = "127.0.0.1:0"
 
 def test_a_lane_that_cannot_listen_is_done_without(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        network = Network(listen=f"127.0.0.1:{taken.getsockname()[1]}")
+        network = NetworkSettings(listen=f"127.0.0.1:{taken.getsockname()[1]}")
         with network.node(Home(tmp_path), "test") as node:
             assert node.endpoint.addresses() == (network.listen,)
 
@@ -29,7 +29,7 @@ def test_a_lane_that_cannot_listen_is_done_without(tmp_path: Path) -> None:
 
 def test_a_node_that_is_in_use_is_waited_for(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    network = Network(listen=LOOPBACK, lane=LaneChoice.IROH, lock_wait=SOON)
+    network = NetworkSettings(listen=LOOPBACK, lane=LaneChoice.IROH, lock_wait=SOON)
     with ExitStack() as stack:
         before = stack.enter_context(hold_node_key(home, "cluster share"))
         begun = Started(lambda: stack.enter_context(network.node(home, "cluster fetch")))
@@ -40,7 +40,7 @@ def test_a_node_that_is_in_use_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_lane_that_is_not_wanted_is_not_missed(tmp_path: Path) -> None:
-    with Network(listen=LOOPBACK, lane=LaneChoice.IROH).node(Home(tmp_path), "test") as node:
+    with NetworkSettings(listen=LOOPBACK, lane=LaneChoice.IROH).node(Home(tmp_path), "test") as node:
         assert node.lanes is None
 
     assert node.warnings == ()
@@ -49,7 +49,7 @@ def test_a_lane_that_is_not_wanted_is_not_missed(tmp_path: Path) -> None:
 def test_a_relay_that_does_not_answer_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        network = Network(listen=LOOPBACK, relay=url, relay_seconds=0.1)
+        network = NetworkSettings(listen=LOOPBACK, relay=url, relay_seconds=0.1)
         with network.node(Home(tmp_path), "test") as node:
             assert node.lanes is not None
 

@@ -12,14 +12,16 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 
 from blixard.telemetry.otlp import log_elements, metric_elements, resource
-from blixard.telemetry.points import Kind, LogLine, Point, Series, Severity, moment_of, nanoseconds
+from blixard.telemetry.points import LogLine, Point, Series, SeriesKind, Severity, moment_of, nanoseconds
 from blixard.telemetry.sample import take_sample
 
 NOW = datetime(2026, 11, 24, 6, 0, 0, 123456, tzinfo=UTC)
 HERE = resource({"host.name": "n1", "blixard.node.id": 1})
 
 
-def point(value: float, *, kind: Kind = Kind.GAUGE, name: str = "system.memory.usage", **attributes: str) -> Point:
+def point(
+    value: float, *, kind: SeriesKind = SeriesKind.GAUGE, name: str = "system.memory.usage", **attributes: str
+) -> Point:
     return Point(Series(name, "By", kind, tuple(attributes.items())), NOW, value)
 
 
@@ -60,7 +62,7 @@ def test_a_real_sample_is_what_the_official_definitions_say() -> None:
 def test_kinds_become_gauges_and_sums() -> None:
     parsed = parsed_metrics(
         *metric_elements(
-            HERE, [point(1.5, name="a"), point(2, kind=Kind.COUNTER, name="b"), point(3, kind=Kind.UPDOWN)]
+            HERE, [point(1.5, name="a"), point(2, kind=SeriesKind.COUNTER, name="b"), point(3, kind=SeriesKind.UPDOWN)]
         )
     )
 

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from blixard.limits import DEFAULT
 from blixard.ports import TelemetrySource
-from blixard.telemetry.points import Kind, LogLine, Point, Series, Severity
+from blixard.telemetry.points import LogLine, Point, Series, SeriesKind, Severity
 from blixard.telemetry.source import NodeTelemetry, about_this_host
 from blixard.telemetry.store import TelemetryStore
 
@@ -31,7 +31,7 @@ def source_of(store: TelemetryStore) -> TelemetrySource:
 
 
 def kept(minutes: int) -> Point:
-    return Point(Series("system.memory.limit", "By", Kind.UPDOWN), NOW - timedelta(minutes=minutes), 42)
+    return Point(Series("system.memory.limit", "By", SeriesKind.UPDOWN), NOW - timedelta(minutes=minutes), 42)
 
 
 def limits_of_memory(source: TelemetrySource, since: datetime, until: datetime) -> list[str]:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from blixard.errors import StorageError, UnsupportedVersion
-from blixard.telemetry.points import Kind, LogLine, Point, Series, Severity
-from blixard.telemetry.store import Origin, TelemetryStore
+from blixard.telemetry.points import LogLine, Point, Series, SeriesKind, Severity
+from blixard.telemetry.store import TelemetryOrigin, TelemetryStore
 
 NOW = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
 EVER = (datetime(1971, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
@@ -21,7 +21,7 @@ def store(tmp_path: Path) -> Iterator[TelemetryStore]:
 
 
 def point(minutes: int = 0, value: float = 1) -> Point:
-    series = Series("system.memory.usage", "By", Kind.UPDOWN, (("system.memory.state", "used"),))
+    series = Series("system.memory.usage", "By", SeriesKind.UPDOWN, (("system.memory.state", "used"),))
     return Point(series, NOW + timedelta(minutes=minutes), value, None)
 
 
@@ -29,8 +29,8 @@ def line(body: str, minutes: int = 0) -> LogLine:
     return LogLine(NOW + timedelta(minutes=minutes), Severity.INFO, body, {"exit": 0, "verb": "x"}, "ab" * 16)
 
 
-def origin(document: str = "d1", minutes: int = 0) -> Origin:
-    return Origin(
+def origin(document: str = "d1", minutes: int = 0) -> TelemetryOrigin:
+    return TelemetryOrigin(
         cluster_name="old",
         cluster_id=None,
         exported_at=NOW,
@@ -41,7 +41,7 @@ def origin(document: str = "d1", minutes: int = 0) -> Origin:
 
 def test_what_is_kept_comes_back_whole(store: TelemetryStore) -> None:
     points = [point(0, 1), point(1, 2.5)]
-    counter = Point(Series("c", "s", Kind.COUNTER), NOW, 2**62, NOW - timedelta(hours=1))
+    counter = Point(Series("c", "s", SeriesKind.COUNTER), NOW, 2**62, NOW - timedelta(hours=1))
 
     store.add_samples([*points, counter])
     store.add_log(line("done"))

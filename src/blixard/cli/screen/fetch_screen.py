@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from blixard.cli.screen import human
-from blixard.cli.screen.output import Output
+from blixard.cli.screen.output import Console
 from blixard.cli.screen.progress import Ticker
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _WAYS = {"tcp": "the direct lane", "iroh": "Iroh"}
 class Links:
     """Tells of connections as they go and come; `look` is called now and then."""
 
-    def __init__(self, out: Output, statistics: Callable[[], Statistics]) -> None:
+    def __init__(self, out: Console, statistics: Callable[[], Statistics]) -> None:
         self._out = out
         self._statistics = statistics
         self._reconnects = 0
@@ -33,18 +33,18 @@ class Links:
     def look(self) -> None:
         """Say what has changed since the last time."""
         now = self._statistics()
-        if now.providers and now.reconnects > self._reconnects:
+        if now.senders and now.reconnects > self._reconnects:
             self._out.note("the connection to the sender was lost and made again")
             self._reconnects = now.reconnects
-        elif not (now.providers or self._lost):
+        elif not (now.senders or self._lost):
             self._out.note("the connection to the sender is lost; trying to make it again")
-        self._lost = not now.providers
+        self._lost = not now.senders
 
 
 class Warnings:
     """Tells each warning once, however often it is handed it."""
 
-    def __init__(self, out: Output) -> None:
+    def __init__(self, out: Console) -> None:
         self._out = out
         self._told: set[str] = set()
 
@@ -66,7 +66,7 @@ class Followed:
     """
 
     def __init__(
-        self, out: Output, opened: Callable[[], AbstractContextManager[PeerSource]], warnings: Warnings
+        self, out: Console, opened: Callable[[], AbstractContextManager[PeerSource]], warnings: Warnings
     ) -> None:
         self._out = out
         self._opened = opened

@@ -15,7 +15,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from blixard.cli.screen import human
-from blixard.cli.screen.output import Output
+from blixard.cli.screen.output import Console
 
 
 class Row(Struct, frozen=True):
@@ -62,13 +62,13 @@ def one_line(row: Row) -> str:
     return f"{human.visible(row.name)}: {text}" if row.name else text
 
 
-class Meter:
+class ProgressMeter:
     """`ports.Progress` that counts; what shows it reads `rows()`, `lines()` or `standing()`. Those take no lock.
 
     A signal may interrupt the thread that holds it.
     """
 
-    def __init__(self, out: Output, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, out: Console, now: Callable[[], float] = time.monotonic) -> None:
         self._out = out
         self._now = now
         self._lock = threading.Lock()

@@ -17,7 +17,7 @@ from blixard.errors import ExitCode, without_tickets
 _COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "hint": "\x1b[1;36m"}
 
 
-class Output:
+class Console:
     """Where a command's words go.
 
     Args:
@@ -34,7 +34,7 @@ class Output:
         """Makes room on the terminal: a bar that is on it goes away for what is written inside."""
 
     @classmethod
-    def from_environment(cls, *, json: bool, quiet: bool) -> Output:
+    def from_environment(cls, *, json: bool, quiet: bool) -> Console:
         """Channels of this process: colour as its environment and its stderr say."""
         return cls(json=json, quiet=quiet, colour=wants_colour(os.environ, sys.stderr))
 

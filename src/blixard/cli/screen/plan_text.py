@@ -12,9 +12,9 @@ from msgspec import UNSET
 
 from blixard.cli.screen import human
 from blixard.plan.undo import UndoPlan
-from blixard.plan.values import ContentAction, ContentChange, FieldChange, ImportPlan, Kind, NodeChange, VmChange
+from blixard.plan.values import Action, ContentAction, ContentChange, FieldChange, ImportPlan, NodeChange, VmChange
 
-_SIGNS = {Kind.CREATE: "+", Kind.UPDATE: "~", Kind.DELETE: "-", Kind.CONFLICT: "!"}
+_SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-", Action.CONFLICT: "!"}
 _SHOWN = 20
 _NAMED = 5
 _VALUE_CHARS = 60
@@ -29,20 +29,20 @@ def plan_lines(plan: ImportPlan | UndoPlan) -> Iterator[str]:
         contents.setdefault(content.key.vm_id, []).append(content)
     for vm in plan.vms:
         yield from _change_lines("VM", vm)
-        if vm.kind is not Kind.KEEP or any(_moves(each) for each in contents.get(vm.id, ())):
+        if vm.kind is not Action.KEEP or any(_moves(each) for each in contents.get(vm.id, ())):
             yield from (f"    {line}" for each in contents.get(vm.id, ()) if (line := _content_line(each)))
     yield summary(plan)
 
 
 def summary(plan: ImportPlan | UndoPlan) -> str:
     """`3 VMs created, 1 updated, 2 deleted, 5 kept`."""
-    counts = {kind: sum(change.kind is kind for change in plan.vms) for kind in Kind}
+    counts = {kind: sum(change.kind is kind for change in plan.vms) for kind in Action}
     words = {
-        Kind.CREATE: "created",
-        Kind.UPDATE: "updated",
-        Kind.DELETE: "deleted",
-        Kind.KEEP: "kept",
-        Kind.CONFLICT: "in conflict",
+        Action.CREATE: "created",
+        Action.UPDATE: "updated",
+        Action.DELETE: "deleted",
+        Action.KEEP: "kept",
+        Action.CONFLICT: "in conflict",
     }
     parts = [f"{counts[kind]} {word}" for kind, word in words.items() if counts[kind]]
     disks = sum(change.action in (ContentAction.STAGE, ContentAction.RESTORE) for change in plan.contents)
@@ -53,7 +53,7 @@ def summary(plan: ImportPlan | UndoPlan) -> str:
 def takes_away(plan: ImportPlan) -> bool:
     """True when something that is here is deleted or overwritten."""
     kinds = {change.kind for change in plan.vms}
-    return bool(kinds & {Kind.UPDATE, Kind.DELETE}) or any(
+    return bool(kinds & {Action.UPDATE, Action.DELETE}) or any(
         change.before is not None and change.action in (ContentAction.STAGE, ContentAction.DROP)
         for change in plan.contents
     )
@@ -104,7 +104,7 @@ def _field(pointer: str) -> str:
 
 def _change_lines(what: str, change: NodeChange | VmChange) -> Iterator[str]:
     notes = f" ({'; '.join(change.notes)})" if change.notes else ""
-    if change.kind is Kind.KEEP:
+    if change.kind is Action.KEEP:
         return
     yield human.visible(f"{_SIGNS[change.kind]} {what} {change.name}{notes}")
     for field in change.fields[:_SHOWN]:

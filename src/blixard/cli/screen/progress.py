@@ -15,8 +15,8 @@ from enum import StrEnum
 from types import FrameType
 from typing import TYPE_CHECKING, Self, TextIO
 
-from blixard.cli.screen.meter import Meter
-from blixard.cli.screen.output import Output, is_terminal
+from blixard.cli.screen.meter import ProgressMeter
+from blixard.cli.screen.output import Console, is_terminal
 from blixard.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ def choose_style(environment: Mapping[str, str], stream: TextIO | None, *, quiet
 
 
 @contextmanager
-def showing_progress(out: Output, style: Style, *, plain_seconds: float = PLAIN_SECONDS) -> Iterator[Meter]:
+def showing_progress(out: Console, style: Style, *, plain_seconds: float = PLAIN_SECONDS) -> Iterator[ProgressMeter]:
     """A meter for the work inside; SIGUSR1 prints how far it is, whatever the style."""
-    meter = Meter(out)
+    meter = ProgressMeter(out)
     if style is Style.BAR:
         with _bar(out) as bar, _line_above_bar(meter, out) as tell_if_asked:
 
@@ -97,13 +97,13 @@ def showing_progress(out: Output, style: Style, *, plain_seconds: float = PLAIN_
         _tell(meter.lines(), out, "done")
 
 
-def _tell(lines: tuple[str, ...], out: Output, word: str = "") -> None:
+def _tell(lines: tuple[str, ...], out: Console, word: str = "") -> None:
     for line in lines or ("",):
         out.status(": ".join(part for part in (word, line) if part))
 
 
 @contextmanager
-def _bar(out: Output) -> Iterator[Bar]:
+def _bar(out: Console) -> Iterator[Bar]:
     from blixard.cli.screen.bar import Bar
 
     with Bar() as bar:
@@ -115,7 +115,7 @@ def _bar(out: Output) -> Iterator[Bar]:
 
 
 @contextmanager
-def _line_above_bar(meter: Meter, out: Output) -> Iterator[Callable[[], None]]:
+def _line_above_bar(meter: ProgressMeter, out: Console) -> Iterator[Callable[[], None]]:
     """Who draws the bar calls what it is given; a signal's own line would stand across what is drawn just then."""
     asked = False
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 from blixard.cli.screen import human
 from blixard.cli.screen.meter import Row, Rows, one_line
 from blixard.cli.screen.outbox import Write
-from blixard.cli.screen.output import Output
+from blixard.cli.screen.output import Console
 
 if TYPE_CHECKING:
     from blixard.peer.share.receivers import Receiver
@@ -47,7 +47,7 @@ class Screen:
         post: has something written; at once, unless it is given one that lets no receiver wait for who reads it.
     """
 
-    def __init__(self, out: Output, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, out: Console, now: Callable[[], float] = time.monotonic) -> None:
         self.share_bytes: int | None = None
         self.until: datetime | None = None
         self.post: Callable[[Write], None] = _at_once

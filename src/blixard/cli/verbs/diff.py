@@ -11,7 +11,7 @@ import click
 from blixard.cli.options import command
 from blixard.cli.screen import human
 from blixard.errors import ExitCode
-from blixard.plan.values import Kind
+from blixard.plan.values import Action
 
 if TYPE_CHECKING:
     from blixard.cli.session import Session
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from blixard.plan.values import NodeChange, VmChange
     from blixard.site.open_cluster import OpenCluster
 
-_SIGNS = {Kind.CREATE: "+", Kind.UPDATE: "~", Kind.DELETE: "-"}
+_SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-"}
 _DIGEST_CHARS = 16
 
 
@@ -99,7 +99,7 @@ def _change(what: str, change: NodeChange | VmChange) -> Iterator[str]:
 
 
 def _summary(report: DiffReport) -> str:
-    words = {Kind.CREATE: "only in B", Kind.DELETE: "only in A", Kind.UPDATE: "changed"}
+    words = {Action.CREATE: "only in B", Action.DELETE: "only in A", Action.UPDATE: "changed"}
     counts = {kind: sum(change.kind is kind for change in report.diff.vms) for kind in words}
     parts = [f"{counts[kind]} {word}" for kind, word in words.items() if counts[kind]]
     contents = f"; {human.counts(len(report.diff.contents), 'disk')} of other content" if report.diff.contents else ""

@@ -58,7 +58,7 @@ def fetch(session: Session, ticket: str | None, sources: tuple[str, ...], output
     warnings = Warnings(session.out)
     followed = Followed(session.out, opened, warnings)
     with wiring.progress(session) as progress, followed() as source:
-        announce(progress, source.hint, lambda _image: True)
+        announce(progress, source.foreknown, lambda _image: True)
         report = fetch_file(source, options, progress=progress, journal=wiring.site(session).journal)
         progress.end()
     warnings.tell(report.warnings)

@@ -11,7 +11,7 @@ from blixard.errors import UsageError
 
 if TYPE_CHECKING:
     from blixard.cli.session import Session
-    from blixard.site.network import Network
+    from blixard.site.network import NetworkSettings
 
 SLOWEST = 64 << 10
 """Bytes a second below which a channel of a transfer counts as stalled on the other side."""
@@ -34,9 +34,9 @@ def network_options(function: Any) -> Any:
     return function
 
 
-def network_of(session: Session, given: dict[str, Any]) -> Network:
+def network_of(session: Session, given: dict[str, Any]) -> NetworkSettings:
     """The network of one run: options over settings; takes its options out of `given`."""
-    from blixard.site.network import LaneChoice, Network
+    from blixard.site.network import LaneChoice, NetworkSettings
 
     config = session.config
     rate = given.pop("limit_rate", None) or config.optional("p2p.limit_rate", int)
@@ -45,7 +45,7 @@ def network_of(session: Session, given: dict[str, Any]) -> Network:
             f"a rate of {rate} bytes a second is too slow: the other side would give us up",
             hint="at least `64KiB`",
         )
-    return Network(
+    return NetworkSettings(
         listen=given.pop("p2p_listen", None) or config.optional("p2p.listen", str),
         advertise=tuple(given.pop("p2p_advertise", ())) or config.get("p2p.advertise", tuple),
         relay=given.pop("relay", None) or config.optional("p2p.relay", str),

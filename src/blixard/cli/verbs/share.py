@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from blixard.cli.session import Session
     from blixard.ops.peers.share import ShareOptions, ShareReport
     from blixard.peer.wire.ticket import Ticket
-    from blixard.site.network import Network
+    from blixard.site.network import NetworkSettings
     from blixard.site.open_cluster import OpenCluster
 
 DAY = timedelta(hours=24)
@@ -89,7 +89,7 @@ def options_of(session: Session, file: str, given: dict[str, Any], document: str
 
 
 def serve(
-    session: Session, options: ShareOptions, network: Network, *, qr: bool, opened: OpenCluster | None
+    session: Session, options: ShareOptions, network: NetworkSettings, *, qr: bool, opened: OpenCluster | None
 ) -> ExitCode:
     """Serve until it is over, and tell."""
     from blixard.cli import wiring

@@ -18,7 +18,7 @@ from blixard.disks.qcow2.metadata import read_header, read_metadata
 from blixard.disks.qcow2.reader import Qcow2Reader
 from blixard.disks.qcow2.refusal import malformed, printable
 from blixard.disks.raw import RawReader
-from blixard.disks.source import Source
+from blixard.disks.source import DiskFile
 from blixard.errors import StorageError
 from blixard.limits import Limits
 
@@ -34,7 +34,7 @@ class BackingPolicy(Struct, frozen=True, kw_only=True):
     """Look at the first bytes where a header does not name the format: for images of before QEMU 6.1."""
 
 
-def open_chain(source: Source, policy: BackingPolicy, limits: Limits) -> Qcow2Reader:
+def open_chain(source: DiskFile, policy: BackingPolicy, limits: Limits) -> Qcow2Reader:
     """Open the qcow2 image in `source`, which is taken over, and its backing chain.
 
     Raises:
@@ -56,7 +56,7 @@ class _Opening:
         self._limits = limits
         self._seen: set[tuple[int, int]] = set()
 
-    def image(self, source: Source, folder: Path) -> Qcow2Reader:
+    def image(self, source: DiskFile, folder: Path) -> Qcow2Reader:
         """Open one image and what is below; `folder` is what its backing name is relative to."""
         backing: Qcow2Reader | RawReader | None = None
         try:
@@ -72,14 +72,14 @@ class _Opening:
                 backing.close()
             raise
 
-    def _count(self, source: Source) -> None:
+    def _count(self, source: DiskFile) -> None:
         if source.identity in self._seen:
             raise malformed(str(source.path), "is its own backing file")
         self._seen.add(source.identity)
         if len(self._seen) > self._limits.qcow2_chain:
             raise malformed(str(source.path), f"makes the chain longer than {self._limits.qcow2_chain} images")
 
-    def _backing(self, source: Source, header: Header, name: bytes, folder: Path) -> Qcow2Reader | RawReader:
+    def _backing(self, source: DiskFile, header: Header, name: bytes, folder: Path) -> Qcow2Reader | RawReader:
         where = str(source.path)
         if self._policy.alone:
             raise malformed(
@@ -105,7 +105,7 @@ class _Opening:
         below.close()
         raise malformed(where, f"has a backing file in format `{printable(named)}`, raw and qcow2 are known")
 
-    def _raw(self, source: Source) -> RawReader:
+    def _raw(self, source: DiskFile) -> RawReader:
         try:
             self._count(source)
         except BaseException:
@@ -139,9 +139,9 @@ def backing_path(name: bytes, folder: Path, allowed: Path, where: str) -> Path:
     return path
 
 
-def _open_beneath(allowed: Path, path: Path, where: str) -> Source:
+def _open_beneath(allowed: Path, path: Path, where: str) -> DiskFile:
     try:
-        return Source(files.open_beneath(allowed, path.relative_to(allowed)), path)
+        return DiskFile(files.open_beneath(allowed, path.relative_to(allowed)), path)
     except StorageError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in {errno.ELOOP, errno.ENOTDIR}:
             raise malformed(
@@ -150,5 +150,5 @@ def _open_beneath(allowed: Path, path: Path, where: str) -> Source:
         raise
 
 
-def _magic(source: Source) -> bytes:
+def _magic(source: DiskFile) -> bytes:
     return source.read(0, min(len(MAGIC), source.size_bytes))

@@ -15,7 +15,7 @@ import zstandard
 from blixard.disks.qcow2.entries import compressed_range
 from blixard.disks.qcow2.header import Compression, Header
 from blixard.disks.qcow2.refusal import malformed
-from blixard.disks.source import Source
+from blixard.disks.source import DiskFile
 from blixard.limits import Limits
 
 _CACHE_BYTES = 8 << 20
@@ -28,7 +28,7 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 class CompressedClusters:
     """Decompresses clusters of one image by descriptor. Thread-safe."""
 
-    def __init__(self, source: Source, header: Header, limits: Limits) -> None:
+    def __init__(self, source: DiskFile, header: Header, limits: Limits) -> None:
         self._source = source
         self._header = header
         self._window_bytes = limits.record_bytes

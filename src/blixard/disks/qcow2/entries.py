@@ -30,7 +30,7 @@ _ZERO_FLAG = 1
 _SECTOR = 512
 
 
-class Kind(IntEnum):
+class RangeKind(IntEnum):
     """What an image stores for a guest range."""
 
     NONE = 0
@@ -87,7 +87,7 @@ def decode_entries(raw: bytes, header: Header, where: str) -> Decoded:
     else:
         kinds, places = _clusters(entries, packed, hosts)
         unit_bytes, units_per_cluster = header.cluster_bytes, 1
-    places = np.where(kinds == Kind.COMPRESSED, descriptors, np.where(kinds == Kind.DATA, places, 0))
+    places = np.where(kinds == RangeKind.COMPRESSED, descriptors, np.where(kinds == RangeKind.DATA, places, 0))
     first_units = _run_starts(kinds, places, unit_bytes, units_per_cluster)
     return Decoded(
         first_units=first_units,
@@ -111,9 +111,9 @@ def _check_entries(entries: Words, hosts: Offsets, header: Header, where: str) -
 
 def _clusters(entries: Words, packed: NDArray[np.bool_], hosts: Offsets) -> tuple[NDArray[np.uint8], Offsets]:
     """Kind and host offset of each cluster of standard entries."""
-    kinds = np.where(hosts != 0, np.uint8(Kind.DATA), np.uint8(Kind.NONE))
-    kinds[(entries & np.uint64(_ZERO_FLAG)) != 0] = Kind.ZERO
-    kinds[packed] = Kind.COMPRESSED
+    kinds = np.where(hosts != 0, np.uint8(RangeKind.DATA), np.uint8(RangeKind.NONE))
+    kinds[(entries & np.uint64(_ZERO_FLAG)) != 0] = RangeKind.ZERO
+    kinds[packed] = RangeKind.COMPRESSED
     return kinds, hosts
 
 
@@ -131,9 +131,9 @@ def _subclusters(
         raise malformed(where, "has an allocated subcluster in a cluster that is nowhere")
     places_in_bitmap = np.arange(SUBCLUSTERS, dtype=np.uint64)
     kinds = np.zeros((len(bitmaps), SUBCLUSTERS), np.uint8)
-    kinds[(allocated[:, None] >> places_in_bitmap & np.uint64(1)) != 0] = Kind.DATA
-    kinds[(zero[:, None] >> places_in_bitmap & np.uint64(1)) != 0] = Kind.ZERO
-    kinds[packed] = Kind.COMPRESSED
+    kinds[(allocated[:, None] >> places_in_bitmap & np.uint64(1)) != 0] = RangeKind.DATA
+    kinds[(zero[:, None] >> places_in_bitmap & np.uint64(1)) != 0] = RangeKind.ZERO
+    kinds[packed] = RangeKind.COMPRESSED
     steps = np.arange(SUBCLUSTERS, dtype=np.int64) * (header.cluster_bytes // SUBCLUSTERS)
     return kinds.ravel(), (hosts[:, None] + steps).ravel()
 
@@ -142,7 +142,7 @@ def _run_starts(kinds: NDArray[np.uint8], places: Offsets, unit_bytes: int, unit
     """Units at which a run begins: another kind, data that does not continue, or another compressed cluster."""
     here, before = kinds[1:], kinds[:-1]
     starts = here != before
-    starts |= (here == Kind.DATA) & (places[1:] != places[:-1] + unit_bytes)
+    starts |= (here == RangeKind.DATA) & (places[1:] != places[:-1] + unit_bytes)
     new_cluster = np.arange(1, len(kinds)) % units_per_cluster == 0
-    starts |= (here == Kind.COMPRESSED) & new_cluster
+    starts |= (here == RangeKind.COMPRESSED) & new_cluster
     return np.concatenate([[0], np.flatnonzero(starts) + 1])

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 import numpy as np
 from msgspec import Struct
 
-from blixard.disks.qcow2.entries import SUBCLUSTERS, Decoded, Kind, decode_entries
+from blixard.disks.qcow2.entries import SUBCLUSTERS, Decoded, RangeKind, decode_entries
 from blixard.disks.qcow2.metadata import Metadata
 from blixard.disks.qcow2.refusal import malformed
-from blixard.disks.source import Source
+from blixard.disks.source import DiskFile
 
 _SLICE_UNITS = 4096
 _CACHED_SLICES = 64
@@ -49,7 +49,7 @@ class _Slice:
         while start < end:
             stop = min(self._starts[index + 1], end)
             kind, place = self._kinds[index], self._places[index]
-            if kind == Kind.DATA:
+            if kind == RangeKind.DATA:
                 place += start - self._starts[index]
             yield Run(start, stop, kind, place)
             start = stop
@@ -59,7 +59,7 @@ class _Slice:
 class Mapping:
     """The guest's view of one image of a chain. Thread-safe."""
 
-    def __init__(self, source: Source, metadata: Metadata) -> None:
+    def __init__(self, source: DiskFile, metadata: Metadata) -> None:
         self._source = source
         self._metadata = metadata
         header = metadata.header
@@ -87,7 +87,7 @@ class Mapping:
                 yield from piece.runs(start, stop)
             else:
                 stop = min(end, (table + 1) * self._table_guest_bytes)
-                yield Run(start, stop, Kind.NONE, 0)
+                yield Run(start, stop, RangeKind.NONE, 0)
             start = stop
 
     def stored_runs(self) -> Iterator[Run]:
@@ -101,7 +101,7 @@ class Mapping:
             start = table * self._table_guest_bytes
             end = min(start + self._table_guest_bytes, self._size)
             for run in self.runs(start, end) if start < end else ():
-                if run.kind != Kind.NONE:
+                if run.kind != RangeKind.NONE:
                     yield run
 
     def _slice(self, number: int) -> _Slice:

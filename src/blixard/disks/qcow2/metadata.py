@@ -14,7 +14,7 @@ from blixard.disks.qcow2.header import MOST_BYTES, Header, parse_header
 from blixard.disks.qcow2.refusal import malformed
 from blixard.disks.qcow2.regions import Region, Regions
 from blixard.disks.qcow2.snapshots import Snapshot, read_snapshots
-from blixard.disks.source import Source
+from blixard.disks.source import DiskFile
 from blixard.limits import Limits
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Metadata(Struct, frozen=True, kw_only=True):
     regions: Regions
 
 
-def read_header(source: Source, limits: Limits) -> Header:
+def read_header(source: DiskFile, limits: Limits) -> Header:
     """Read and check the header alone.
 
     Raises:
@@ -56,7 +56,7 @@ def read_header(source: Source, limits: Limits) -> Header:
     return parse_header(data, str(source.path), limits)
 
 
-def read_metadata(source: Source, header: Header, limits: Limits) -> Metadata:
+def read_metadata(source: DiskFile, header: Header, limits: Limits) -> Metadata:
     """Read and check all tables but L2.
 
     Raises:
@@ -88,13 +88,13 @@ def read_metadata(source: Source, header: Header, limits: Limits) -> Metadata:
     )
 
 
-def _read_l1(source: Source, header: Header) -> NDArray[np.int64]:
+def _read_l1(source: DiskFile, header: Header) -> NDArray[np.int64]:
     """L2 table offsets, one for each L1 entry."""
     table = _Table("L1 table", header.l1_offset, header.l1_entries, COPIED | OFFSET_MASK)
     return _read_offsets(source, header.cluster_bytes, table)
 
 
-def _read_refcount_table(source: Source, header: Header) -> NDArray[np.int64]:
+def _read_refcount_table(source: DiskFile, header: Header) -> NDArray[np.int64]:
     """Offsets of the refcount blocks that exist."""
     entries = header.refcount_table_clusters * header.cluster_bytes // 8
     table = _Table("refcount table", header.refcount_table_offset, entries, OFFSET_MASK)
@@ -102,7 +102,7 @@ def _read_refcount_table(source: Source, header: Header) -> NDArray[np.int64]:
     return np.extract(offsets, offsets)
 
 
-def _read_offsets(source: Source, cluster_bytes: int, table: _Table) -> NDArray[np.int64]:
+def _read_offsets(source: DiskFile, cluster_bytes: int, table: _Table) -> NDArray[np.int64]:
     """Read a table and return the host offsets in it, 0 for none."""
     where, length = str(source.path), table.entries * 8
     if table.offset + length > source.size_bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from blixard.disks.qcow2.entries import Kind
+from blixard.disks.qcow2.entries import RangeKind
 from blixard.disks.qcow2.mapping import Run
 from blixard.ports import Extent
 
@@ -29,7 +29,7 @@ def _pieces(top: Iterator[Run], below: Iterator[Extent], size_bytes: int) -> Ite
     for run in top:
         yield from lower.up_to(run.start)
         lower.skip_to(run.end)
-        if run.kind != Kind.ZERO:
+        if run.kind != RangeKind.ZERO:
             yield run.start, run.end
     yield from lower.up_to(size_bytes)
 

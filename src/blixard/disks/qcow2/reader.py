@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from blixard.disks.qcow2.compressed import CompressedClusters
-from blixard.disks.qcow2.entries import Kind
+from blixard.disks.qcow2.entries import RangeKind
 from blixard.disks.qcow2.mapping import Mapping, Run
 from blixard.disks.qcow2.metadata import Metadata
 from blixard.disks.qcow2.overlay import overlay_extents
 from blixard.disks.qcow2.refusal import malformed
 from blixard.disks.qcow2.snapshots import Snapshot
 from blixard.disks.raw import RawReader
-from blixard.disks.source import Source
+from blixard.disks.source import DiskFile
 from blixard.errors import StorageError
 from blixard.limits import Limits
 from blixard.model.structs import DiskFormat
@@ -29,7 +29,7 @@ class Qcow2Reader:
     format = DiskFormat.QCOW2
 
     def __init__(
-        self, source: Source, metadata: Metadata, backing: Qcow2Reader | RawReader | None, limits: Limits
+        self, source: DiskFile, metadata: Metadata, backing: Qcow2Reader | RawReader | None, limits: Limits
     ) -> None:
         """Take over an open source with its checked metadata, and the reader of its backing image."""
         self._source = source
@@ -89,12 +89,12 @@ class Qcow2Reader:
             self._backing.close()
 
     def _read_run(self, run: Run, part: memoryview) -> None:
-        if run.kind == Kind.DATA:
+        if run.kind == RangeKind.DATA:
             self._source.read_padded(run.place, part)  # the last cluster may end with the file
-        elif run.kind == Kind.COMPRESSED:
+        elif run.kind == RangeKind.COMPRESSED:
             inside = run.start % self._cluster_bytes
             part[:] = memoryview(self._clusters.cluster(run.place))[inside : inside + len(part)]
-        elif run.kind == Kind.NONE and self._backing is not None:
+        elif run.kind == RangeKind.NONE and self._backing is not None:
             have = max(0, min(len(part), self._backing.size_bytes - run.start))
             if have:
                 self._backing.read_into(run.start, part[:have])
@@ -106,7 +106,7 @@ class Qcow2Reader:
         """Yield what this image stores; refuse one that maps the same bytes over and over (or a bomb)."""
         stored = 0
         for run in self._mapping.stored_runs():
-            if run.kind == Kind.ZERO:
+            if run.kind == RangeKind.ZERO:
                 yield run
                 continue
             stored += run.end - run.start
@@ -115,7 +115,7 @@ class Qcow2Reader:
                     str(self._source.path),
                     f"stores more than {self._most_stored} bytes in a file of {self._source.size_bytes}",
                 )
-            yield from self._without_holes(run) if run.kind == Kind.DATA else (run,)
+            yield from self._without_holes(run) if run.kind == RangeKind.DATA else (run,)
 
     def _without_holes(self, run: Run) -> Iterator[Run]:
         """Split a data run where the file has holes: preallocated images are mostly that."""
@@ -123,8 +123,8 @@ class Qcow2Reader:
         at = run.start
         for start, end in self._source.data_ranges(run.place, run.place + run.end - run.start):
             if start + shift > at:
-                yield Run(at, start + shift, Kind.ZERO, 0)
-            yield Run(start + shift, end + shift, Kind.DATA, start)
+                yield Run(at, start + shift, RangeKind.ZERO, 0)
+            yield Run(start + shift, end + shift, RangeKind.DATA, start)
             at = end + shift
         if at < run.end:
-            yield Run(at, run.end, Kind.ZERO, 0)
+            yield Run(at, run.end, RangeKind.ZERO, 0)

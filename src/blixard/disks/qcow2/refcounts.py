@@ -13,7 +13,7 @@ import numpy as np
 
 from blixard.disks.qcow2.layout import BLOCK_ENTRIES, CLUSTER_BITS, CLUSTER_BYTES, L2_ENTRIES, Layout
 from blixard.disks.qcow2.metadata import COPIED
-from blixard.disks.source import Source
+from blixard.disks.source import DiskFile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +22,7 @@ Piece = tuple[int, bytes]
 """Bytes to write, and where."""
 
 
-def closing_pieces(source: Source, layout: Layout) -> Iterator[Piece]:
+def closing_pieces(source: DiskFile, layout: Layout) -> Iterator[Piece]:
     """Yield what makes a valid image of the data and L2 entries in `source`, all but its header.
 
     L2 tables are yielded only where an entry is not what it must be (a write that power loss tore).
@@ -50,7 +50,7 @@ def closing_pieces(source: Source, layout: Layout) -> Iterator[Piece]:
     yield layout.refcount_table_offset, _pointers(blocks, layout.blocks_offset, 0)
 
 
-def _stored_tables(source: Source, layout: Layout) -> Iterator[int]:
+def _stored_tables(source: DiskFile, layout: Layout) -> Iterator[int]:
     """Yield the L2 tables in which the file system stores anything, ascending."""
     last = -1
     for start, end in source.data_ranges(layout.l2_offset, layout.data_offset):
@@ -60,7 +60,7 @@ def _stored_tables(source: Source, layout: Layout) -> Iterator[int]:
             last = number
 
 
-def _entries(source: Source, layout: Layout, first: int, count: int) -> NDArray[np.uint64]:
+def _entries(source: DiskFile, layout: Layout, first: int, count: int) -> NDArray[np.uint64]:
     """L2 entries of `count` guest clusters as the file has them; zeros after its end."""
     raw = bytearray(count * 8)
     source.read_padded(layout.l2_entry_offset(first), memoryview(raw))
@@ -90,7 +90,7 @@ def _close_over(blocks: NDArray[np.bool_], tables: NDArray[np.bool_], layout: La
 
 
 def _refcounts(
-    number: int, source: Source, layout: Layout, tables: NDArray[np.bool_], blocks: NDArray[np.bool_]
+    number: int, source: DiskFile, layout: Layout, tables: NDArray[np.bool_], blocks: NDArray[np.bool_]
 ) -> NDArray[np.uint16]:
     """One refcount block: 1 for each of its clusters that is in use."""
     counts = np.zeros(BLOCK_ENTRIES, np.uint16)

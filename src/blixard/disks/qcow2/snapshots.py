@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from blixard.disks.qcow2.header import Header
 from blixard.disks.qcow2.refusal import malformed
-from blixard.disks.source import Source
+from blixard.disks.source import DiskFile
 from blixard.limits import Limits
 
 _ENTRY = struct.Struct(">QIHHIIQII")
@@ -30,7 +30,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     end: int
 
 
-def read_snapshots(source: Source, header: Header, limits: Limits) -> tuple[Snapshot, ...]:
+def read_snapshots(source: DiskFile, header: Header, limits: Limits) -> tuple[Snapshot, ...]:
     """Read the snapshot table.
 
     Raises:
@@ -40,7 +40,7 @@ def read_snapshots(source: Source, header: Header, limits: Limits) -> tuple[Snap
     return tuple(_entries(source, header, limits))
 
 
-def _entries(source: Source, header: Header, limits: Limits) -> Iterator[Snapshot]:
+def _entries(source: DiskFile, header: Header, limits: Limits) -> Iterator[Snapshot]:
     where = str(source.path)
     at = header.snapshots_offset
     last = min(source.size_bytes, at + limits.qcow2_snapshot_table_bytes)

@@ -12,7 +12,7 @@ from blixard import files
 from blixard.disks.qcow2.layout import CLUSTER_BITS, CLUSTER_BYTES, plan_layout
 from blixard.disks.qcow2.refcounts import closing_pieces
 from blixard.disks.qcow2.refusal import malformed
-from blixard.disks.source import Source
+from blixard.disks.source import DiskFile
 from blixard.errors import InternalError
 
 
@@ -31,7 +31,7 @@ class Qcow2Writer:
         self._path = path
         self._layout = plan_layout(size_bytes)
         self._fd = files.open_existing(path) if resume else files.create(path)
-        self._source = Source(self._fd, path)
+        self._source = DiskFile(self._fd, path)
         if not resume:
             return
         try:

@@ -31,7 +31,7 @@ class Damage(Struct, frozen=True, order=True):
     problem: str
 
 
-class VerifyReport(Struct, frozen=True, kw_only=True):
+class RecordsReport(Struct, frozen=True, kw_only=True):
     """What a verification found. `damaged` is in document order and capped; `damaged_records` is the true number."""
 
     records: int
@@ -78,10 +78,10 @@ class Verifier:
             place = Place(PACK if record.offset is None else image, record.offset or 0, record.length)
             self._walk.carry(given, place, load, text_bytes)
 
-    def finish(self) -> VerifyReport:
+    def finish(self) -> RecordsReport:
         """Wait for the last record and say what was found."""
         self._walk.drain()
-        return VerifyReport(
+        return RecordsReport(
             records=self._records,
             data_bytes=self._data_bytes,
             damaged=tuple(sorted(self._listed, key=lambda damage: (damage.image, damage.position))),

@@ -47,12 +47,12 @@ def document_of(path: Path) -> str:
         MalformedExport: it is not an export.
         StorageError: it cannot be read.
     """
-    from blixard.format.events import End
+    from blixard.format.events import DocumentEnd
     from blixard.format.reader import read_export
     from blixard.place import open_input
 
     with open_input(str(path)) as source:
         for event in read_export(source.stream):
-            if isinstance(event, End):
+            if isinstance(event, DocumentEnd):
                 return event.report.document
-    raise AssertionError("a reader ends with `End` or raises")
+    raise AssertionError("a reader ends with `DocumentEnd` or raises")

@@ -24,7 +24,7 @@ from blixard.ops.doctor.checks import Check, fail, ok, warn
 from blixard.ops.doctor.peers import peer_checks
 from blixard.peer.node_key import node_holders
 from blixard.ports import Clock
-from blixard.site.network import Network
+from blixard.site.network import NetworkSettings
 from blixard.store.opening import open_store
 from blixard.version import __version__
 
@@ -36,7 +36,7 @@ _BUILT = datetime(2026, 1, 1, tzinfo=UTC)
 """No honest clock shows a time before this was written."""
 
 
-def examine(home: Home, clock: Clock, network: Network) -> tuple[Check, ...]:
+def examine(home: Home, clock: Clock, network: NetworkSettings) -> tuple[Check, ...]:
     """Run all checks; `network` is how a share or a fetch would be on it."""
     return (*_versions(), *_data_dir(home, clock), *_clusters(home), *_process(), *peer_checks(home, network))
 

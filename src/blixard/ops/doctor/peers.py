@@ -18,14 +18,14 @@ from blixard.errors import BlixardError, StorageError, TransferError
 from blixard.home import Home
 from blixard.ops.doctor.checks import Check, Verdict, fail, ok, warn
 from blixard.peer.node_key import look_at_node_key, node_holders
-from blixard.site.network import LaneChoice, Network
+from blixard.site.network import LaneChoice, NetworkSettings
 
 _CONGESTION = Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
 _RELAY_SECONDS = 2.0
 _HANDSHAKE_SECONDS = 2.0
 
 
-def peer_checks(home: Home, network: Network) -> Iterator[Check]:
+def peer_checks(home: Home, network: NetworkSettings) -> Iterator[Check]:
     """The checks, in the order in which one needs the other."""
     yield _node_key(home)
     if node_holders(home) and network.listen is not None:
@@ -51,7 +51,7 @@ def _node_key(home: Home) -> Check:
     return ok(name, f"`{home.node_key}` is there, and private" if there else "none yet: it is made when it is needed")
 
 
-def _endpoint(network: Network) -> Iterator[Check]:
+def _endpoint(network: NetworkSettings) -> Iterator[Check]:
     """An endpoint under a key of its own, so that it works beside a share."""
     name = "iroh endpoint"
     try:
@@ -84,7 +84,7 @@ def _relay(wanted: str, found: str | None) -> Check:
     return warn("relay", saw, "without it only direct addresses lead to this node: see `p2p.relay`")
 
 
-def _lane(network: Network) -> Check:
+def _lane(network: NetworkSettings) -> Check:
     """A direct lane from this node to itself, over loopback."""
     from blixard.peer.lane.trial import shake_own_hand
     from blixard.peer.pace.deadline import Deadline
@@ -105,7 +105,7 @@ def _lane(network: Network) -> Check:
     return ok(name, f"TLS over TCP works here: handshake at port {port} in {milliseconds:.0f} ms")
 
 
-def _own_address(network: Network) -> str:
+def _own_address(network: NetworkSettings) -> str:
     from blixard.peer.wire.addresses import parse_address
 
     if network.listen is None:

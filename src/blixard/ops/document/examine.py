@@ -18,7 +18,7 @@ from blixard.disks.records.verify import Damage, Verifier
 from blixard.errors import DigestMismatch, ExportFileError, MalformedExport
 from blixard.format.envelope import MAGIC
 from blixard.format.events import (
-    End,
+    DocumentEnd,
     Event,
     ImageBegun,
     ImageLost,
@@ -128,7 +128,7 @@ class Examination:
         self._progress = progress
         self._problem: ExportFileError | None = None
         self._lost: set[int] = set()
-        self._end: End | None = None
+        self._end: DocumentEnd | None = None
         self._telemetry: Counter[str] = Counter()
         self._order: list[str] = []
         self._begun: int | None = None

@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct
 
 from blixard.format.cursor import Cursor
 from blixard.format.elements import element
-from blixard.format.events import End, ImageRead, IntegrityReport, RecordRead, StateRead, TelemetryRead
+from blixard.format.events import DocumentEnd, ImageRead, IntegrityReport, RecordRead, StateRead, TelemetryRead
 from blixard.format.index import FastView, open_fast
 from blixard.format.reader import read_export
 from blixard.format.segments import Joined
@@ -125,7 +125,7 @@ def _telemetry(given: Input, view: FastView, limits: Limits, look: Look | None) 
 
 def _streamed(given: Input, limits: Limits, look: Look | None) -> Seen:
     state: IncomingState | None = None
-    end: End | None = None
+    end: DocumentEnd | None = None
     images: list[SeenImage] = []
     telemetry: Counter[str] = Counter()
     sums = _Sums()
@@ -141,7 +141,7 @@ def _streamed(given: Input, limits: Limits, look: Look | None) -> Seen:
             telemetry[event.key] += 1
         elif isinstance(event, StateRead):
             state = event.state
-        elif isinstance(event, End):
+        elif isinstance(event, DocumentEnd):
             end = event
     assert state is not None and end is not None  # noqa: S101, PT018 - the reader gives both or raises
     return Seen(

@@ -17,7 +17,7 @@ from blixard.model.incoming import IncomingState, IncomingVm
 from blixard.model.owners import owners
 from blixard.model.structs import Consistency, Disk, File, JsonObject
 from blixard.ops.document.glance import Seen, glance_at
-from blixard.ops.document.inspect_report import ImageRow, InspectReport, Sizes, VmRow
+from blixard.ops.document.inspect_report import InspectedImage, InspectReport, Sizes, VmRow
 from blixard.place import open_input
 from blixard.redact import Finding, find_secrets, parse_paths
 
@@ -100,11 +100,11 @@ def _report(place: str, seen: Seen, file_bytes: int | None, secrets: tuple[Findi
     )
 
 
-def _image_rows(seen: Seen) -> Iterator[ImageRow]:
+def _image_rows(seen: Seen) -> Iterator[InspectedImage]:
     whose = owners(seen.state.vms)
     for number, image in enumerate(seen.images):
         owner = whose.get(number)
-        yield ImageRow(
+        yield InspectedImage(
             image=number,
             vm=owner.vm if owner else image.head.vm,
             name=owner.name if owner else image.head.disk,
@@ -120,7 +120,7 @@ def _image_rows(seen: Seen) -> Iterator[ImageRow]:
         )
 
 
-def _vm_rows(vms: Mapping[str, IncomingVm], images: tuple[ImageRow, ...]) -> Iterator[VmRow]:
+def _vm_rows(vms: Mapping[str, IncomingVm], images: tuple[InspectedImage, ...]) -> Iterator[VmRow]:
     by_number = {row.image: row for row in images}
     for name in sorted(vms):
         vm = vms[name].vm

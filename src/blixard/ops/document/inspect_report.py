@@ -34,7 +34,7 @@ class VmRow(Struct, frozen=True, kw_only=True):
     """Contents that the export could not read, and why."""
 
 
-class ImageRow(Struct, frozen=True, kw_only=True):
+class InspectedImage(Struct, frozen=True, kw_only=True):
     """One image."""
 
     image: int
@@ -102,7 +102,7 @@ class InspectReport(Struct, frozen=True, kw_only=True):
     edited: tuple[str, ...]
     nodes: int
     vms: tuple[VmRow, ...]
-    images: tuple[ImageRow, ...]
+    images: tuple[InspectedImage, ...]
     images_included: bool
     sizes: Sizes
     ratio: float | None

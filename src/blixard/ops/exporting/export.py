@@ -28,7 +28,7 @@ from blixard.model.structs import (
 from blixard.ops.document.verify import verify_descriptor
 from blixard.ops.exporting.contents import open_content
 from blixard.ops.exporting.images import Encoding, ImageReport, check_consistency, write_images
-from blixard.ops.exporting.selection import Gathered, Omitted, gather, used_bytes
+from blixard.ops.exporting.selection import Omitted, Selection, select, used_bytes
 from blixard.place import Output, open_output
 from blixard.plan.scope import WHOLE, Scope
 from blixard.plan.templates import template_of
@@ -149,11 +149,11 @@ class _Export:
         snapshot = cluster.snapshot()
         for selector in options.scope.idle(((vm.name, vm) for vm in snapshot.vms.values()), snapshot.nodes.values()):
             self._progress.warn(f"`--only {selector}` names nothing in cluster `{snapshot.name}`")
-        gathered = gather(snapshot, cluster.directory, options.scope, images=options.images, open_disk=open_content)
-        written = self._document(snapshot, gathered)
+        selection = select(snapshot, cluster.directory, options.scope, images=options.images, open_disk=open_content)
+        written = self._document(snapshot, selection)
         with open_output(options.output, journal=cluster.home.journal) as output:
-            self._check_space(output, gathered)
-            document, size = self._write(output, gathered, written)
+            self._check_space(output, selection)
+            document, size = self._write(output, selection, written)
             self._publish(output, written)
         report = ExportReport(
             cluster=snapshot.name,
@@ -165,9 +165,9 @@ class _Export:
             size_bytes=size,
             seconds=time.monotonic() - self._started,
             nodes=len(written.head.nodes),
-            vms=len(gathered.vms),
+            vms=len(selection.vms),
             images=tuple(self._images),
-            omitted=gathered.omitted,
+            omitted=selection.omitted,
             redacted=written.head.metadata.redacted,
             verified=options.verify,
             exit_code=_exit_code(self._images),
@@ -188,9 +188,9 @@ class _Export:
             output.commit(verify)
             secrets.commit()
 
-    def _document(self, snapshot: ClusterSnapshot, gathered: Gathered) -> Masked:
+    def _document(self, snapshot: ClusterSnapshot, selection: Selection) -> Masked:
         """Everything but the images, as it will stand in the file."""
-        head, vms = self._head(snapshot, gathered), gathered.vms
+        head, vms = self._head(snapshot, selection), selection.vms
         if self._options.template:
             head, vms = template_of(head, vms)
             head = structs.replace(head, exported_at=self._options.exported_at or head.exported_at)
@@ -207,10 +207,10 @@ class _Export:
         yield from (("resourceMetrics", each) for each in self._telemetry.resource_metrics(since, until))
         yield from (("resourceLogs", each) for each in self._telemetry.resource_logs(since, until))
 
-    def _head(self, snapshot: ClusterSnapshot, gathered: Gathered) -> ExportHead:
+    def _head(self, snapshot: ClusterSnapshot, selection: Selection) -> ExportHead:
         options = self._options
         # a part of a cluster still says which nodes its VMs are placed on, and which one wrote it
-        shown = {snapshot.self_node, *(vm.node_id for vm in gathered.vms)}
+        shown = {snapshot.self_node, *(vm.node_id for vm in selection.vms)}
         nodes = tuple(
             node
             for number, node in sorted(snapshot.nodes.items())
@@ -226,7 +226,7 @@ class _Export:
             raft_state=self._cluster.store.raft_state(),
             metadata=ExportMetadata(
                 node_count=len(nodes),
-                vm_count=len(gathered.vms),
+                vm_count=len(selection.vms),
                 telemetry_included=options.telemetry,
                 images_included=options.images,
                 exporter=f"blixard {__version__}",
@@ -239,19 +239,19 @@ class _Export:
             unknown=kept.document,
         )
 
-    def _check_space(self, output: Output, gathered: Gathered) -> None:
+    def _check_space(self, output: Output, selection: Selection) -> None:
         """Refuse at once what cannot succeed; what may or may not fit is found out by writing, and leaves nothing."""
-        if not output.atomic or not gathered.images:
+        if not output.atomic or not selection.images:
             return
         folder = Path(self._options.output).absolute().parent
-        used, free = used_bytes(gathered, files.allocated_bytes), files.free_bytes(folder)
+        used, free = used_bytes(selection, files.allocated_bytes), files.free_bytes(folder)
         if used > free * _BEST_RATIO:
             raise StorageError(
                 f"not enough space in `{folder}`: the disks hold {used} bytes, {free} are free",
                 hint="write to another file system, or stream with `-o -`",
             )
 
-    def _write(self, output: Output, gathered: Gathered, document: Masked) -> tuple[str, int]:
+    def _write(self, output: Output, selection: Selection, document: Masked) -> tuple[str, int]:
         """Write all of it; return the document's digest and its size as stored."""
         options = self._options
         # where the export goes there is room; the system's temporary folder may be memory
@@ -273,7 +273,7 @@ class _Export:
                     writer.telemetry(key, element)
             if options.images:
                 writer.begin_images()
-                self._progress.expect(sum(image.head.size_bytes for image in gathered.images))
+                self._progress.expect(sum(image.head.size_bytes for image in selection.images))
                 encoding = Encoding(
                     compress=options.compress,
                     level=options.level,
@@ -281,7 +281,7 @@ class _Export:
                     folder=folder,
                     spill_bytes=self._cluster.policy.limits.spill_bytes,
                 )
-                for report in write_images(writer, gathered.images, encoding, self._progress):
+                for report in write_images(writer, selection.images, encoding, self._progress):
                     self._note(report)
             return writer.finish().document, writer.stored_bytes
 

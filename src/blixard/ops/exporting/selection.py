@@ -47,7 +47,7 @@ class Omitted(Struct, frozen=True):
     why: str
 
 
-class Gathered(Struct, frozen=True):
+class Selection(Struct, frozen=True):
     """The state part of a document and the images that follow it; `images[n]` is what `image: n` names."""
 
     vms: tuple[Vm, ...]
@@ -59,9 +59,9 @@ Part = TypeVar("Part", Disk, File)
 OpenDisk = Callable[[Path, Content], DiskReader]
 
 
-def gather(
+def select(
     snapshot: ClusterSnapshot, cluster: ClusterDir, scope: Scope, *, images: bool, open_disk: OpenDisk
-) -> Gathered:
+) -> Selection:
     """Choose and number everything.
 
     Args:
@@ -74,15 +74,15 @@ def gather(
     chosen = [vm for _, vm in sorted(snapshot.vms.items()) if scope.selects_vm(vm)]
     if not images:
         omitted = [_left_out(vm, part) for vm in chosen for part in _parts(vm)]
-        return Gathered(tuple(chosen), (), tuple(omitted))
+        return Selection(tuple(chosen), (), tuple(omitted))
     numbering = _Numbering(snapshot, cluster, open_disk)
     vms = tuple(numbering.number(vm) for vm in chosen)
-    return Gathered(vms, tuple(numbering.images), tuple(numbering.omitted))
+    return Selection(vms, tuple(numbering.images), tuple(numbering.omitted))
 
 
-def used_bytes(gathered: Gathered, allocated: Callable[[Path], int]) -> int:
+def used_bytes(selection: Selection, allocated: Callable[[Path], int]) -> int:
     """Bytes that the disks of a document really take: at most this much data goes in."""
-    return sum(allocated(source.path) for source in gathered.images if source.failed is None and source.path)
+    return sum(allocated(source.path) for source in selection.images if source.failed is None and source.path)
 
 
 def _parts(vm: Vm) -> list[Disk | File]:

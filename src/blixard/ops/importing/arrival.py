@@ -9,17 +9,17 @@ from collections.abc import Callable
 
 from blixard.disks.records.walk import Rejectable
 from blixard.model.structs import Record
-from blixard.ops.importing.foreknown import Hint
+from blixard.ops.importing.foreknown import Foreknown
 from blixard.ports import Progress
 
 TASK = "fetching"
 
 
-def announce(progress: Progress, hint: Hint, wanted: Callable[[int], bool]) -> None:
+def announce(progress: Progress, foreknown: Foreknown, wanted: Callable[[int], bool]) -> None:
     """Say how many bytes the records of the wanted images are, where that is known beforehand."""
-    if not hint.carried_bytes:
+    if not foreknown.carried_bytes:
         return
-    total = sum(carried for image, carried in hint.carried_bytes.items() if wanted(image))
+    total = sum(carried for image, carried in foreknown.carried_bytes.items() if wanted(image))
     progress.expect(total)
     progress.begin(TASK, total)
 

@@ -18,10 +18,10 @@ from blixard.ops.importing.telemetry import TelemetrySpool
 from blixard.plan.change import to_change
 from blixard.plan.retention import expired
 from blixard.plan.templates import FIXED_TIME
-from blixard.plan.values import ImportPlan, Kind
+from blixard.plan.values import Action, ImportPlan
 from blixard.ports import StateChange, UndoEntry
 from blixard.site.open_cluster import OpenCluster
-from blixard.telemetry.store import Origin, TelemetryStore
+from blixard.telemetry.store import TelemetryOrigin, TelemetryStore
 
 
 class Committed(Struct, frozen=True):
@@ -99,7 +99,7 @@ def _nothing_to_do(
 
 def _title(plan: ImportPlan) -> str:
     parts = []
-    for kind in (Kind.CREATE, Kind.UPDATE, Kind.DELETE):
+    for kind in (Action.CREATE, Action.UPDATE, Action.DELETE):
         count = sum(change.kind is kind for change in plan.vms)
         if count:
             parts.append(f"{count} {'VM' if count == 1 else 'VMs'} {kind}d")
@@ -114,7 +114,7 @@ def _about(plan: ImportPlan, request: ImportRequest, import_id: str, warnings: t
         "document": plan.source.document,
         "place": request.source,
         "images": bool(plan.images()),
-        "vms": sum(change.kind is not Kind.DELETE for change in plan.vms),
+        "vms": sum(change.kind is not Action.DELETE for change in plan.vms),
         "import_id": import_id,
         "warnings": warnings,
     }
@@ -136,7 +136,7 @@ def _newest_undo(cluster: OpenCluster, change: StateChange) -> int | None:
 def _keep_telemetry(cluster: OpenCluster, plan: ImportPlan, telemetry: TelemetrySpool) -> int | None:
     if not telemetry.count or cluster.telemetry is None:
         return None
-    origin = Origin(
+    origin = TelemetryOrigin(
         cluster_name=plan.source.cluster_name,
         cluster_id=plan.source.cluster_id,
         exported_at=plan.source.exported_at,

@@ -15,7 +15,7 @@ from blixard.model.structs import EMPTY
 from blixard.place import Input
 
 
-class Hint(Struct, frozen=True):
+class Foreknown(Struct, frozen=True):
     """Digest of the document, and of its images by index; bytes of data by image index.
 
     `carried_bytes` is what the records come to that each image carries itself: what a fetch brings.
@@ -27,10 +27,10 @@ class Hint(Struct, frozen=True):
     carried_bytes: Mapping[int, int] = EMPTY
 
 
-NOTHING = Hint()
+NOTHING = Foreknown()
 
 
-def hint_of(source: Input, limits: Limits) -> Hint:
+def foreknown_of(source: Input, limits: Limits) -> Foreknown:
     """What is known beforehand; the stream stands at its beginning again."""
     if not source.seekable:
         return NOTHING
@@ -40,7 +40,7 @@ def hint_of(source: Input, limits: Limits) -> Hint:
     source.stream.seek(0)
     if found is None or found.report.claimed is None or found.report.edited:
         return NOTHING
-    return Hint(
+    return Foreknown(
         document=found.report.claimed,
         image_digests={image.image: image.tail.digest for image in found.images},
         data_bytes={image.image: image.tail.data_bytes for image in found.images},

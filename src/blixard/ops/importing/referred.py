@@ -15,7 +15,7 @@ from blixard.ops.importing.source import ImportSource
 from blixard.plan.values import ImportPlan
 
 
-class Needs:
+class ReferredRecords:
     """Asked for each record of an image that is not taken; everything is needed until `look` was called.
 
     Args:

@@ -25,7 +25,7 @@ from blixard.errors import (
     StorageError,
 )
 from blixard.format.events import (
-    End,
+    DocumentEnd,
     Event,
     ImageBegun,
     ImageLost,
@@ -43,10 +43,17 @@ from blixard.model.structs import JsonObject, Kept
 from blixard.ops.importing.commit import commit
 from blixard.ops.importing.integrity import as_claimed, check_stated, exit_code_of, judge
 from blixard.ops.importing.preflight import check_space, make_room
-from blixard.ops.importing.referred import Needs
+from blixard.ops.importing.referred import ReferredRecords
 from blixard.ops.importing.request import VERB, ImportReport, ImportRequest
 from blixard.ops.importing.source import ImportSource, Opened, file_source
-from blixard.ops.importing.stage import ImageEvent, StagedImport, Wanted, stage_in_cluster, stage_loose, why_missing
+from blixard.ops.importing.stage import (
+    ImageEvent,
+    StagedImport,
+    TakenImages,
+    stage_in_cluster,
+    stage_loose,
+    why_missing,
+)
 from blixard.ops.importing.target import ImportTarget, Opening, find_target
 from blixard.ops.importing.telemetry import TelemetrySpool
 from blixard.ops.keeping.in_use import check_in_use
@@ -61,7 +68,7 @@ from blixard.plan.saved import check_saved
 from blixard.plan.values import ImportPlan
 from blixard.ports import Clock, Progress
 from blixard.site.open_cluster import OpenCluster
-from blixard.site.uninterrupted import held_back
+from blixard.site.uninterrupted import uninterrupted
 
 _FETCHED_CHECKPOINT_BYTES = 8 * MIB
 """What a kill may cost once more when every byte has come over a network."""
@@ -151,8 +158,8 @@ class _Import:
         self._state: IncomingState | None = None
         self._prepared: _Prepared | None = None
         self._failing: OpenCluster | None = None
-        self._wanted = Wanted()
-        self._needs = Needs(request.limits)
+        self._wanted = TakenImages()
+        self._needs = ReferredRecords(request.limits)
         stack.callback(self._needs.close)
         self._staged: StagedImport | None = None
         self._failed: dict[int, str] = {}
@@ -190,7 +197,7 @@ class _Import:
                     self._telemetry.add(event)
                 case ImageBegun() | RecordRead() | ImageRead() | ImageLost():
                     self._take(event)
-                case End(report, late):
+                case DocumentEnd(report, late):
                     return self._end(report, late)
                 case _:
                     assert_never(event)
@@ -199,7 +206,7 @@ class _Import:
     def _take(self, event: ImageEvent) -> None:
         """The images: planned for already when the state came first, else staged to be planned for at the end."""
         if self._state is not None and self._prepared is None:
-            self._prepare(self._source.hint.document, ())
+            self._prepare(self._source.foreknown.document, ())
         if self._request.dry_run:
             if isinstance(event, ImageLost):
                 self._failed[event.image] = event.problem
@@ -229,7 +236,7 @@ class _Import:
         self._look_ahead(prepared)
         if not request.dry_run:
             self._consent(plan, target)
-            make_room(plan, prepared.cluster, self._source.hint.data_bytes)
+            make_room(plan, prepared.cluster, self._source.foreknown.data_bytes)
         return prepared
 
     @no_collection()
@@ -253,7 +260,7 @@ class _Import:
             options,
             document=document,
             edited=edited,
-            image_digests=self._source.hint.image_digests,
+            image_digests=self._source.foreknown.image_digests,
             others=target.others(),
         )
 
@@ -263,7 +270,7 @@ class _Import:
         if cluster is None:
             return
         try:
-            check_space(plan, cluster, self._source.hint.data_bytes)
+            check_space(plan, cluster, self._source.foreknown.data_bytes)
             if not self._request.force_in_use:
                 check_in_use(plan.contents, cluster, option="--force-in-use")
         except (RefusedError, StorageError) as error:
@@ -281,7 +288,7 @@ class _Import:
             taking = (self._wanted, self._needs)
             staged = stage_in_cluster(
                 self._prepared.cluster,
-                self._source.hint,
+                self._source.foreknown,
                 taking,
                 request,
                 progress,
@@ -306,7 +313,7 @@ class _Import:
         """The document was read to its end: judge it, then commit or, in a dry run, only tell."""
         report = as_claimed(report, self._request)
         self._warnings += judge(report, self._request, self._given().head)
-        if self._source.hint.document is not None and self._source.hint.document != report.document:
+        if self._source.foreknown.document is not None and self._source.foreknown.document != report.document:
             raise DigestMismatch("the document is not the one that its index names")
         prepared = self._prepared or self._prepare(report.document, report.edited)
         if self._request.saved is not None and self._request.saved.document != report.document:
@@ -327,7 +334,7 @@ class _Import:
             plan = without_images(plan, {**staged.failed, **staged.damaged, **self._other_than_sealed(report, staged)})
             check_stated(plan, staged.disks)
         import_id = uuid.uuid4().hex if staged is None else staged.row.id
-        with no_collection(), held_back():
+        with no_collection(), uninterrupted():
             done = commit(
                 cluster,
                 plan,

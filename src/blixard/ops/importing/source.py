@@ -16,7 +16,7 @@ from blixard.format.events import Event, RecordRead
 from blixard.format.reader import read_export
 from blixard.format.records import frame
 from blixard.limits import Limits
-from blixard.ops.importing.foreknown import Hint, hint_of
+from blixard.ops.importing.foreknown import Foreknown, foreknown_of
 from blixard.place import Input, open_input
 
 
@@ -24,7 +24,7 @@ class ImportSource(Protocol):
     """One document that is being imported."""
 
     @property
-    def hint(self) -> Hint:
+    def foreknown(self) -> Foreknown:
         """What is known before it is read."""
 
     def events(self) -> Iterator[Event]:
@@ -81,7 +81,7 @@ class _FileSource:
         self._skip_damaged = skip_damaged
         self._source = source
         self._limits = limits
-        self.hint = hint_of(source, limits)
+        self.foreknown = foreknown_of(source, limits)
 
     def events(self) -> Iterator[Event]:
         return read_export(self._source.stream, limits=self._limits, skip_damaged=self._skip_damaged)

@@ -20,8 +20,8 @@ from blixard.errors import InternalError, StorageError
 from blixard.format.events import ImageBegun, ImageLost, ImageRead, RecordRead
 from blixard.model.structs import Content
 from blixard.ops.importing.arrival import Arriving, announce
-from blixard.ops.importing.foreknown import Hint
-from blixard.ops.importing.referred import Needs
+from blixard.ops.importing.foreknown import Foreknown
+from blixard.ops.importing.referred import ReferredRecords
 from blixard.ops.importing.request import ImportRequest
 from blixard.ops.importing.source import ImportSource
 from blixard.ops.keeping.leftovers import forget_staged
@@ -217,7 +217,7 @@ class StagedImport:
                 self._cluster.store.forget_import(self.row.id)
 
 
-class Wanted:
+class TakenImages:
     """Which images the plan takes: all of them until there is a plan."""
 
     def __init__(self) -> None:
@@ -232,7 +232,7 @@ class Wanted:
         return self._images is None or image in self._images
 
 
-Taking = tuple[Wanted, Needs]
+Taking = tuple[TakenImages, ReferredRecords]
 """Which images are taken, and which records of the others are needed for them."""
 
 
@@ -246,7 +246,7 @@ def stage_loose(folder: Path, taking: Taking, request: ImportRequest, progress: 
 
 def stage_in_cluster(
     cluster: OpenCluster,
-    hint: Hint,
+    foreknown: Foreknown,
     taking: Taking,
     request: ImportRequest,
     progress: Progress,
@@ -258,8 +258,8 @@ def stage_in_cluster(
     Raises:
         StorageError: the row or the folder cannot be made.
     """
-    document = hint.document
-    announce(progress, hint, taking[0])
+    document = foreknown.document
+    announce(progress, foreknown, taking[0])
     earlier = next((row for row in cluster.store.imports() if row.key == document and not row.done), None)
     import_id = uuid.uuid4().hex if earlier is None else earlier.id
     row = ImportRow(id=import_id, key=document or import_id, started_at=cluster.clock.now(), document=document)

@@ -20,7 +20,7 @@ from blixard.disks.records.pipeline import Encode
 from blixard.disks.records.walk import RECORD_BYTES, accepted
 from blixard.errors import DigestMismatch, InternalError, PeerMisbehaved, RefusedError
 from blixard.files import Journal
-from blixard.format.events import End, Event, ImageBegun, ImageRead, RecordRead, StateRead, TelemetryRead
+from blixard.format.events import DocumentEnd, Event, ImageBegun, ImageRead, RecordRead, StateRead, TelemetryRead
 from blixard.limits import DEFAULT, MIB, Limits
 from blixard.model.incoming import IncomingState
 from blixard.model.structs import Record
@@ -168,7 +168,7 @@ def _known(source: PeerSource) -> Examined:
                 order["images"] = None
             case ImageRead():
                 images[event.image] = FoundImage(event.image, event.head, event.tail, whole=True)
-            case End() if state is not None:
+            case DocumentEnd() if state is not None:
                 return Examined(
                     state=state,
                     images=images,

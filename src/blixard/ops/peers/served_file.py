@@ -20,7 +20,7 @@ from blixard import files
 from blixard.disks.records.dedup import DigestTable
 from blixard.disks.records.memory import keep_freed_memory
 from blixard.errors import DigestMismatch, UsageError
-from blixard.format.events import End, ImageBegun, IntegrityReport
+from blixard.format.events import DocumentEnd, ImageBegun, IntegrityReport
 from blixard.format.hollow import hollow_document, stored_frame, whole_text
 from blixard.format.index import FastView, open_fast
 from blixard.format.reader import read_export
@@ -32,8 +32,8 @@ from blixard.ports import Progress
 _PLACE = struct.Struct("<II")
 
 
-class ExportShelf:
-    """`peer.channel.Shelf` of an export file. Threads may ask for frames at once.
+class ServedFile:
+    """`peer.ports.ServedDocument` of an export file. Threads may ask for frames at once.
 
     Args:
         path: of the file.
@@ -126,7 +126,7 @@ class ExportShelf:
                         f"`{self._path}` holds disks and no index: it was edited or re-formatted",
                         hint=f"`blixard cluster fmt {self._path}` puts it in order",
                     )
-                if isinstance(event, End):
+                if isinstance(event, DocumentEnd):
                     return event.report
         raise AssertionError("a reader that does not raise comes to the end")
 

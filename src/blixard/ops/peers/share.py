@@ -14,7 +14,7 @@ from msgspec import Struct
 from blixard.errors import Conflict, ExitCode
 from blixard.home import Home
 from blixard.limits import DEFAULT, Limits
-from blixard.ops.peers.served_file import ExportShelf
+from blixard.ops.peers.served_file import ServedFile
 from blixard.ops.peers.share_history import ShareHistory
 from blixard.peer.share.admission import Terms
 from blixard.peer.share.receivers import Receiver, Witness
@@ -22,7 +22,7 @@ from blixard.peer.share.server import Server
 from blixard.peer.wire.secret import Secret
 from blixard.peer.wire.ticket import Ticket
 from blixard.ports import Clock, Progress
-from blixard.site.network import Network
+from blixard.site.network import NetworkSettings
 from blixard.site.open_cluster import OpenCluster
 
 VERB = "cluster share"
@@ -60,7 +60,7 @@ Stopped = Callable[[], bool]
 def share(
     home: Home,
     options: ShareOptions,
-    network: Network,
+    network: NetworkSettings,
     *,
     clock: Clock,
     progress: Progress,
@@ -88,8 +88,8 @@ def share(
         Locked, StorageError: `failed to create Iroh node`, and why.
     """
     with ExitStack() as stack:
-        shelf = stack.enter_context(ExportShelf(options.path, progress=progress, limits=options.limits))
-        _check_document(options, shelf.document)
+        served = stack.enter_context(ServedFile(options.path, progress=progress, limits=options.limits))
+        _check_document(options, served.document)
         node = stack.enter_context(network.node(home, VERB))
         for warning in node.warnings:
             witness.warn(warning)
@@ -101,7 +101,7 @@ def share(
             uses=options.uses,
             allowed=frozenset(options.allowed) if options.allowed else None,
         )
-        server = Server(shelf, terms, now=clock.now, witness=witness, lanes=node.lanes)
+        server = Server(served, terms, now=clock.now, witness=witness, lanes=node.lanes)
         stack.callback(server.stop)
         listener = node.endpoint.listen()
         told(
@@ -109,19 +109,19 @@ def share(
                 endpoint_id=bytes.fromhex(node.endpoint.id),
                 addresses=node.endpoint.addresses(),
                 relay=node.relay,
-                document=shelf.document,
+                document=served.document,
                 secret=secret,
                 expires_at=expires,
             ),
-            shelf.share_bytes,
+            served.share_bytes,
         )
         server.serve(listener)
-        history = _history(cluster, options, shelf.document)
+        history = _history(cluster, options, served.document)
         _wait(server, expires, clock, stopped, history)
         server.stop()
         if history is not None:
             history.finish(server.receivers())
-        return _report(options, shelf.document, server)
+        return _report(options, served.document, server)
 
 
 def _check_document(options: ShareOptions, found: str) -> None:

@@ -16,15 +16,15 @@ from blixard import files
 from blixard.disks.records.memory import keep_freed_memory
 from blixard.disks.records.walk import Load
 from blixard.errors import ExportFileError, LimitExceeded, PeerMisbehaved, StorageError, UnsupportedVersion
-from blixard.format.events import End, Event, ImageRead, RecordRead
+from blixard.format.events import DocumentEnd, Event, ImageRead, RecordRead
 from blixard.format.reader import read_export
 from blixard.home import Home
 from blixard.limits import MIB, Limits
-from blixard.ops.importing.foreknown import Hint
+from blixard.ops.importing.foreknown import Foreknown
 from blixard.peer.fetch.options import FetchOptions
 from blixard.peer.fetch.remote import Remote
 from blixard.peer.wire.ticket import Ticket
-from blixard.site.network import Network
+from blixard.site.network import NetworkSettings
 
 _PIECE = MIB
 _HINT = "raise the limits if you trust the sender"
@@ -34,7 +34,7 @@ _KEYS_BYTES = 512
 
 @contextmanager
 def peer_source(
-    home: Home, tickets: Sequence[Ticket], network: Network, *, options: FetchOptions, limits: Limits, verb: str
+    home: Home, tickets: Sequence[Ticket], network: NetworkSettings, *, options: FetchOptions, limits: Limits, verb: str
 ) -> Iterator[PeerSource]:
     """Connect to the senders and have their document; when the block ends well, they are told that we have all.
 
@@ -59,8 +59,8 @@ def peer_source(
         remote = stack.enter_context(Remote.connect(tickets, node.endpoint, options, lanes=node.lanes))
         stack.callback(remote.leave)
         document = stack.enter_context(tempfile.TemporaryFile(dir=files.roomy_folder()))
-        hint = _proven(remote, document, limits)
-        source = PeerSource(remote, document, hint, limits)
+        foreknown = _proven(remote, document, limits)
+        source = PeerSource(remote, document, foreknown, limits)
         source.without = node.warnings
         yield source
         if source.wanted:
@@ -76,8 +76,8 @@ class PeerSource:
 
     at_hand = False
 
-    def __init__(self, remote: Remote, document: IO[bytes], hint: Hint, limits: Limits) -> None:
-        self.hint = hint
+    def __init__(self, remote: Remote, document: IO[bytes], foreknown: Foreknown, limits: Limits) -> None:
+        self.foreknown = foreknown
         self.remote = remote
         self.wanted = True
         self.without: tuple[str, ...] = ()
@@ -140,7 +140,7 @@ class FrameFromPeer:
         self._remote.reject(self._digest, why)
 
 
-def _proven(remote: Remote, document: IO[bytes], limits: Limits) -> Hint:
+def _proven(remote: Remote, document: IO[bytes], limits: Limits) -> Foreknown:
     """Have the hollow document, and hold it against the tickets; a sender whose document is of no use is dropped.
 
     What cannot be read to its end cannot be held against a ticket. When a document says that it is of another version,
@@ -174,7 +174,7 @@ def _receive(remote: Remote, document: IO[bytes], limits: Limits) -> None:
     document.flush()
 
 
-def _judged(document: IO[bytes], digest: str, limits: Limits) -> Hint:
+def _judged(document: IO[bytes], digest: str, limits: Limits) -> Foreknown:
     """What is known beforehand of a document that is what the ticket names.
 
     Raises:
@@ -191,6 +191,6 @@ def _judged(document: IO[bytes], digest: str, limits: Limits) -> Hint:
         elif isinstance(event, ImageRead):
             digests[event.image] = event.tail.digest
             data_bytes[event.image] = event.tail.data_bytes
-        elif isinstance(event, End) and not (event.report.intact and event.report.document == digest):
+        elif isinstance(event, DocumentEnd) and not (event.report.intact and event.report.document == digest):
             raise PeerMisbehaved("it is not the one that the ticket names")
-    return Hint(digest, digests, data_bytes, carried)
+    return Foreknown(digest, digests, data_bytes, carried)

@@ -1,4 +1,4 @@
-"""One connection to a sender: handshake, heartbeat, its link and its lane as ways to ask.
+"""One connection to a sender: handshake, heartbeat, its link and its lane as routes for requests.
 
 Made anew for each attempt: after a lost connection nothing of the old one is trusted or used.
 """
@@ -15,7 +15,7 @@ from msgspec import UNSET
 
 from blixard.errors import PeerMisbehaved, PeerRefused, PeerUnreachable, TransferError
 from blixard.peer.fetch.options import Fetch
-from blixard.peer.fetch.route import Way
+from blixard.peer.fetch.route import Route
 from blixard.peer.optional_lane import begin_lane, offered_lane
 from blixard.peer.pace.deadline import Deadline
 from blixard.peer.pace.patience import TooSlow
@@ -46,14 +46,14 @@ _REFUSALS = {
 }
 
 
-class Visit:
+class Connection:
     """A session with the sender of `ticket`. `open`, then `stay` in the same thread; `close` from any.
 
     Args:
-        giver: the sender, for the table of wanted records.
-        lane_stands: whether any visit to this sender has a lane now.
+        sender: the sender, for the table of wanted records.
+        lane_stands: whether any connection to this sender has a lane now.
         blame: told when the sender sent something wrong.
-        came: told of the bytes of each record, over whichever way.
+        came: told of the bytes of each record, over whichever route.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Visit:
         fetch: Fetch,
         ticket: Ticket,
         *,
-        giver: object,
+        sender: object,
         lane_stands: Callable[[], bool],
         blame: Callable[[TransferError], None],
         came: Callable[[int], None],
@@ -75,7 +75,7 @@ class Visit:
         """Something was asked of it, and did not come."""
         self._fetch = fetch
         self._ticket = ticket
-        self._giver = giver
+        self._sender = sender
         self._lane_stands = lane_stands
         self._blame = blame
         self._came = came
@@ -84,8 +84,8 @@ class Visit:
         self._link: Link | None = None
         self._lane: Lane | None = None
         self._control: Control | None = None
-        self._ways: list[Way] = []
-        self._lane_ways: list[Way] = []
+        self._routes: list[Route] = []
+        self._lane_routes: list[Route] = []
         self._fruit = 0
 
     @property
@@ -103,17 +103,17 @@ class Visit:
     @property
     def has_lane(self) -> bool:
         """True while a direct link stands."""
-        return bool(self._lane_ways)
+        return bool(self._lane_routes)
 
     @property
     def links(self) -> int:
         """Links that stand."""
-        return len(self._ways) + len(self._lane_ways)
+        return len(self._routes) + len(self._lane_routes)
 
     @property
     def was_good(self) -> bool:
         """True when it brought something, or stood for long: a loss is then the first of its kind."""
-        brought = self._fruit + sum(way.received for way in self._ways)
+        brought = self._fruit + sum(route.received for route in self._routes)
         stood = time.monotonic() - self.began > _STOOD_SECONDS
         return brought >= _FRUIT_BYTES or (stood and self.failure is None)
 
@@ -149,10 +149,10 @@ class Visit:
         if control is None:
             raise PeerUnreachable("not connected")
         self._fetch.threads.spawn("heartbeat", control.beat)
-        way = self._way(self.link, may=lambda: not self._lane_stands())
+        route = self._route(self.link, may=lambda: not self._lane_stands())
         with self._lock:
-            self._ways.append(way)
-        way.start(self._fetch.options.channels, most=0)
+            self._routes.append(route)
+        route.start(self._fetch.options.channels, most=0)
         self._fetch.tell()
         while (message := control.listen()) is not None:
             if isinstance(message, protocol.Bye):
@@ -186,11 +186,11 @@ class Visit:
         """It is not needed: nothing more is asked of it, what was under way is wanted again, and the sender told so."""
         with self._lock:
             closed, self._closed = self._closed, True
-            ways = self._ways + self._lane_ways
+            routes = self._routes + self._lane_routes
         if closed:
             return
-        for way in ways:
-            way.retire()
+        for route in routes:
+            route.retire()
         self._fetch.tell()
         self._fetch.threads.spawn("parting", self._part)
 
@@ -198,15 +198,15 @@ class Visit:
         """End it and what it began. Harmless twice."""
         with self._lock:
             self._closed = True
-            ways = self._ways + self._lane_ways
-            self._fruit += sum(way.received for way in self._ways)
-            self._ways, self._lane_ways = [], []
+            routes = self._routes + self._lane_routes
+            self._fruit += sum(route.received for route in self._routes)
+            self._routes, self._lane_routes = [], []
         if self._control is not None:
             self._control.close()
         if self._lane is not None:
             self._lane.close()
-        for way in ways:
-            way.close()
+        for route in routes:
+            route.close()
         if self._link is not None:
             self._link.close()
         self.told_done.set()
@@ -241,8 +241,8 @@ class Visit:
             raise _refused(message)
         return message
 
-    def _way(self, link: Link, may: Callable[[], bool]) -> Way:
-        return Way(self._fetch, link, giver=self._giver, may=may, lost=self._way_lost, came=self._came)
+    def _route(self, link: Link, may: Callable[[], bool]) -> Route:
+        return Route(self._fetch, link, sender=self._sender, may=may, lost=self._route_lost, came=self._came)
 
     def _part(self) -> None:
         """Finish the control channel; the sender then ends the session as a good one."""
@@ -254,13 +254,13 @@ class Visit:
 
     def _lane_link(self, link: Link) -> None:
         """A direct link stands: it takes over."""
-        way = self._way(link, may=lambda: True)
+        route = self._route(link, may=lambda: True)
         with self._lock:
             if self._closed:
                 link.close()
                 return
-            self._lane_ways.append(way)
-        way.start(1, most=self._fetch.options.lane_channels)
+            self._lane_routes.append(route)
+        route.start(1, most=self._fetch.options.lane_channels)
         self._fetch.tell()
         self._fetch.threads.spawn("hand-over", self._hand_over)
 
@@ -273,20 +273,20 @@ class Visit:
         if self._fetch.stopped.wait(self._fetch.options.hand_over_seconds):
             return
         with self._lock:
-            ways = self._ways if self._lane_ways else []
-        for way in ways:
-            way.hand_over()
+            routes = self._routes if self._lane_routes else []
+        for route in routes:
+            route.hand_over()
 
-    def _way_lost(self, way: Way, problem: TransferError) -> None:
+    def _route_lost(self, route: Route, problem: TransferError) -> None:
         with self._lock:
-            is_lane = way in self._lane_ways
+            is_lane = route in self._lane_routes
             if is_lane:
-                self._lane_ways.remove(way)
-                self._fruit += way.received
-        way.close()
+                self._lane_routes.remove(route)
+                self._fruit += route.received
+        route.close()
         if isinstance(problem, PeerMisbehaved) or not is_lane:
             self.fail(problem)
-        elif way.received >= self._fetch.options.lane_worth_bytes:
+        elif route.received >= self._fetch.options.lane_worth_bytes:
             self._fetch.threads.spawn("lane-again", self._lane_again)
         self._fetch.tell()
 

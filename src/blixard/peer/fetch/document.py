@@ -11,9 +11,9 @@ import time
 from typing import Any
 
 from blixard.errors import PeerMisbehaved, PeerUnreachable, TransferError
-from blixard.peer.fetch.connection import Visit
+from blixard.peer.fetch.connection import Connection
 from blixard.peer.fetch.options import Fetch
-from blixard.peer.fetch.sender import Provider
+from blixard.peer.fetch.sender import Sender
 from blixard.peer.fetch.wanted import again
 from blixard.peer.pace.patience import Patience, TooSlow
 from blixard.peer.ports import Body, Channel
@@ -27,12 +27,12 @@ class DocumentStream(io.RawIOBase):
     Raises (read): TransferError and its kind; the sender is given up when it lied.
     """
 
-    def __init__(self, fetch: Fetch, provider: Provider) -> None:
+    def __init__(self, fetch: Fetch, sender: Sender) -> None:
         super().__init__()
-        self.provider = provider
+        self.sender = sender
         self._fetch = fetch
         self._channel: Channel | None = None
-        self._visit: Visit | None = None
+        self._connection: Connection | None = None
         self._rest: memoryview = memoryview(b"")
         self._offset = 0
         self._size: int | None = None
@@ -64,11 +64,11 @@ class DocumentStream(io.RawIOBase):
             try:
                 return self._received(self._open())
             except (PeerMisbehaved, TooSlow) as problem:
-                self.provider.drop(problem)
+                self.sender.drop(problem)
                 raise
             except TransferError as problem:
-                if self.provider.problem is not None:
-                    raise again(self.provider.problem) from problem
+                if self.sender.problem is not None:
+                    raise again(self.sender.problem) from problem
                 if self._fetch.stopped.is_set():
                     raise
                 self._abandon(problem)
@@ -76,16 +76,16 @@ class DocumentStream(io.RawIOBase):
     def _abandon(self, problem: TransferError) -> None:
         """The connection is of no use: its keeper makes another, or gives the sender up."""
         self._channel = None
-        if self._visit is not None:
-            self._visit.fail(problem)
+        if self._connection is not None:
+            self._connection.fail(problem)
 
     def _open(self) -> Channel:
         if self._channel is None:
-            self._visit = self.provider.a_visit()
-            if self._size not in {None, self._visit.document_size}:
+            self._connection = self.sender.a_connection()
+            if self._size not in {None, self._connection.document_size}:
                 raise PeerMisbehaved("the sender announced a document of another size than before")
-            self._size = self._visit.document_size
-            channel = self._visit.link.open(self._fetch.options.reply_seconds)
+            self._size = self._connection.document_size
+            channel = self._connection.link.open(self._fetch.options.reply_seconds)
             channel.send(head(protocol.GetDocument(self._offset)))
             self._channel = channel
         return self._channel
@@ -95,11 +95,11 @@ class DocumentStream(io.RawIOBase):
         frame = channel.receive(self._fetch.options.reply_seconds, limit=protocol.PART_LIMIT)
         if frame is None:
             raise PeerUnreachable("the sender ended the channel within the document")
-        message = understood(frame[0], protocol.Part | protocol.End)
+        message = understood(frame[0], protocol.Part | protocol.DocumentSent)
         body = frame[1]
         self._offset += len(body)
         size = self._size or 0
-        if isinstance(message, protocol.End):
+        if isinstance(message, protocol.DocumentSent):
             if body or self._offset != size:
                 raise PeerMisbehaved("the sender's document is shorter than it announced")
             self._ended = True
@@ -112,7 +112,7 @@ class DocumentStream(io.RawIOBase):
         return body
 
     def _count(self, size: int) -> None:
-        visit = self._visit
-        if visit is not None:
-            self._fetch.meter.add(visit.link.kind, size)
-            visit.brought(size)
+        connection = self._connection
+        if connection is not None:
+            self._fetch.meter.add(connection.link.kind, size)
+            connection.brought(size)

@@ -12,7 +12,7 @@ from msgspec import Struct
 from blixard.limits import MIB
 from blixard.peer.fetch.wanted import Wanted
 from blixard.peer.pace.growth import TRIAL_SECONDS
-from blixard.peer.pace.meter import Meter
+from blixard.peer.pace.meter import TransferMeter
 from blixard.peer.pace.patience import GRACE_SECONDS, REPLY_SECONDS
 from blixard.peer.pace.threads import Threads
 from blixard.peer.ports import Endpoint, LaneMaker
@@ -64,7 +64,7 @@ class Fetch(Struct, frozen=True):
     endpoint: Endpoint
     options: FetchOptions
     wanted: Wanted
-    meter: Meter
+    meter: TransferMeter
     threads: Threads
     stopped: threading.Event
     changed: threading.Condition

@@ -26,10 +26,10 @@ from blixard.errors import (
 )
 from blixard.peer.fetch.document import DocumentStream
 from blixard.peer.fetch.options import Fetch, FetchOptions
-from blixard.peer.fetch.sender import Provider
+from blixard.peer.fetch.sender import Sender
 from blixard.peer.fetch.wanted import Wanted, again
 from blixard.peer.pace.deadline import Deadline
-from blixard.peer.pace.meter import Meter, Statistics
+from blixard.peer.pace.meter import Statistics, TransferMeter
 from blixard.peer.pace.threads import Threads
 from blixard.peer.ports import BODY_BYTES, Body, Endpoint, LaneMaker
 from blixard.peer.wire.protocol import PART_BYTES
@@ -47,10 +47,10 @@ class Remote:
     Every method from any thread. After the last sender was given up, each raises the reason.
     """
 
-    def __init__(self, fetch: Fetch, providers: tuple[Provider, ...]) -> None:
+    def __init__(self, fetch: Fetch, senders: tuple[Sender, ...]) -> None:
         self._fetch = fetch
-        self._providers = providers
-        self._document_from: Provider | None = None
+        self._senders = senders
+        self._document_from: Sender | None = None
         self._done = False
 
     @classmethod
@@ -79,13 +79,13 @@ class Remote:
             endpoint,
             options,
             Wanted(options.bytes_in_flight),
-            Meter(),
+            TransferMeter(),
             Threads("fetch", failed=lambda problem: remote._broke(problem)),  # noqa: PLW0108 - it is made below
             threading.Event(),
             threading.Condition(),
             lanes,
         )
-        remote = cls(fetch, tuple(Provider(fetch, ticket) for ticket in tickets))
+        remote = cls(fetch, tuple(Sender(fetch, ticket) for ticket in tickets))
         try:
             _check_tickets(tickets)
             remote._start()
@@ -97,12 +97,12 @@ class Remote:
     @property
     def document_digest(self) -> str:
         """What the tickets say; the document must be held against it."""
-        return self._providers[0].ticket.document
+        return self._senders[0].ticket.document
 
     @property
     def document_size(self) -> int:
         """Bytes that `document` will give, as a sender announced them; 0 when none is connected."""
-        return next((visit.document_size for provider in self._providers for visit in provider.visits), 0)
+        return next((connection.document_size for sender in self._senders for connection in sender.connections), 0)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -110,12 +110,12 @@ class Remote:
 
         A sender that is the only one is none of them: why it was given up is why the fetch failed.
         """
-        if len(self._providers) == 1:
+        if len(self._senders) == 1:
             return ()
         return tuple(
-            f"a sender was given up: `{provider.ticket.peer_id[:16]}`: {provider.problem.message}"
-            for provider in self._providers
-            if provider.problem is not None
+            f"a sender was given up: `{sender.ticket.peer_id[:16]}`: {sender.problem.message}"
+            for sender in self._senders
+            if sender.problem is not None
         )
 
     def document(self) -> BinaryIO:
@@ -124,9 +124,9 @@ class Remote:
         Raises (reading too):
             TransferError and its kind.
         """
-        provider = self._answering()
-        self._document_from = provider
-        return io.BufferedReader(DocumentStream(self._fetch, provider), PART_BYTES)
+        sender = self._answering()
+        self._document_from = sender
+        return io.BufferedReader(DocumentStream(self._fetch, sender), PART_BYTES)
 
     def reject_document(self, problem: BlixardError) -> None:
         """The last document was of no use: give its sender up.
@@ -163,28 +163,28 @@ class Remote:
         Raises:
             PeerMisbehaved: no sender is left.
         """
-        giver = self._fetch.wanted.reject(digest)
-        if isinstance(giver, Provider):
-            giver.drop(PeerMisbehaved(f"the sender sent a wrong record `{digest.hex()[:16]}`: {why}"))
+        sender = self._fetch.wanted.reject(digest)
+        if isinstance(sender, Sender):
+            sender.drop(PeerMisbehaved(f"the sender sent a wrong record `{digest.hex()[:16]}`: {why}"))
         self._raise_if_nobody_is_left()
 
     def statistics(self) -> Statistics:
         """How it goes."""
-        visits = [provider.visits for provider in self._providers]
+        connections = [sender.connections for sender in self._senders]
         return replace(
             self._fetch.meter.read(),
-            providers=sum(1 for standing in visits if standing),
-            links=sum(visit.links for standing in visits for visit in standing),
-            reconnects=sum(provider.reconnects for provider in self._providers),
+            senders=sum(1 for standing in connections if standing),
+            links=sum(connection.links for standing in connections for connection in standing),
+            reconnects=sum(sender.reconnects for sender in self._senders),
         )
 
     def done(self) -> None:
         """Tell the senders that we have all; what they make of it is no concern of the fetch."""
         self._done = True
-        for provider in self._providers:
-            for visit in provider.visits[:1]:
+        for sender in self._senders:
+            for connection in sender.connections[:1]:
                 with suppress(TransferError):
-                    visit.say_done(_BYE_SECONDS)
+                    connection.say_done(_BYE_SECONDS)
 
     def stop(self) -> None:
         """Nothing is wanted any more: whoever waits for a record gets an error. `close` is still to be called."""
@@ -197,19 +197,21 @@ class Remote:
         For when we do not want more, or cannot take it. Prompt whatever they do; `close` is still to be called.
         """
         self.stop()
-        visits = [] if self._done else [visit for provider in self._providers for visit in provider.visits]
-        for visit in visits:
-            visit.retire()
+        connections = (
+            [] if self._done else [connection for sender in self._senders for connection in sender.connections]
+        )
+        for connection in connections:
+            connection.retire()
         deadline = Deadline(_LEAVE_SECONDS)
-        for visit in visits:
-            visit.told_done.wait(deadline.left())
+        for connection in connections:
+            connection.told_done.wait(deadline.left())
 
     def close(self) -> None:
         """End every connection and thread, and the endpoint. Harmless twice."""
         self.stop()
-        for provider in self._providers:
-            for visit in provider.visits:
-                visit.close()
+        for sender in self._senders:
+            for connection in sender.connections:
+                connection.close()
         self._fetch.endpoint.close()
         self._fetch.tell()
         self._fetch.threads.join()
@@ -221,8 +223,8 @@ class Remote:
         self.close()
 
     def _start(self) -> None:
-        for provider in self._providers:
-            provider.start()
+        for sender in self._senders:
+            sender.start()
         self._fetch.threads.spawn("watch", self._watch)
         self._answering()
 
@@ -230,8 +232,8 @@ class Remote:
         """A thread ended by what it should not have raised: what it was to bring would be waited for for ever."""
         fault = problem if isinstance(problem, BlixardError) else _unexpected(problem)
         self._fetch.wanted.fail(fault)
-        for provider in self._providers:
-            provider.drop(fault)
+        for sender in self._senders:
+            sender.drop(fault)
 
     def _watch(self) -> None:
         """When the last sender is given up, whoever waits for a record must hear of it."""
@@ -241,7 +243,7 @@ class Remote:
         if problem is not None:
             self._fetch.wanted.fail(problem)
 
-    def _answering(self) -> Provider:
+    def _answering(self) -> Sender:
         """A sender that let us in; waits for one."""
         fetch = self._fetch
         with fetch.changed:
@@ -249,20 +251,20 @@ class Remote:
                 lambda: (
                     fetch.stopped.is_set()
                     or self._last_problem() is not None
-                    or any(provider.visits for provider in self._providers)
+                    or any(sender.connections for sender in self._senders)
                 )
             )
         self._raise_if_nobody_is_left()
-        for provider in self._providers:
-            if provider.visits:
-                return provider
+        for sender in self._senders:
+            if sender.connections:
+                return sender
         if fetch.stopped.is_set():
             raise TransferError("the fetch was stopped")
-        return next(provider for provider in self._providers if provider.problem is None)
+        return next(sender for sender in self._senders if sender.problem is None)
 
     def _last_problem(self) -> BlixardError | None:
         """Why the fetch cannot go on; None while a sender is left."""
-        problems = [provider.problem for provider in self._providers]
+        problems = [sender.problem for sender in self._senders]
         if any(problem is None for problem in problems):
             return None
         return max((problem for problem in problems if problem is not None), key=_weight)

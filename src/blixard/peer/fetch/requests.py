@@ -26,11 +26,11 @@ _IDLE_SECONDS = 30.0
 """An idle channel is given back before the sender takes it (`Bounds.idle_seconds`)."""
 
 
-class Asker:
+class Requests:
     """Runs in a thread of its own until its link ends.
 
     Args:
-        giver: whom `wanted` is told as the giver of what arrives.
+        sender: whom `wanted` is told as the sender of what arrives.
         may: whether to work now.
         ends: whether to end.
         progress: told of each record's bytes, and how many seconds it was waited for.
@@ -41,7 +41,7 @@ class Asker:
         fetch: Fetch,
         link: Link,
         *,
-        giver: object,
+        sender: object,
         may: Callable[[], bool],
         ends: Callable[[], bool],
         progress: Callable[[int, float], None],
@@ -50,7 +50,7 @@ class Asker:
         self._wanted = fetch.wanted
         self._meter = fetch.meter
         self._options = fetch.options
-        self._giver = giver
+        self._sender = sender
         self._may = may
         self._ends = ends
         self._progress = progress
@@ -90,7 +90,7 @@ class Asker:
             self._let_go()
 
     def hand_over(self) -> None:
-        """What is under way shall come another way. From any thread; the asker goes on when it may."""
+        """What is under way shall come over another route. From any thread; they go on when they may."""
         self._handing_over = True
         channel = self._channel
         if channel is not None:
@@ -152,7 +152,7 @@ class Asker:
             self._asked.popleft()
         size = len(frame[1])
         self._meter.add(self._link.kind, size)
-        self._wanted.arrived(digest, frame[1], self._giver)
+        self._wanted.arrived(digest, frame[1], self._sender)
         self.received += 1
         self._progress(size, seconds)
         self._adapt(seconds, size)

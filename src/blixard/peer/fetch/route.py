@@ -15,7 +15,7 @@ from collections.abc import Callable
 from blixard.errors import PeerMisbehaved, TransferError
 from blixard.limits import KIB
 from blixard.peer.fetch.options import Fetch
-from blixard.peer.fetch.requests import Asker
+from blixard.peer.fetch.requests import Requests
 from blixard.peer.pace.growth import Growth, Step
 from blixard.peer.pace.patience import TooSlow
 from blixard.peer.ports import Link
@@ -26,12 +26,12 @@ _LEAST_SECONDS = 0.001
 """What was there already says of the rate only that it is high."""
 
 
-class Way:
-    """One link with its askers.
+class Route:
+    """One link with its channels.
 
     Args:
-        giver: the sender, for the table of wanted records.
-        may: whether this way should work now.
+        sender: the sender, for the table of wanted records.
+        may: whether this route should work now.
         lost: told once, with the reason, when the link is of no use any more.
         came: told of the bytes of each record.
     """
@@ -41,23 +41,23 @@ class Way:
         fetch: Fetch,
         link: Link,
         *,
-        giver: object,
+        sender: object,
         may: Callable[[], bool],
-        lost: Callable[[Way, TransferError], None],
+        lost: Callable[[Route, TransferError], None],
         came: Callable[[int], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.link = link
         self.received = 0
         self._fetch = fetch
-        self._giver = giver
+        self._sender = sender
         self._may = may
         self._lost = lost
         self._came = came
         self._lock = threading.Lock()
         self._ended = False
-        self._working: list[Asker] = []
-        self._askers = 0
+        self._working: list[Requests] = []
+        self._channels = 0
         self._clock = clock
         self._growth = Growth(more=0, clock=clock)
         self._rate = 0.0
@@ -69,54 +69,54 @@ class Way:
             self._add()
 
     def close(self) -> None:
-        """End its askers and the link. Harmless twice."""
+        """End its channels and the link. Harmless twice."""
         self._ended = True
         self.link.close()
         self._fetch.wanted.poke()
 
     def retire(self) -> None:
-        """End its askers, not the link: what was under way shall come another way."""
+        """End its channels, not the link: what was under way shall come over another route."""
         self._ended = True
         self.hand_over()
         self._fetch.wanted.poke()
 
     def hand_over(self) -> None:
         """What is under way on it shall come another way; it stands on, and works again when it may."""
-        for asker in list(self._working):
-            asker.hand_over()
+        for requests in list(self._working):
+            requests.hand_over()
 
     def _add(self) -> None:
         with self._lock:
-            self._askers += 1
-        self._fetch.threads.spawn("asker", self._ask)
+            self._channels += 1
+        self._fetch.threads.spawn("requests", self._ask)
 
     def _ask(self) -> None:
-        asker = Asker(
+        requests = Requests(
             self._fetch,
             self.link,
-            giver=self._giver,
-            may=lambda: self._may() and self._has_turn(asker),
+            sender=self._sender,
+            may=lambda: self._may() and self._has_turn(requests),
             ends=lambda: self._ended,
             progress=self._progress,
         )
         with self._lock:
-            self._working.append(asker)
+            self._working.append(requests)
         try:
-            self._run(asker)
+            self._run(requests)
         finally:
             with self._lock:
-                self._working.remove(asker)
+                self._working.remove(requests)
             self._fetch.wanted.poke()  # the next in line moves up
 
-    def _run(self, asker: Asker) -> None:
+    def _run(self, requests: Requests) -> None:
         try:
-            asker.run()
+            requests.run()
         except (PeerMisbehaved, TooSlow) as problem:
             self._end(problem)
         except TransferError as problem:
             with self._lock:
-                self._askers -= 1
-                unneeded = self._askers > 0 and self.received > 0 and not asker.received
+                self._channels -= 1
+                unneeded = self._channels > 0 and self.received > 0 and not requests.received
             if unneeded:
                 with self._lock:
                     self._growth.failed()  # a connection that could not be had; the others go on
@@ -134,14 +134,14 @@ class Way:
         """How many channels may ask besides the first."""
         return int(self._rate / _CHANNEL_RATE)
 
-    def _has_turn(self, asker: Asker) -> bool:
-        return self._working.index(asker) <= self._turns
+    def _has_turn(self, requests: Requests) -> bool:
+        return self._working.index(requests) <= self._turns
 
     def _measure(self, size: int, seconds: float) -> None:
         """Count, and follow the rate of the link, given what one of its channels brought."""
         with self._lock:
             self.received += size
-            busy = sum(1 for asker in self._working if asker.busy) or 1
+            busy = sum(1 for requests in self._working if requests.busy) or 1
             rate = busy * size / max(seconds, _LEAST_SECONDS)
             before, self._rate = self._turns, (self._rate + rate) / 2 if self._rate else rate
             more = before < min(self._turns, len(self._working) - 1)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 
 from blixard.errors import BlixardError, PeerMisbehaved, PeerRefused, PeerUnreachable, TransferError
-from blixard.peer.fetch.connection import Visit
+from blixard.peer.fetch.connection import Connection
 from blixard.peer.fetch.options import Fetch
 from blixard.peer.fetch.wanted import again
 from blixard.peer.pace.growth import Growth, Step
@@ -40,15 +40,15 @@ class Keeper:
 
     Attributes:
         lasting: whether it is made again when it is lost; one that is on trial, or was not worth it, is not.
-        visit: the last one, also while it is being made.
+        connection: the last one, also while it is being made.
     """
 
     def __init__(self, *, lasting: bool) -> None:
         self.lasting = lasting
-        self.visit: Visit | None = None
+        self.connection: Connection | None = None
 
 
-class Provider:
+class Sender:
     """The sender that a ticket names. `start` once; from then on its threads do the rest.
 
     Attributes:
@@ -61,7 +61,7 @@ class Provider:
         self.problem: BlixardError | None = None
         self.reconnects = 0
         self._fetch = fetch
-        self._visits: tuple[Visit, ...] = ()
+        self._connections: tuple[Connection, ...] = ()
         options = fetch.options
         self._keepers = options.connections
         self._on_trial: Keeper | None = None
@@ -84,16 +84,16 @@ class Provider:
             self._spawn(Keeper(lasting=True))
 
     @property
-    def visits(self) -> tuple[Visit, ...]:
+    def connections(self) -> tuple[Connection, ...]:
         """Sessions that stand now."""
-        return tuple(visit for visit in self._visits if not visit.closed)
+        return tuple(connection for connection in self._connections if not connection.closed)
 
     @property
     def has_lane(self) -> bool:
         """True while a direct link to it stands."""
-        return any(visit.has_lane for visit in self._visits)
+        return any(connection.has_lane for connection in self._connections)
 
-    def a_visit(self) -> Visit:
+    def a_connection(self) -> Connection:
         """A session that stands, waiting for one as long as the sender is not given up.
 
         Raises:
@@ -101,14 +101,14 @@ class Provider:
         """
         with self._fetch.changed:
             self._fetch.changed.wait_for(
-                lambda: bool(self.visits) or self.problem is not None or self._fetch.stopped.is_set()
+                lambda: bool(self.connections) or self.problem is not None or self._fetch.stopped.is_set()
             )
         if self.problem is not None:
             raise again(self.problem)
-        visits = self.visits
-        if not visits:
+        connections = self.connections
+        if not connections:
             raise TransferError("the fetch was stopped")
-        return visits[0]
+        return connections[0]
 
     def drop(self, problem: BlixardError) -> None:
         """Give it up: nothing more is asked of it, and what a liar gave is not kept. The first reason stays."""
@@ -118,8 +118,8 @@ class Provider:
             self.problem = problem
         if isinstance(problem, PeerMisbehaved):
             self._fetch.wanted.forget_from(self)
-        for visit in self._visits:
-            visit.close()
+        for connection in self._connections:
+            connection.close()
         self._fetch.tell()
 
     def came(self, size: int) -> None:
@@ -137,8 +137,8 @@ class Provider:
                 self._keepers += 1
         if more is not None:
             self._spawn(more)
-        if step is Step.ONE_LESS and tried is not None and tried.visit is not None:
-            tried.visit.retire()
+        if step is Step.ONE_LESS and tried is not None and tried.connection is not None:
+            tried.connection.retire()
 
     def _judged(self, size: int) -> Step:
         """What the policy makes of a record; one that did not come as fast as the path brings it is not counted."""
@@ -163,7 +163,7 @@ class Provider:
         self._decide(lasting=True)
 
     def _spawn(self, keeper: Keeper) -> None:
-        self._fetch.threads.spawn("provider", lambda: self._keep(keeper))
+        self._fetch.threads.spawn("sender", lambda: self._keep(keeper))
 
     def _keep(self, keeper: Keeper) -> None:
         """One connection after the other."""
@@ -171,15 +171,15 @@ class Provider:
         pause = options.first_pause
         failing_since: float | None = None
         while not stopped.is_set() and self.problem is None:
-            visit = keeper.visit = self._new_visit()
-            problem = self._visit(visit, self._seconds_for_connecting(failing_since))
+            connection = keeper.connection = self._new_connection()
+            problem = self._hold(connection, self._seconds_for_connecting(failing_since))
             if stopped.is_set() or self.problem is not None:
                 return
-            if visit.was_good:
+            if connection.was_good:
                 pause = options.first_pause
                 failing_since = time.monotonic()
             elif failing_since is None:
-                failing_since = visit.began
+                failing_since = connection.began
             in_time = time.monotonic() - failing_since < options.timeout
             if not (keeper.lasting and in_time and _worth_trying_again(problem)):
                 self._end_keeper(keeper, problem)
@@ -198,57 +198,57 @@ class Provider:
                 self._on_trial = None
             self._fetch.changed.notify_all()
         counts = keeper.lasting or isinstance(problem, PeerMisbehaved)
-        if last or (counts and _holds_for_all(problem, standing=bool(self.visits))):
+        if last or (counts and _holds_for_all(problem, standing=bool(self.connections))):
             self.drop(problem)
 
-    def _new_visit(self) -> Visit:
-        return Visit(
+    def _new_connection(self) -> Connection:
+        return Connection(
             self._fetch,
             self.ticket,
-            giver=self,
+            sender=self,
             lane_stands=lambda: self.has_lane,
             blame=self.drop,
             came=self.came,
         )
 
-    def _visit(self, visit: Visit, seconds: float) -> TransferError:
+    def _hold(self, connection: Connection, seconds: float) -> TransferError:
         """Connect, within so many seconds, and stay; why it ended."""
         try:
-            visit.open(seconds)
+            connection.open(seconds)
         except TransferError as problem:
-            visit.close()
+            connection.close()
             return problem
-        self._enter(visit)
+        self._enter(connection)
         try:
-            visit.stay()
+            connection.stay()
         except (PeerMisbehaved, PeerRefused) as problem:
             return problem
         except TransferError as problem:
-            if isinstance(visit.failure, TooSlow):
-                return visit.failure
-            return PeerUnreachable(f"the connection to the sender was lost: {(visit.failure or problem).message}")
+            if isinstance(connection.failure, TooSlow):
+                return connection.failure
+            return PeerUnreachable(f"the connection to the sender was lost: {(connection.failure or problem).message}")
         finally:
-            self._leave(visit)
-            visit.close()
+            self._leave(connection)
+            connection.close()
         return PeerUnreachable("the sender closed the connection")
 
-    def _enter(self, visit: Visit) -> None:
+    def _enter(self, connection: Connection) -> None:
         with self._fetch.changed:
-            self._visits = (*self._visits, visit)
-            self._round_trip = min(self._round_trip, visit.round_trip)
+            self._connections = (*self._connections, connection)
+            self._round_trip = min(self._round_trip, connection.round_trip)
             self._growth.seconds = max(self._fetch.options.trial_seconds, _TRIAL_ROUND_TRIPS * self._round_trip)
-            if self._on_trial is not None and self._on_trial.visit is visit:
+            if self._on_trial is not None and self._on_trial.connection is connection:
                 self._growth.stands()
             else:
                 self._growth.void()
         self._fetch.tell()
         if self.problem is not None or self._fetch.stopped.is_set():
-            visit.close()
+            connection.close()
 
-    def _leave(self, visit: Visit) -> None:
+    def _leave(self, connection: Connection) -> None:
         with self._fetch.changed:
-            self._visits = tuple(other for other in self._visits if other is not visit)
-            if self._on_trial is not None and self._on_trial.visit is not visit:
+            self._connections = tuple(other for other in self._connections if other is not connection)
+            if self._on_trial is not None and self._on_trial.connection is not connection:
                 self._cannot_judge()
             self._growth.void()
 

@@ -1,4 +1,4 @@
-"""The records that a fetch wants: asked for, under way, arrived. One table for all providers and threads.
+"""The records that a fetch wants: asked for, under way, arrived. One table for all senders and threads.
 
 Records are asked for in the order in which they were requested, so what the caller waits for first is under way first.
 Bytes under way and arrived are bounded; what somebody waits for passes the bound, so there is always a next step.
@@ -16,7 +16,7 @@ from blixard.peer.pace.deadline import Deadline
 from blixard.peer.ports import Body
 
 _REMEMBERED = 4096
-"""Delivered records whose giver is still known, for the caller who finds one to be wrong."""
+"""Delivered records whose sender is still known, for the caller who finds one to be wrong."""
 
 Item = tuple[bytes, int]
 """Digest of a record, and its decoded length."""
@@ -25,7 +25,7 @@ Item = tuple[bytes, int]
 class _Entry:
     """A record somebody requested. `frame` is None until it arrives; `came` is there when somebody waits for it."""
 
-    __slots__ = ("asked", "came", "frame", "giver", "length", "requests", "reserved")
+    __slots__ = ("asked", "came", "frame", "length", "requests", "reserved", "sender")
 
     def __init__(self, length: int) -> None:
         self.length = length
@@ -34,11 +34,11 @@ class _Entry:
         self.reserved = False
         self.came: threading.Condition | None = None
         self.frame: Body | None = None
-        self.giver: object = None
+        self.sender: object = None
 
 
 class Wanted:
-    """The table. Givers are any objects, compared by identity.
+    """The table. Senders are any objects, compared by identity.
 
     Args:
         bytes_in_flight: decoded lengths of records under way or not yet collected.
@@ -48,9 +48,9 @@ class Wanted:
         self._bound = bytes_in_flight
         self._lock = threading.RLock()  # `fail` may come from a signal handler in the thread that holds it
         self._work = threading.Condition(self._lock)
-        """There is more to ask for: askers who may work wait for it."""
+        """There is more to ask for: channels who may work wait for it."""
         self._turn = threading.Condition(self._lock)
-        """Askers who may not work now wait here."""
+        """Channels who may not work now wait here."""
         self._entries: dict[bytes, _Entry] = {}
         self._queue: deque[bytes] = deque()
         self._delivered: OrderedDict[bytes, tuple[object, int]] = OrderedDict()
@@ -109,8 +109,8 @@ class Wanted:
             count: items at most.
             length: decoded bytes after which the batch is full.
             timeout: how long to wait for work; 0: not at all.
-            may: whether the asker should work now (a better way may be there); looked at after each `poke`.
-            ends: whether the asker should end; then the answer is None.
+            may: whether the requests should work now (a better route may be there); looked at after each `poke`.
+            ends: whether the requests should end; then the answer is None.
         """
         deadline = Deadline(timeout)
         with self._lock:
@@ -124,13 +124,13 @@ class Wanted:
                     return batch
                 (self._work if allowed else self._turn).wait(deadline.left())
 
-    def arrived(self, digest: bytes, frame: Body, giver: object) -> None:
+    def arrived(self, digest: bytes, frame: Body, sender: object) -> None:
         """A frame that was asked for; what is not wanted any more is dropped."""
         with self._lock:
             entry = self._entries.get(digest)
             if entry is not None and entry.frame is None:
                 entry.frame = frame
-                entry.giver = giver
+                entry.sender = sender
                 if entry.came is not None:
                     entry.came.notify_all()
 
@@ -151,24 +151,24 @@ class Wanted:
             InternalError: it was not collected lately.
         """
         with self._lock:
-            giver, length = self._delivered.pop(digest, (None, 0))
-            if giver is None:
+            sender, length = self._delivered.pop(digest, (None, 0))
+            if sender is None:
                 raise InternalError("a record is rejected that was not collected")
             entry = self._entries.get(digest)
             if entry is None:
                 self._entries[digest] = _Entry(length)
                 self._queue.appendleft(digest)
             else:
-                entry.requests += 1  # its frame goes with the rest of what that giver gave
+                entry.requests += 1  # its frame goes with the rest of what that sender gave
             self._work.notify_all()
-            return giver
+            return sender
 
-    def forget_from(self, giver: object) -> None:
-        """Nothing of that giver is kept: what arrived from it is wanted again."""
+    def forget_from(self, sender: object) -> None:
+        """Nothing of that sender is kept: what arrived from it is wanted again."""
         with self._lock:
             for digest, entry in self._entries.items():
-                if entry.frame is not None and entry.giver is giver:
-                    entry.frame = entry.giver = None
+                if entry.frame is not None and entry.sender is sender:
+                    entry.frame = entry.sender = None
                     entry.asked = False
                     self._queue.appendleft(digest)
             self._work.notify_all()
@@ -192,7 +192,7 @@ class Wanted:
         self._turn.notify_all()
 
     def _collect(self, digest: bytes, entry: _Entry, frame: Body) -> Body:
-        self._delivered[digest] = (entry.giver, entry.length)
+        self._delivered[digest] = (entry.sender, entry.length)
         self._delivered.move_to_end(digest)
         if len(self._delivered) > _REMEMBERED:
             self._delivered.popitem(last=False)

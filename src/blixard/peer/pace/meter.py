@@ -25,7 +25,7 @@ class Statistics(Struct, frozen=True, kw_only=True):
     """The same, by transport (`iroh`, `tcp`)."""
     rate: float
     """Bytes a second over the last seconds."""
-    providers: int = 0
+    senders: int = 0
     """Senders that answer now."""
     links: int = 0
     """Links that stand now, lanes included."""
@@ -33,7 +33,7 @@ class Statistics(Struct, frozen=True, kw_only=True):
     """Times that a lost connection was made again."""
 
 
-class Meter:
+class TransferMeter:
     """Counts bytes. From any thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

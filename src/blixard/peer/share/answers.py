@@ -14,7 +14,7 @@ from blixard.errors import BlixardError, PeerMisbehaved, PeerRefused, TransferEr
 from blixard.limits import MIB
 from blixard.peer.pace.budget import Budget, Portions
 from blixard.peer.pace.threads import Threads
-from blixard.peer.ports import Channel, LaneMaker, Shelf
+from blixard.peer.ports import Channel, LaneMaker, ServedDocument
 from blixard.peer.share.admission import Admission
 from blixard.peer.share.receivers import Book
 from blixard.peer.wire import protocol
@@ -71,7 +71,7 @@ class Bounds(Struct, frozen=True, kw_only=True):
 class Share(Struct, frozen=True):
     """What all sessions of a server have in common."""
 
-    shelf: Shelf
+    served: ServedDocument
     admission: Admission
     bounds: Bounds
     book: Book
@@ -173,13 +173,13 @@ class Answers:
             raise PeerRefused(Refusal.USED.value, WORDS[Refusal.USED])
 
     def _give_document(self, channel: Channel, offset: int, kind: str) -> None:
-        shelf = self._share.shelf
-        if offset > shelf.document_size:
+        served = self._share.served
+        if offset > served.document_size:
             raise PeerMisbehaved("the peer asked for a part of the document that is not there")
-        with shelf.open_document() as document:
+        with served.open_document() as document:
             document.seek(offset)
             self._send_parts(channel, document, kind)
-        channel.send(head(protocol.End()))
+        channel.send(head(protocol.DocumentSent()))
 
     def _send_parts(self, channel: Channel, document: BinaryIO, kind: str) -> None:
         part = head(protocol.Part())
@@ -188,12 +188,12 @@ class Answers:
             self._share.book.advance(self._receiver, len(data), kind)
 
     def _give_records(self, channel: Channel, digests: tuple[str, ...], kind: str) -> None:
-        shelf, book, ended = self._share.shelf, self._share.book, self._ended.is_set
+        served, book, ended = self._share.served, self._share.book, self._ended.is_set
         for digest in digests:
             key = bytes.fromhex(digest)
             # one's own bound first: whoever is slow waits for itself, not in front of the others
             with self._portion.room(ended) as own, self._share.budget.room(ended) as common:
-                frame = shelf.frame(key)
+                frame = served.frame(key)
                 length = 0 if frame is None else len(frame)
                 own.settle(length)
                 common.settle(length)

@@ -3,7 +3,7 @@
 Nobody new comes then, and a transfer under way may finish; but only the receiver knows whether it has finished, and
 one that never says so would hold the share open for ever. So each is measured by what is sent to it from then on:
 
-- It may be sent all there is twice (`Shelf.share_bytes`), and as much more as one receiver may have under way
+- It may be sent all there is twice (`ServedDocument.share_bytes`), and as much more as one receiver may have under way
   (`receiver_bytes_in_flight`): everything once is what an honest one can want, the rest is for what got lost.
 - It may be slow, but not slower than the rate under which a fetch gives up its sender (`SLOWEST`). Time is paid for
   from an account, as in `patience.py`: `parting_idle_seconds` and the time for one frame; what arrives fills it up.

@@ -1,4 +1,4 @@
-"""A share: takes links, lets those in that hold the ticket, and gives them what is on the shelf.
+"""A share: takes links, lets those in that hold the ticket, and gives them the document.
 
 Everything that a peer can make us hold (connections, threads, bytes, time) has a bound in `Bounds`, and nothing but a
 nonce leaves before the proof. `stop` ends every thread that `serve` began.
@@ -15,12 +15,12 @@ from datetime import UTC, datetime
 from blixard.peer.pace.budget import Budget, Portions
 from blixard.peer.pace.deadline import Deadline
 from blixard.peer.pace.threads import Threads
-from blixard.peer.ports import LaneMaker, Link, Listener, Shelf
+from blixard.peer.ports import LaneMaker, Link, Listener, ServedDocument
 from blixard.peer.share.admission import Admission, Terms
 from blixard.peer.share.answers import Bounds, Share
 from blixard.peer.share.parting import Parting
 from blixard.peer.share.receivers import Book, Receiver, Silent, Witness
-from blixard.peer.share.session import Session
+from blixard.peer.share.session import ServedConnection
 from blixard.peer.wire.protocol import Refusal
 
 _PARTING_SECONDS = 1.0
@@ -31,10 +31,10 @@ def _utc_now() -> datetime:
 
 
 class Server:
-    """Serves one shelf under one ticket's terms, on any number of listeners.
+    """Serves one document under one ticket's terms, on any number of listeners.
 
     Args:
-        shelf: what is served; outlives the server.
+        served: what is served; outlives the server.
         terms: the secret, and who may come until when how often.
         now: the sender's clock, which alone judges expiry.
         monotonic: seconds, by which a receiver is measured that stays when the share is over.
@@ -44,7 +44,7 @@ class Server:
 
     def __init__(
         self,
-        shelf: Shelf,
+        served: ServedDocument,
         terms: Terms,
         *,
         bounds: Bounds | None = None,
@@ -58,7 +58,7 @@ class Server:
         self._book = Book(witness or Silent(), now)
         self._threads = Threads("share", failed=self._book.broke)
         self._share = Share(
-            shelf=shelf,
+            served=served,
             admission=self._admission,
             bounds=bounds,
             book=self._book,
@@ -68,11 +68,11 @@ class Server:
             lanes=lanes,
         )
         self._parting = Parting(
-            shelf.share_bytes, bounds.receiver_bytes_in_flight, bounds.parting_idle_seconds, monotonic
+            served.share_bytes, bounds.receiver_bytes_in_flight, bounds.parting_idle_seconds, monotonic
         )
         self._changed = threading.Condition()
         self._listeners: list[Listener] = []
-        self._sessions: dict[Session, None] = {}
+        self._sessions: dict[ServedConnection, None] = {}
         self._stopped = False
 
     def serve(self, listener: Listener) -> None:
@@ -109,7 +109,7 @@ class Server:
             elif 0 < session.idle_seconds >= self._share.bounds.session_idle_seconds:
                 session.close("idle")
 
-    def _overdue(self, sessions: list[Session]) -> dict[str, str]:
+    def _overdue(self, sessions: list[ServedConnection]) -> dict[str, str]:
         """Why whom."""
         idle: dict[str, float] = {}
         for session in sessions:
@@ -163,14 +163,14 @@ class Server:
             elif not self._threads.spawn("session", lambda session=session: self._run(session)):  # type: ignore[misc]
                 session.close("stopped")
 
-    def _placed(self, link: Link) -> Session | None:
+    def _placed(self, link: Link) -> ServedConnection | None:
         """A session for the link, registered; None when it was stopped."""
         bounds = self._share.bounds
         with self._changed:
             if self._stopped:
                 return None
             strangers = [session for session in self._sessions if not session.proven]
-            session = Session(self._share, link)
+            session = ServedConnection(self._share, link)
             self._sessions[session] = None
             oldest = strangers[0] if len(strangers) >= bounds.strangers else None
             if oldest is not None:
@@ -180,7 +180,7 @@ class Server:
             oldest.close("busy")
         return session
 
-    def _run(self, session: Session) -> None:
+    def _run(self, session: ServedConnection) -> None:
         try:
             session.run(self._admit)
         finally:
@@ -189,7 +189,7 @@ class Server:
                 self._sessions.pop(session, None)
                 self._changed.notify_all()
 
-    def _admit(self, session: Session) -> bool:
+    def _admit(self, session: ServedConnection) -> bool:
         """A stranger has proven itself: is there room?"""
         with self._changed:
             standing = Counter(other.link.remote_id for other in self._sessions if other.proven)

@@ -27,10 +27,10 @@ _LINKS = 8
 """Links of one session: its own and its lane's."""
 
 
-Admit = Callable[["Session"], bool]
+Admit = Callable[["ServedConnection"], bool]
 
 
-class Session:
+class ServedConnection:
     """A connection from its first byte to its last. `run` in a thread; `close` from any."""
 
     def __init__(self, share: Share, link: Link) -> None:
@@ -164,8 +164,8 @@ class Session:
         if offered is not None:
             self._lane = offered.lane
         return protocol.Welcome(
-            document=share.shelf.document,
-            document_size=share.shelf.document_size,
+            document=share.served.document,
+            document_size=share.served.document_size,
             channels=share.bounds.channels,
             lane=UNSET if offered is None else offered.offer,
         )

@@ -125,7 +125,7 @@ class Part(Message, frozen=True, tag="part"):
     """The next bytes of the document are the body."""
 
 
-class End(Message, frozen=True, tag="end"):
+class DocumentSent(Message, frozen=True, tag="end"):
     """The document is complete."""
 
 

@@ -1,18 +1,18 @@
 import pytest
 
 from blixard.cli.screen.fetch_screen import Links, Warnings, received
-from blixard.cli.screen.output import Output
+from blixard.cli.screen.output import Console
 from blixard.peer.pace.meter import Statistics
 
 
-def some(*, providers: int = 1, reconnects: int = 0, **by_kind: int) -> Statistics:
+def some(*, senders: int = 1, reconnects: int = 0, **by_kind: int) -> Statistics:
     total = sum(by_kind.values())
-    return Statistics(received_bytes=total, by_kind=by_kind, rate=0.0, providers=providers, reconnects=reconnects)
+    return Statistics(received_bytes=total, by_kind=by_kind, rate=0.0, senders=senders, reconnects=reconnects)
 
 
 def test_a_lost_link_is_told_once_and_that_it_came_back(capsys: pytest.CaptureFixture[str]) -> None:
-    moments = iter([some(), some(providers=0), some(providers=0, reconnects=1), some(reconnects=2), some(reconnects=2)])
-    links = Links(Output(json=False, quiet=False, colour=False), lambda: next(moments))
+    moments = iter([some(), some(senders=0), some(senders=0, reconnects=1), some(reconnects=2), some(reconnects=2)])
+    links = Links(Console(json=False, quiet=False, colour=False), lambda: next(moments))
 
     for _ in range(5):
         links.look()
@@ -24,7 +24,7 @@ def test_a_lost_link_is_told_once_and_that_it_came_back(capsys: pytest.CaptureFi
 
 
 def test_a_warning_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
-    warnings = Warnings(Output(json=False, quiet=False, colour=False))
+    warnings = Warnings(Console(json=False, quiet=False, colour=False))
 
     for said in [(), ("one",), ("one", "two"), ("two", "one", "three")]:
         warnings.tell(said)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from blixard.cli.screen.output import Output, wants_colour
+from blixard.cli.screen.output import Console, wants_colour
 from blixard.errors import ExitCode
 from support.tickets import make_ticket
 
@@ -33,20 +33,20 @@ def test_colour_is_for_terminals_unless_the_environment_says(
 
 
 def test_an_error_is_a_message_and_a_next_step(capsys: pytest.CaptureFixture[str]) -> None:
-    Output(json=False, quiet=True, colour=False).error("x", "what and where", "next step", ExitCode.USAGE)
+    Console(json=False, quiet=True, colour=False).error("x", "what and where", "next step", ExitCode.USAGE)
 
     assert capsys.readouterr() == ("", "error: what and where\nhint: next step\n")
 
 
 def test_an_error_is_one_json_object_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
-    Output(json=True, quiet=False, colour=False).error("x.y", "what", None, ExitCode.CONFLICT)
+    Console(json=True, quiet=False, colour=False).error("x.y", "what", None, ExitCode.CONFLICT)
 
     told = json.loads(capsys.readouterr().err)
     assert told == {"error": {"id": "x.y", "message": "what", "hint": None, "exit_code": 22}}
 
 
 def test_quiet_hides_notes_and_warnings(capsys: pytest.CaptureFixture[str]) -> None:
-    out = Output(json=False, quiet=True, colour=False)
+    out = Console(json=False, quiet=True, colour=False)
 
     out.note("n")
     out.warn("w")
@@ -55,7 +55,7 @@ def test_quiet_hides_notes_and_warnings(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_a_warning_is_marked_in_colour_on_demand(capsys: pytest.CaptureFixture[str]) -> None:
-    Output(json=False, quiet=False, colour=True).warn("w")
+    Console(json=False, quiet=False, colour=True).warn("w")
 
     assert capsys.readouterr().err == "\x1b[1;33mwarning:\x1b[0m w\n"
 
@@ -63,7 +63,7 @@ def test_a_warning_is_marked_in_colour_on_demand(capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize("as_json", [False, True])
 def test_nothing_on_stderr_holds_a_ticket(capsys: pytest.CaptureFixture[str], *, as_json: bool) -> None:
     ticket = make_ticket().encode()
-    out = Output(json=as_json, quiet=False, colour=False)
+    out = Console(json=as_json, quiet=False, colour=False)
 
     for each in (
         ticket,
@@ -90,7 +90,7 @@ def test_nothing_on_stderr_holds_a_ticket(capsys: pytest.CaptureFixture[str], *,
 def test_a_ticket_is_printed_whole_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     ticket = make_ticket().encode()
 
-    Output(json=False, quiet=False, colour=False).line(ticket)
+    Console(json=False, quiet=False, colour=False).line(ticket)
 
     assert capsys.readouterr().out == f"{ticket}\n"
 
@@ -105,6 +105,6 @@ def test_a_ticket_is_printed_whole_on_stdout(capsys: pytest.CaptureFixture[str])
     ],
 )
 def test_what_is_no_ticket_stays(capsys: pytest.CaptureFixture[str], text: str) -> None:
-    Output(json=False, quiet=False, colour=False).note(text)
+    Console(json=False, quiet=False, colour=False).note(text)
 
     assert capsys.readouterr().err == f"{text}\n"

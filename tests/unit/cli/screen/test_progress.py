@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from blixard.cli.screen.meter import Meter, Row, Rows, one_line
-from blixard.cli.screen.output import Output
+from blixard.cli.screen.meter import ProgressMeter, Row, Rows, one_line
+from blixard.cli.screen.output import Console
 from blixard.cli.screen.progress import Style, Ticker, choose_style, showing_progress
 from blixard.errors import UsageError
 
@@ -16,8 +16,8 @@ class Terminal(io.StringIO):
         return True
 
 
-def quiet_output() -> Output:
-    return Output(json=False, quiet=False, colour=False)
+def quiet_output() -> Console:
+    return Console(json=False, quiet=False, colour=False)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_an_unknown_style_is_a_usage_error() -> None:
 
 
 def test_threads_lose_no_byte() -> None:
-    meter = Meter(quiet_output())
+    meter = ProgressMeter(quiet_output())
     meter.begin("web-1/root", 40_000)
 
     def work() -> None:
@@ -72,7 +72,7 @@ def test_without_a_total_there_is_no_time_left() -> None:
 
 def test_the_time_before_the_first_byte_is_no_part_of_the_rate() -> None:
     now = 50.0
-    meter = Meter(quiet_output(), now=lambda: now)
+    meter = ProgressMeter(quiet_output(), now=lambda: now)
     now = 100.0
     meter.advance(4096)
 
@@ -82,7 +82,7 @@ def test_the_time_before_the_first_byte_is_no_part_of_the_rate() -> None:
 
 
 def test_a_task_and_all_of_them_are_two_rows_where_they_differ() -> None:
-    meter = Meter(quiet_output())
+    meter = ProgressMeter(quiet_output())
     meter.begin("web-1/root", 4096)
     meter.advance(1024)
     alone = meter.rows()
@@ -95,7 +95,7 @@ def test_a_task_and_all_of_them_are_two_rows_where_they_differ() -> None:
 
 
 def test_no_row_asks_for_a_total_while_no_task_is_at_hand() -> None:
-    meter = Meter(quiet_output())
+    meter = ProgressMeter(quiet_output())
     before = meter.rows()
     meter.begin("reading lab.json", 4096)
     meter.advance(4096)
@@ -106,7 +106,7 @@ def test_no_row_asks_for_a_total_while_no_task_is_at_hand() -> None:
 
 
 def test_what_was_counted_before_is_no_part_of_what_is_shown_instead() -> None:
-    meter = Meter(quiet_output())
+    meter = ProgressMeter(quiet_output())
     meter.begin("reading lab.json", 4096)
     meter.advance(4096)
     meter.end()

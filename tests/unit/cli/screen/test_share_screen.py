@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from blixard.cli.screen.output import Output
+from blixard.cli.screen.output import Console
 from blixard.cli.screen.share_screen import Screen
 from blixard.peer.share.receivers import Book
 from blixard.peer.wire.protocol import Refusal
@@ -24,7 +24,7 @@ class Time:
 
 def a_share(*, json: bool = False) -> tuple[Screen, Book, Time]:
     time = Time()
-    screen = Screen(Output(json=json, quiet=False, colour=False), lambda: time.seconds + 1)
+    screen = Screen(Console(json=json, quiet=False, colour=False), lambda: time.seconds + 1)
     screen.share_bytes = 4096
     return screen, Book(screen, time.now), time
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from blixard.disks.records.verify import Damage, Verifier, VerifyReport
+from blixard.disks.records.verify import Damage, RecordsReport, Verifier
 from blixard.errors import MalformedExport
 from blixard.limits import KIB, MIB, Limits
 from blixard.model.structs import Record
@@ -14,7 +14,7 @@ from support.staging import Image, data_record, document, head_of, reference
 LOST = b"\1" * 32
 
 
-def verify(images: Iterable[Image], *, threads: int = 2, limits: Limits | None = None) -> VerifyReport:
+def verify(images: Iterable[Image], *, threads: int = 2, limits: Limits | None = None) -> RecordsReport:
     with Verifier(threads=threads, limits=limits or Limits()) as verifier:
         for number, image in enumerate(images):
             for position, (record, frame) in enumerate(image.records):

@@ -10,7 +10,7 @@ from blixard.model.structs import Content, ContentKey, ContentKind, JsonObject, 
 from blixard.ops.cluster.clusters import init_cluster
 from blixard.ops.cluster.diff import DiffOptions, DiffReport, SideKind, diff, pending
 from blixard.ops.vm.edit import VmChanges, delete_vm, set_vm
-from blixard.plan.values import FieldChange, Kind
+from blixard.plan.values import Action, FieldChange
 from blixard.ports import StateChange
 from blixard.site.open_cluster import OpenCluster
 from blixard.site.who import SystemClock, Who
@@ -71,7 +71,7 @@ def test_a_field_that_changed_is_told(tmp_path: Path) -> None:
     report = of_files(tmp_path, cluster_document(), edited(cluster_document(), more_memory))
 
     assert [(each.name, each.kind, each.fields) for each in report.diff.vms] == [
-        ("web-1", Kind.UPDATE, (FieldChange("/memory", 512, 4096),))
+        ("web-1", Action.UPDATE, (FieldChange("/memory", 512, 4096),))
     ]
     assert pending(report) is ExitCode.CHANGES_PENDING
 
@@ -81,7 +81,7 @@ def test_what_only_one_side_has_is_told(tmp_path: Path) -> None:
 
     report = of_files(tmp_path, one, other)
 
-    assert [(each.name, each.kind) for each in report.diff.vms] == [("a", Kind.DELETE), ("c", Kind.CREATE)]
+    assert [(each.name, each.kind) for each in report.diff.vms] == [("a", Action.DELETE), ("c", Action.CREATE)]
 
 
 def test_what_differs_in_every_export_is_left_out_unless_asked_for(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_an_undo_entry_is_the_cluster_before_that_change(clusters: Clusters, nam
 
     report = diff(DiffOptions(before=name, after="cluster:lab"), clusters.open)
 
-    assert [(each.name, each.kind) for each in report.diff.vms] == [("gone", Kind.DELETE)]
+    assert [(each.name, each.kind) for each in report.diff.vms] == [("gone", Action.DELETE)]
 
 
 def test_an_undo_entry_that_is_not_there_is_not_found(clusters: Clusters) -> None:

@@ -12,14 +12,14 @@ from blixard.home import Home
 from blixard.ops.doctor.checks import Check, Verdict
 from blixard.ops.doctor.doctor import examine
 from blixard.peer.node_key import hold_node_key
-from blixard.site.network import LaneChoice, Network
+from blixard.site.network import LaneChoice, NetworkSettings
 from blixard.site.who import SystemClock
 from support.clusters import StillClock, a_cluster
 
-LOOPBACK = Network(listen="127.0.0.1:0")
+LOOPBACK = NetworkSettings(listen="127.0.0.1:0")
 
 
-def checks(home: Home, network: Network = LOOPBACK) -> dict[str, Check]:
+def checks(home: Home, network: NetworkSettings = LOOPBACK) -> dict[str, Check]:
     return {check.name: check for check in examine(home, SystemClock(), network)}
 
 
@@ -102,12 +102,12 @@ def test_it_sees_whether_a_node_can_be_made_and_what_the_lane_has(tmp_path: Path
 
 @pytest.mark.parametrize("listen", [None, "0.0.0.0:0", "[::1]:0"])
 def test_the_lane_is_tried_at_the_address_of_the_settings(tmp_path: Path, listen: str | None) -> None:
-    assert checks(Home(tmp_path), Network(listen=listen))["fast lane"].verdict is Verdict.OK
+    assert checks(Home(tmp_path), NetworkSettings(listen=listen))["fast lane"].verdict is Verdict.OK
 
 
 def test_a_port_of_the_lane_that_is_taken_is_a_warning(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        found = checks(Home(tmp_path), Network(listen=f"127.0.0.1:{taken.getsockname()[1]}"))
+        found = checks(Home(tmp_path), NetworkSettings(listen=f"127.0.0.1:{taken.getsockname()[1]}"))
 
     assert found["iroh endpoint"].verdict is Verdict.OK
     assert found["fast lane"].verdict is Verdict.WARN
@@ -115,13 +115,13 @@ def test_a_port_of_the_lane_that_is_taken_is_a_warning(tmp_path: Path) -> None:
 
 
 def test_a_lane_that_is_switched_off_is_not_tried(tmp_path: Path) -> None:
-    found = checks(Home(tmp_path), Network(listen="127.0.0.1:0", lane=LaneChoice.IROH))
+    found = checks(Home(tmp_path), NetworkSettings(listen="127.0.0.1:0", lane=LaneChoice.IROH))
 
     assert found["fast lane"].saw == "switched off by `p2p.lane`"
 
 
 def test_a_setting_that_is_no_address_fails_and_ends_the_checks_of_peers(tmp_path: Path) -> None:
-    found = checks(Home(tmp_path), Network(listen="nonsense"))
+    found = checks(Home(tmp_path), NetworkSettings(listen="nonsense"))
 
     assert found["iroh endpoint"].verdict is Verdict.FAIL
     assert "nonsense" in found["iroh endpoint"].saw
@@ -131,7 +131,7 @@ def test_a_setting_that_is_no_address_fails_and_ends_the_checks_of_peers(tmp_pat
 def test_a_relay_that_does_not_answer_is_a_warning(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        found = checks(Home(tmp_path), Network(listen="127.0.0.1:0", relay=url))
+        found = checks(Home(tmp_path), NetworkSettings(listen="127.0.0.1:0", relay=url))
 
     assert found["relay"].verdict is Verdict.WARN
     assert url in found["relay"].saw
@@ -164,7 +164,7 @@ def test_a_share_that_runs_is_named_and_its_port_is_not_missed(tmp_path: Path) -
         hold_node_key(opened.home, "cluster share"),
         socket.create_server(("127.0.0.1", 0)) as taken,
     ):
-        found = checks(opened.home, Network(listen=f"127.0.0.1:{taken.getsockname()[1]}"))
+        found = checks(opened.home, NetworkSettings(listen=f"127.0.0.1:{taken.getsockname()[1]}"))
 
     assert found["node key"].verdict is Verdict.OK
     assert f"`cluster share` (pid {os.getpid()})" in found["node key"].saw

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 from blixard.model.structs import Record
 from blixard.ops.importing.arrival import Arriving, announce
-from blixard.ops.importing.foreknown import Hint
+from blixard.ops.importing.foreknown import Foreknown
 
 
 class Heard:
@@ -47,7 +47,7 @@ class Frame:
 def test_the_total_is_what_the_wanted_images_carry_themselves() -> None:
     heard = Heard()
 
-    announce(heard, Hint("d1", {}, {0: 500, 1: 900, 2: 70}, {0: 500, 1: 100, 2: 70}), {0, 1}.__contains__)
+    announce(heard, Foreknown("d1", {}, {0: 500, 1: 900, 2: 70}, {0: 500, 1: 100, 2: 70}), {0, 1}.__contains__)
 
     assert heard.expected == 600
     assert heard.begun == [("fetching", 600)]
@@ -56,7 +56,7 @@ def test_the_total_is_what_the_wanted_images_carry_themselves() -> None:
 def test_nothing_is_announced_that_nobody_knows() -> None:
     heard = Heard()
 
-    announce(heard, Hint("d1", {}, {0: 500}), {0}.__contains__)
+    announce(heard, Foreknown("d1", {}, {0: 500}), {0}.__contains__)
 
     assert heard.expected is None
     assert not heard.begun

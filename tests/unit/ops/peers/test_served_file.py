@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from blixard.model.structs import ExportMetadata
-from blixard.ops.peers.served_file import ExportShelf
+from blixard.ops.peers.served_file import ServedFile
 from support.clusters import Watched
 from support.documents import Piece, data, disk, head, image, node, noise, reference, vm, write
 from support.documents import uuid as an_id
@@ -27,9 +27,9 @@ def test_what_a_share_sends_in_all_is_known_well_enough_for_a_bound(
     vms = [vm(id=an_id(1), disks=(disk("root", image=0),))]
     file.write_bytes(write(head(nodes=(node(),), metadata=metadata), vms, images=disks, compress=compress))
 
-    with ExportShelf(str(file), progress=Watched()) as shelf:
-        frames = [shelf.frame(piece.record.digest) for piece in pieces]
-        sent = shelf.document_size + sum(len(frame or b"") for frame in frames)
+    with ServedFile(str(file), progress=Watched()) as served:
+        frames = [served.frame(piece.record.digest) for piece in pieces]
+        sent = served.document_size + sum(len(frame or b"") for frame in frames)
 
         assert None not in frames
-        assert sent / 1.1 < shelf.share_bytes < sent * 2, (sent, shelf.share_bytes)
+        assert sent / 1.1 < served.share_bytes < sent * 2, (sent, served.share_bytes)

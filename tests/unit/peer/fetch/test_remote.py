@@ -22,7 +22,7 @@ from support.peers import (
     OTHER,
     QUICK,
     SERVER,
-    MemoryShelf,
+    MemoryDocument,
     World,
     collect,
     read_document,
@@ -35,28 +35,28 @@ def test_a_fetch_knows_what_it_fetches(here: World) -> None:
     here.serve()
     remote = here.fetch()
 
-    assert (remote.document_digest, remote.document_size) == (here.shelf.document, here.shelf.document_size)
-    assert read_document(remote) == read_document(remote) == here.shelf.document_bytes
-    assert remote.statistics().received_bytes == 2 * here.shelf.document_size
+    assert (remote.document_digest, remote.document_size) == (here.served.document, here.served.document_size)
+    assert read_document(remote) == read_document(remote) == here.served.document_bytes
+    assert remote.statistics().received_bytes == 2 * here.served.document_size
 
 
 def test_statistics_count_bytes_and_links(here: World) -> None:
     here.serve()
     remote = here.fetch()
-    collect(remote, here.shelf.wanted)
+    collect(remote, here.served.wanted)
 
     read = remote.statistics()
-    assert read.received_bytes == read.by_kind["loopback"] == sum(map(len, here.shelf.frames.values()))
-    assert (read.providers, read.links, read.reconnects) == (1, 1, 0)
+    assert read.received_bytes == read.by_kind["loopback"] == sum(map(len, here.served.frames.values()))
+    assert (read.senders, read.links, read.reconnects) == (1, 1, 0)
     assert read.rate > 0
 
 
 def test_one_receiver_fetches_from_two_senders(here: World) -> None:
     here.serve()
-    here.serve(OTHER, shelf=MemoryShelf())
+    here.serve(OTHER, served=MemoryDocument())
     remote = here.fetch(here.ticket(), here.ticket(OTHER))
 
-    assert collect(remote, here.shelf.wanted) == here.shelf.records
+    assert collect(remote, here.served.wanted) == here.served.records
     remote.done()
     assert set(here.notes.joins) == {CLIENT}
 
@@ -65,13 +65,13 @@ def test_a_sender_that_does_not_answer_does_not_hold_up_the_other(here: World) -
     here.serve(OTHER)
     remote = here.fetch(here.ticket(SERVER), here.ticket(OTHER))
 
-    assert collect(remote, here.shelf.wanted) == here.shelf.records
+    assert collect(remote, here.served.wanted) == here.served.records
 
 
 def test_several_connections_to_one_sender_share_the_work(here: World) -> None:
     here.serve()
     remote = here.fetch(options=replace(QUICK, connections=3))
-    assert collect(remote, here.shelf.wanted) == here.shelf.records
+    assert collect(remote, here.served.wanted) == here.served.records
     wait_until(remote, lambda seen: seen.links == 3)
 
 
@@ -96,10 +96,10 @@ def test_a_record_of_an_impossible_length_is_not_requested(here: World, length: 
 
 def test_closing_wakes_whoever_waits_and_leaves_no_thread(here: World) -> None:
     before = set(threading.enumerate())
-    here.play(lambda link: silent_after_welcome(link, here.shelf))
+    here.play(lambda link: silent_after_welcome(link, here.served))
     remote = here.fetch(options=replace(QUICK, timeout=60, reply_seconds=60, grace_seconds=60))
-    remote.request(*here.shelf.wanted[0])
-    waiting = Started(lambda: remote.wait(here.shelf.wanted[0][0]))
+    remote.request(*here.served.wanted[0])
+    waiting = Started(lambda: remote.wait(here.served.wanted[0][0]))
     reading = Started(lambda: read_document(remote))
     assert not waiting.is_done_within(0.1)
     remote.close()
@@ -147,8 +147,8 @@ def test_the_secret_shows_nowhere(here: World, caplog: pytest.LogCaptureFixture)
     assert ticket.encode() not in shown
 
 
-def silent_after_welcome(link: LoopbackLink, shelf: MemoryShelf) -> None:
-    control = welcomed(link, shelf)
+def silent_after_welcome(link: LoopbackLink, served: MemoryDocument) -> None:
+    control = welcomed(link, served)
     while control.receive(30) is not None:
         control.send(head(protocol.Ping()))
 

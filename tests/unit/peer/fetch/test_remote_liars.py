@@ -10,14 +10,14 @@ from blixard.peer.wire import protocol
 from blixard.peer.wire.protocol import head
 from support.link_conformance import SOON
 from support.loopback import LoopbackLink
-from support.peers import OTHER, QUICK, SERVER, MemoryShelf, World, collect, read_document, wait_until, welcomed
+from support.peers import OTHER, QUICK, SERVER, MemoryDocument, World, collect, read_document, wait_until, welcomed
 
 
 def test_a_sender_that_comes_back_with_another_document_size_is_a_liar(here: World) -> None:
     sizes = iter([1000, 2000])
 
     def act(link: LoopbackLink) -> None:
-        welcomed(link, here.shelf, size=next(sizes))
+        welcomed(link, here.served, size=next(sizes))
         channel = link.accept(10)
         channel.receive(10)
         channel.send(head(protocol.Part()), bytes(100))
@@ -30,39 +30,39 @@ def test_a_sender_that_comes_back_with_another_document_size_is_a_liar(here: Wor
 
 
 def test_a_liar_is_given_up_nothing_of_it_kept_and_the_others_go_on(here: World) -> None:
-    liar, honest = MemoryShelf(), MemoryShelf()
+    liar, honest = MemoryDocument(), MemoryDocument()
     liar.wrong = {digest: bytes(50) for digest in liar.frames}
-    here.serve(shelf=liar)
+    here.serve(served=liar)
     remote = here.fetch(here.ticket(), here.ticket(OTHER), options=replace(QUICK, timeout=30))
-    first, length = here.shelf.wanted[0]
+    first, length = here.served.wanted[0]
     remote.request(first, length)
     assert bytes(remote.wait(first, SOON)) == bytes(50)
-    here.serve(OTHER, shelf=honest)
+    here.serve(OTHER, served=honest)
     remote.reject(first, "it does not match its digest")
 
-    assert len(remote.wait(first, 30)) == len(here.shelf.frames[first])
-    assert collect(remote, here.shelf.wanted[1:]) == here.shelf.records[1:]
+    assert len(remote.wait(first, 30)) == len(here.served.frames[first])
+    assert collect(remote, here.served.wanted[1:]) == here.served.records[1:]
     asked = liar.asked
     assert asked < 3
-    assert remote.statistics().providers == 1
+    assert remote.statistics().senders == 1
 
 
 def test_the_last_sender_that_lies_ends_the_fetch_with_its_lie(here: World) -> None:
-    here.shelf.wrong = {digest: bytes(50) for digest in here.shelf.frames}
+    here.served.wrong = {digest: bytes(50) for digest in here.served.frames}
     here.serve()
 
     with pytest.raises(PeerMisbehaved, match="wrong record"):
-        collect(here.fetch(), here.shelf.wanted)
+        collect(here.fetch(), here.served.wanted)
 
 
 def test_a_rejected_document_is_read_from_the_next_sender_until_none_is_left(here: World) -> None:
     here.serve()
     here.serve(OTHER)
     remote = here.fetch(here.ticket(), here.ticket(OTHER))
-    wait_until(remote, lambda seen: seen.providers == 2)
+    wait_until(remote, lambda seen: seen.senders == 2)
     read_document(remote)
     remote.reject_document(PeerMisbehaved("it has another digest"))
-    assert read_document(remote) == here.shelf.document_bytes
+    assert read_document(remote) == here.served.document_bytes
 
     with pytest.raises(PeerMisbehaved, match="another digest"):
         remote.reject_document(PeerMisbehaved("it has another digest"))
@@ -72,7 +72,7 @@ def test_of_a_lie_and_a_document_that_cannot_be_read_here_the_lie_is_told(here: 
     here.serve()
     here.serve(OTHER)
     remote = here.fetch(here.ticket(), here.ticket(OTHER))
-    wait_until(remote, lambda seen: seen.providers == 2)
+    wait_until(remote, lambda seen: seen.senders == 2)
     read_document(remote)
     remote.reject_document(PeerMisbehaved("it has another digest"))
     read_document(remote)

@@ -8,48 +8,48 @@ from msgspec.structs import replace
 from blixard.errors import PeerUnreachable
 from blixard.limits import KIB, MIB
 from support.link_conformance import SOON
-from support.peers import CLIENT, QUICK, MemoryShelf, World, collect
+from support.peers import CLIENT, QUICK, MemoryDocument, World, collect
 
 
 def test_a_lost_connection_is_made_again_and_nothing_is_fetched_twice(here: World) -> None:
-    shelf = MemoryShelf(count=60)
-    here.serve(shelf=shelf)
+    served = MemoryDocument(count=60)
+    here.serve(served=served)
     endpoint = here.endpoint(CLIENT)
-    remote = here.fetch(here.ticket(document=shelf.document), endpoint=endpoint)
-    assert collect(remote, shelf.wanted[:30]) == shelf.records[:30]
+    remote = here.fetch(here.ticket(document=served.document), endpoint=endpoint)
+    assert collect(remote, served.wanted[:30]) == served.records[:30]
     for link in list(endpoint._links):
         link.cut()
 
-    assert collect(remote, shelf.wanted[30:]) == shelf.records[30:]
+    assert collect(remote, served.wanted[30:]) == served.records[30:]
     assert remote.statistics().reconnects == 1
-    assert shelf.asked == 60
+    assert served.asked == 60
 
 
 def test_connections_that_are_cut_again_and_again_lose_no_record(here: World) -> None:
-    shelf = MemoryShelf(count=120, size=40 * KIB)
-    here.serve(shelf=shelf)
+    served = MemoryDocument(count=120, size=40 * KIB)
+    here.serve(served=served)
     endpoint = here.endpoint(CLIENT)
     # little under way, so that there is something to lose at each cut
     options = replace(QUICK, timeout=30, bytes_in_flight=200 * KIB)
-    remote = here.fetch(here.ticket(document=shelf.document), endpoint=endpoint, options=options)
-    for digest, length in shelf.wanted:
+    remote = here.fetch(here.ticket(document=served.document), endpoint=endpoint, options=options)
+    for digest, length in served.wanted:
         remote.request(digest, length)
     got = 0
-    for number, (digest, _) in enumerate(shelf.wanted):
+    for number, (digest, _) in enumerate(served.wanted):
         if number % 10 == 5:
             for link in list(endpoint._links):
                 link.cut()
         got += len(remote.wait(digest, 30))
 
-    assert got == sum(map(len, shelf.frames.values()))
+    assert got == sum(map(len, served.frames.values()))
     assert remote.statistics().reconnects >= 1
 
 
 def test_a_document_goes_on_where_the_connection_was_lost(here: World) -> None:
-    shelf = MemoryShelf(document=bytes(range(256)) * 16 * KIB)
-    here.serve(shelf=shelf)
+    served = MemoryDocument(document=bytes(range(256)) * 16 * KIB)
+    here.serve(served=served)
     endpoint = here.endpoint(CLIENT)
-    remote = here.fetch(here.ticket(document=shelf.document), endpoint=endpoint)
+    remote = here.fetch(here.ticket(document=served.document), endpoint=endpoint)
     got = b""
     with remote.document() as document:
         while part := document.read(256 * KIB):
@@ -58,7 +58,7 @@ def test_a_document_goes_on_where_the_connection_was_lost(here: World) -> None:
                 for link in list(endpoint._links):
                     link.cut()
 
-    assert got == shelf.document_bytes
+    assert got == served.document_bytes
     assert remote.statistics().received_bytes < len(got) + MIB
 
 
@@ -66,13 +66,13 @@ def test_a_share_that_restarts_within_the_time_is_found_again(here: World) -> No
     first = here.serve()
     endpoint = here.endpoint(CLIENT)
     remote = here.fetch(endpoint=endpoint)
-    collect(remote, here.shelf.wanted[:5])
+    collect(remote, here.served.wanted[:5])
     for session in list(first._sessions):
         session.close()
     first._listeners[0].close()
     here.serve()
 
-    assert collect(remote, here.shelf.wanted[5:]) == here.shelf.records[5:]
+    assert collect(remote, here.served.wanted[5:]) == here.served.records[5:]
 
 
 def test_a_sender_that_is_gone_for_good_is_unreachable_after_the_time(here: World) -> None:
@@ -81,10 +81,10 @@ def test_a_sender_that_is_gone_for_good_is_unreachable_after_the_time(here: Worl
     for session in list(server._sessions):
         session.close()
     server._listeners[0].close()
-    remote.request(*here.shelf.wanted[0])
+    remote.request(*here.served.wanted[0])
 
     with pytest.raises(PeerUnreachable):
-        remote.wait(here.shelf.wanted[0][0], SOON)
+        remote.wait(here.served.wanted[0][0], SOON)
 
 
 def test_nobody_there_is_unreachable_after_the_time(here: World) -> None:

@@ -7,9 +7,9 @@ import pytest
 from blixard.errors import PeerMisbehaved, PeerUnreachable, TransferError
 from blixard.limits import KIB, MIB
 from blixard.peer.fetch.options import Fetch
-from blixard.peer.fetch.route import Way
+from blixard.peer.fetch.route import Route
 from blixard.peer.fetch.wanted import Wanted
-from blixard.peer.pace.meter import Meter
+from blixard.peer.pace.meter import TransferMeter
 from blixard.peer.pace.threads import Threads
 from blixard.peer.wire.control import Control
 from blixard.peer.wire.protocol import FROM_CLIENT, Done, Ping, head
@@ -35,21 +35,21 @@ class Scene:
         self.threads = Threads("scene")
         self.wanted = Wanted(64 * MIB)
         stopped, changed = threading.Event(), threading.Condition()
-        fetch = Fetch(endpoint, QUICK, self.wanted, Meter(), self.threads, stopped, changed)
+        fetch = Fetch(endpoint, QUICK, self.wanted, TransferMeter(), self.threads, stopped, changed)
         self.came: list[int] = []
-        self.way = Way(
+        self.route = Route(
             fetch,
             near,
-            giver=self,
+            sender=self,
             may=lambda: True,
             lost=self._lost,
             came=self.came.append,
             clock=lambda: self.now,
         )
         here.stack.callback(self.threads.join)
-        here.stack.callback(self.way.close)
+        here.stack.callback(self.route.close)
 
-    def _lost(self, _way: Way, problem: TransferError) -> None:
+    def _lost(self, _route: Route, problem: TransferError) -> None:
         self.losses.append(problem)
         self.lost.set()
 
@@ -61,13 +61,13 @@ class Scene:
     def trial(self, rate: int) -> int:
         """Two seconds at so many bytes a second; the number of channels then."""
         self.now += 2
-        self.way._progress(2 * rate, 2)
-        return self.way._askers
+        self.route._progress(2 * rate, 2)
+        return self.route._channels
 
 
 def test_a_lane_gets_connections_while_each_brings_a_tenth_more(here: World) -> None:
     scene = Scene(here)
-    scene.way.start(1, most=4)
+    scene.route.start(1, most=4)
 
     assert scene.trial(100) == 2
     assert scene.trial(150) == 3
@@ -77,42 +77,42 @@ def test_a_lane_gets_connections_while_each_brings_a_tenth_more(here: World) -> 
 
 def test_a_lane_gets_no_more_connections_than_said(here: World) -> None:
     scene = Scene(here)
-    scene.way.start(1, most=3)
+    scene.route.start(1, most=3)
 
     assert [scene.trial(100 * 2**step) for step in range(4)] == [2, 3, 3, 3]
 
 
 def test_the_link_of_a_session_keeps_the_channels_that_it_began_with(here: World) -> None:
     scene = Scene(here)
-    scene.way.start(4, most=0)
+    scene.route.start(4, most=0)
 
     assert [scene.trial(100 * 2**step) for step in range(3)] == [4, 4, 4]
 
 
 def test_of_a_slow_link_one_channel_asks_and_of_a_faster_one_more(here: World) -> None:
     scene = Scene(here)
-    scene.way.start(4, most=0)
+    scene.route.start(4, most=0)
     scene.want(16)
     assert scene.far.accept(SOON).receive(SOON) is not None
-    scene.way._progress(64 * KIB, 2)
+    scene.route._progress(64 * KIB, 2)
     with pytest.raises(PeerUnreachable):
         scene.far.accept(0.1)
 
-    scene.way._progress(MIB, 1.5)
+    scene.route._progress(MIB, 1.5)
     assert scene.far.accept(SOON).receive(SOON) is not None
     with pytest.raises(PeerUnreachable):
         scene.far.accept(0.1)
-    scene.way._progress(MIB, 0.01)
+    scene.route._progress(MIB, 0.01)
     assert [scene.far.accept(SOON).receive(SOON) is not None for _ in range(2)] == [True, True]
 
 
 def test_when_the_channel_that_asks_ends_the_next_one_asks(here: World) -> None:
     scene = Scene(here)
-    scene.way.start(2, most=0)
+    scene.route.start(2, most=0)
     scene.want(16)
     first = scene.far.accept(SOON)
     assert first.receive(SOON) is not None
-    scene.way._progress(64 * KIB, 2)
+    scene.route._progress(64 * KIB, 2)
     first.close()
 
     assert scene.far.accept(SOON).receive(SOON) is not None
@@ -121,7 +121,7 @@ def test_when_the_channel_that_asks_ends_the_next_one_asks(here: World) -> None:
 
 def test_a_link_that_brings_nothing_is_lost_with_its_first_channel(here: World) -> None:
     scene = Scene(here)
-    scene.way.start(4, most=0)
+    scene.route.start(4, most=0)
     scene.want(1)
     scene.far.accept(SOON).close()
 
@@ -131,12 +131,12 @@ def test_a_link_that_brings_nothing_is_lost_with_its_first_channel(here: World) 
 
 def test_a_way_is_lost_once_however_many_channels_it_had(here: World) -> None:
     scene = Scene(here)
-    scene.way.start(4, most=0)
+    scene.route.start(4, most=0)
     scene.want(8)
     assert scene.far.accept(SOON).receive(SOON) is not None
     scene.far.cut()
     assert scene.lost.wait(SOON)
-    scene.way.close()
+    scene.route.close()
     scene.threads.join()
 
     assert [type(problem) for problem in scene.losses] == [PeerUnreachable]
@@ -144,7 +144,7 @@ def test_a_way_is_lost_once_however_many_channels_it_had(here: World) -> None:
 
 def test_a_heartbeat_is_heard_and_does_not_count_as_a_message(here: World) -> None:
     scene = Scene(here)
-    near = scene.way.link.open(SOON)
+    near = scene.route.link.open(SOON)
     far = scene.far.accept(SOON)
     sender = Control(near, FROM_CLIENT, every=0.02)
     listener = Control(far, FROM_CLIENT, every=0.02, lost=0.5)
@@ -162,20 +162,20 @@ def test_a_heartbeat_is_heard_and_does_not_count_as_a_message(here: World) -> No
 
 def test_silence_is_a_lost_connection_and_a_finish_is_not(here: World) -> None:
     scene = Scene(here)
-    near, far = scene.way.link.open(SOON), scene.far.accept(SOON)
+    near, far = scene.route.link.open(SOON), scene.far.accept(SOON)
     sender, listener = Control(near, FROM_CLIENT), Control(far, FROM_CLIENT, lost=SOON)
     finishing = Started(sender.finish)
     assert listener.listen() is None
     finishing.result()
 
-    silent = Control(scene.way.link.open(SOON), FROM_CLIENT, lost=0.05)
+    silent = Control(scene.route.link.open(SOON), FROM_CLIENT, lost=0.05)
     with pytest.raises(PeerUnreachable):
         silent.listen()
 
 
 def test_a_flood_of_pings_is_not_a_heartbeat(here: World) -> None:
     scene = Scene(here)
-    near, far = scene.way.link.open(SOON), scene.far.accept(SOON)
+    near, far = scene.route.link.open(SOON), scene.far.accept(SOON)
     for _ in range(60):
         near.send(head(Ping()))
 

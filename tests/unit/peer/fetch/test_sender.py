@@ -14,12 +14,12 @@ from blixard.peer.fetch.remote import Remote
 from blixard.peer.share.admission import Terms
 from blixard.peer.share.answers import Bounds
 from support.link_conformance import SOON
-from support.peers import CLIENT, NOW, QUICK, SECRET, MemoryShelf, World, collect, opened
+from support.peers import CLIENT, NOW, QUICK, SECRET, MemoryDocument, World, collect, opened
 
 _TWO = replace(QUICK, timeout=0.3, connections=2, reply_seconds=SOON, grace_seconds=60)
 
 
-class GatedShelf(MemoryShelf):
+class GatedDocument(MemoryDocument):
     """Gives the first records at once, and the others when it is told to."""
 
     def __init__(self) -> None:
@@ -33,21 +33,21 @@ class GatedShelf(MemoryShelf):
 
 
 def keepers_left(remote: Remote, count: int) -> bool:
-    (provider,) = remote._providers
+    (sender,) = remote._senders
     with remote._fetch.changed:
-        return remote._fetch.changed.wait_for(lambda: provider._keepers == count, SOON)
+        return remote._fetch.changed.wait_for(lambda: sender._keepers == count, SOON)
 
 
 def test_a_connection_that_a_full_sender_refuses_costs_nothing_while_another_delivers(here: World) -> None:
-    shelf = GatedShelf()
-    here.serve(shelf=shelf, bounds=Bounds(receivers=1, connections=1, channels=2))
-    remote = here.fetch(here.ticket(document=shelf.document), options=_TWO)
-    for digest, length in shelf.wanted:
+    served = GatedDocument()
+    here.serve(served=served, bounds=Bounds(receivers=1, connections=1, channels=2))
+    remote = here.fetch(here.ticket(document=served.document), options=_TWO)
+    for digest, length in served.wanted:
         remote.request(digest, length)
     assert keepers_left(remote, 1)
-    shelf.gate.set()
+    served.gate.set()
 
-    assert [opened(remote, digest, length) for digest, length in shelf.wanted] == shelf.records
+    assert [opened(remote, digest, length) for digest, length in served.wanted] == served.records
     assert set(here.notes.refusals) == {"busy"}
     remote.done()
 
@@ -62,12 +62,12 @@ def test_a_connection_that_comes_after_the_expiry_costs_nothing_while_another_st
     ours = here.endpoint(CLIENT)
     remote = here.fetch(options=replace(_TWO, timeout=5), endpoint=ours)
     with remote._fetch.changed:
-        assert remote._fetch.changed.wait_for(lambda: len(remote._providers[0].visits) == 2, SOON)
+        assert remote._fetch.changed.wait_for(lambda: len(remote._senders[0].connections) == 2, SOON)
     clock[0] = NOW + timedelta(hours=2)
     ours._links[0].cut()
     assert keepers_left(remote, 1)
 
-    assert collect(remote, here.shelf.wanted) == here.shelf.records
+    assert collect(remote, here.served.wanted) == here.served.records
     assert here.notes.refusals == ["expired"]
 
 
@@ -76,14 +76,14 @@ def test_the_last_connection_takes_the_sender_with_it(here: World) -> None:
     ours = here.endpoint(CLIENT)
     remote = here.fetch(options=_TWO, endpoint=ours)
     with remote._fetch.changed:
-        assert remote._fetch.changed.wait_for(lambda: len(remote._providers[0].visits) == 2, SOON)
+        assert remote._fetch.changed.wait_for(lambda: len(remote._senders[0].connections) == 2, SOON)
     for listener in server._listeners:
         listener.close()
     for link in list(ours._links):
         link.cut()
 
     with pytest.raises(PeerUnreachable):
-        collect(remote, here.shelf.wanted)
+        collect(remote, here.served.wanted)
 
 
 def test_a_refusal_that_holds_for_all_connections_drops_the_sender_at_once(here: World) -> None:

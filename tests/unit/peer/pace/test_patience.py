@@ -4,7 +4,7 @@ import pytest
 
 from blixard.errors import ExitCode
 from blixard.peer.pace.deadline import Deadline
-from blixard.peer.pace.meter import Meter
+from blixard.peer.pace.meter import TransferMeter
 from blixard.peer.pace.patience import GRACE_SECONDS, Patience, TooSlow
 from blixard.peer.ports import SLOWEST, body_seconds
 
@@ -53,7 +53,7 @@ def test_a_deadline_passes_once_for_all_steps() -> None:
 
 def test_the_rate_is_that_of_the_last_seconds() -> None:
     now = [0.0]
-    meter = Meter(lambda: now[0])
+    meter = TransferMeter(lambda: now[0])
     assert meter.read().rate == 0
 
     for second in range(20):

@@ -14,7 +14,7 @@ from blixard.peer.wire import protocol
 from blixard.peer.wire.protocol import head
 from support.link_conformance import SOON, Started
 from support.loopback import LoopbackLink
-from support.peers import CLIENT, NOW, OTHER, SECRET, SERVER, MemoryShelf, World, collect, proven
+from support.peers import CLIENT, NOW, OTHER, SECRET, SERVER, MemoryDocument, World, collect, proven
 
 
 def test_a_receiver_gets_the_document_and_every_record_and_is_counted(here: World) -> None:
@@ -22,15 +22,15 @@ def test_a_receiver_gets_the_document_and_every_record_and_is_counted(here: Worl
     remote = here.fetch()
 
     with remote.document() as document:
-        assert document.read() == here.shelf.document_bytes
-    assert collect(remote, here.shelf.wanted) == here.shelf.records
+        assert document.read() == here.served.document_bytes
+    assert collect(remote, here.served.wanted) == here.served.records
     assert server.completed == 0
     remote.done()
 
     assert server.completed == 1
     assert here.notes.joins == [CLIENT]
     (receiver,) = server.receivers()
-    size = here.shelf.document_size + sum(map(len, here.shelf.frames.values()))
+    size = here.served.document_size + sum(map(len, here.served.frames.values()))
     assert (receiver.id, receiver.completed, receiver.problem) == (CLIENT, True, None)
     assert receiver.sent_bytes == receiver.sent_by_kind["loopback"] == here.notes.sent[CLIENT, "loopback"] == size
 
@@ -47,7 +47,7 @@ def test_the_first_word_holds_nothing_but_a_nonce_that_is_new_each_time(here: Wo
 
     assert heads[0].keys() == {"type", "version", "features", "require", "nonce"}
     assert heads[0]["nonce"] != heads[1]["nonce"]
-    assert here.shelf.document not in str(heads)
+    assert here.served.document not in str(heads)
 
 
 def test_four_receivers_at_once_are_each_served_whole(here: World) -> None:
@@ -56,7 +56,7 @@ def test_four_receivers_at_once_are_each_served_whole(here: World) -> None:
 
     def fetch(client_id: str) -> bool:
         remote = here.fetch(client_id=client_id)
-        same = collect(remote, here.shelf.wanted) == here.shelf.records
+        same = collect(remote, here.served.wanted) == here.served.records
         remote.done()
         return same
 
@@ -86,23 +86,23 @@ def test_a_session_that_began_before_goes_on_after_the_expiry(here: World) -> No
     remote = here.fetch()
     clock[0] = NOW + timedelta(hours=2)
 
-    assert collect(remote, here.shelf.wanted) == here.shelf.records
+    assert collect(remote, here.served.wanted) == here.served.records
 
 
 def test_a_use_belongs_to_the_first_that_is_served_a_byte_who_may_come_again(here: World) -> None:
     server = here.serve(terms=Terms(secret=SECRET, uses=1))
     early = here.fetch(client_id=OTHER)
     with here.fetch() as first:
-        collect(first, here.shelf.wanted[:1])
+        collect(first, here.served.wanted[:1])
 
-    early.request(*here.shelf.wanted[0])
+    early.request(*here.served.wanted[0])
     with pytest.raises(PeerRefused, match="used up"):
-        early.wait(here.shelf.wanted[0][0], SOON)
+        early.wait(here.served.wanted[0][0], SOON)
     with pytest.raises(PeerRefused, match="used up"):
         here.fetch(client_id="33" * 32)
     assert not server.wait(0)
     again = here.fetch()
-    assert collect(again, here.shelf.wanted) == here.shelf.records
+    assert collect(again, here.served.wanted) == here.served.records
     again.done()
     again.close()
     early.close()
@@ -112,7 +112,7 @@ def test_a_use_belongs_to_the_first_that_is_served_a_byte_who_may_come_again(her
 def test_only_those_on_the_list_are_served(here: World) -> None:
     here.serve(terms=Terms(secret=SECRET, allowed=frozenset({CLIENT})))
 
-    assert collect(here.fetch(), here.shelf.wanted) == here.shelf.records
+    assert collect(here.fetch(), here.served.wanted) == here.served.records
     with pytest.raises(PeerRefused, match="list"):
         here.fetch(client_id=OTHER)
 
@@ -167,20 +167,20 @@ def test_stopping_tells_the_receivers_and_leaves_no_thread(here: World) -> None:
     before = set(threading.enumerate())
     server = here.serve()
     remote = here.fetch()
-    collect(remote, here.shelf.wanted)
+    collect(remote, here.served.wanted)
     waiting = Started(lambda: server.wait(None))
     server.stop()
     server.stop()
 
     assert waiting.result() is False
     with pytest.raises(PeerRefused, match="ended the share"):
-        collect(remote, here.shelf.wanted)
+        collect(remote, here.served.wanted)
     remote.close()
     assert set(threading.enumerate()) <= before
 
 
 def test_stopping_does_not_wait_for_a_receiver_that_takes_nothing(here: World) -> None:
-    server = here.serve(shelf=MemoryShelf(document=bytes(4 * MIB)))
+    server = here.serve(served=MemoryDocument(document=bytes(4 * MIB)))
     link = here.call()
     control = proven(link)
     assert control.receive(SOON) is not None
@@ -229,30 +229,30 @@ def test_a_request_channel_that_is_idle_is_given_back_and_the_session_stands(her
 
 
 def test_a_file_that_cannot_be_read_ends_the_session_not_the_share(here: World) -> None:
-    class Broken(MemoryShelf):
+    class Broken(MemoryDocument):
         def frame(self, digest: bytes) -> bytes | None:
             raise StorageError(f"cannot read `{digest.hex()[:4]}`: input/output error")
 
-    shelf = Broken()
-    here.serve(shelf=shelf)
+    served = Broken()
+    here.serve(served=served)
     link = here.call()
     control = proven(link)
     assert control.receive(SOON) is not None
     channel = link.open(SOON)
-    channel.send(head(protocol.GetRecords((shelf.wanted[0][0].hex(),))))
+    channel.send(head(protocol.GetRecords((served.wanted[0][0].hex(),))))
     with pytest.raises(PeerUnreachable):
         channel.receive(SOON)
 
     (warning,) = here.notes.warnings
     assert "cannot read" in warning
     assert "input/output error" in warning
-    assert here.fetch(here.ticket(document=shelf.document)).document_size == shelf.document_size
+    assert here.fetch(here.ticket(document=served.document)).document_size == served.document_size
 
 
 def test_the_bytes_that_slow_receivers_hold_are_bounded(here: World) -> None:
-    shelf = MemoryShelf(count=64, size=MIB // 2)
-    server = here.serve(shelf=shelf, bounds=Bounds(bytes_in_flight=3 * MIB, receiver_bytes_in_flight=2 * MIB))
-    digests = tuple(digest.hex() for digest, _ in shelf.wanted)
+    served = MemoryDocument(count=64, size=MIB // 2)
+    server = here.serve(served=served, bounds=Bounds(bytes_in_flight=3 * MIB, receiver_bytes_in_flight=2 * MIB))
+    digests = tuple(digest.hex() for digest, _ in served.wanted)
     for client_id in (CLIENT, OTHER):
         link = here.call(client_id)
         control = proven(link)
@@ -260,18 +260,18 @@ def test_the_bytes_that_slow_receivers_hold_are_bounded(here: World) -> None:
         for _ in range(8):
             link.open(SOON).send(head(protocol.GetRecords(digests)))
 
-    honest = here.fetch(here.ticket(document=shelf.document), client_id="33" * 32)
+    honest = here.fetch(here.ticket(document=served.document), client_id="33" * 32)
     assert not Started(lambda: server.wait(None)).is_done_within(0.2)
     assert server._share.budget.held <= 5 * MIB
-    assert shelf.asked <= 16
+    assert served.asked <= 16
     server.stop()
     honest.close()
 
 
 def test_more_connections_of_a_slow_receiver_hold_no_more_bytes(here: World) -> None:
-    shelf = MemoryShelf(count=64, size=MIB // 2)
-    server = here.serve(shelf=shelf, bounds=Bounds(bytes_in_flight=16 * MIB, receiver_bytes_in_flight=2 * MIB))
-    digests = tuple(digest.hex() for digest, _ in shelf.wanted)
+    served = MemoryDocument(count=64, size=MIB // 2)
+    server = here.serve(served=served, bounds=Bounds(bytes_in_flight=16 * MIB, receiver_bytes_in_flight=2 * MIB))
+    digests = tuple(digest.hex() for digest, _ in served.wanted)
     slow = here.endpoint(OTHER)
     links = [slow.connect(SERVER, timeout=SOON) for _ in range(6)]
     for link in links:
@@ -279,8 +279,8 @@ def test_more_connections_of_a_slow_receiver_hold_no_more_bytes(here: World) -> 
         for _ in range(4):
             link.open(SOON).send(head(protocol.GetRecords(digests)))
 
-    honest = here.fetch(here.ticket(document=shelf.document))
-    assert collect(honest, shelf.wanted) == shelf.records
+    honest = here.fetch(here.ticket(document=served.document))
+    assert collect(honest, served.wanted) == served.records
     assert server._share.budget.held <= 3 * MIB
     assert len(server._share.portions) == 2
     for link in links:

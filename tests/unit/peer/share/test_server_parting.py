@@ -19,7 +19,7 @@ from blixard.peer.wire.protocol import GetDocument, GetRecords, head
 from support.link_conformance import SOON, Started
 from support.loopback import LoopbackLink
 from support.loopback_channel import LoopbackChannel
-from support.peers import CLIENT, NOW, OTHER, SECRET, MemoryShelf, World, collect, proven
+from support.peers import CLIENT, NOW, OTHER, SECRET, MemoryDocument, World, collect, proven
 
 HOUR = timedelta(hours=1)
 
@@ -34,9 +34,9 @@ class Clock:
         return self.time
 
 
-def serve_an_hour(here: World, clock: Clock, *, shelf: MemoryShelf | None = None, **bounds: Any) -> Server:
+def serve_an_hour(here: World, clock: Clock, *, served: MemoryDocument | None = None, **bounds: Any) -> Server:
     terms = Terms(secret=SECRET, expires_at=NOW + HOUR)
-    return here.serve(shelf=shelf, terms=terms, bounds=Bounds(**bounds), now=clock)
+    return here.serve(served=served, terms=terms, bounds=Bounds(**bounds), now=clock)
 
 
 class Seconds:
@@ -61,7 +61,7 @@ def test_before_the_share_is_over_nobody_is_sent_away(here: World) -> None:
     remote = here.fetch()
     server.end_overdue()
 
-    assert collect(remote, here.shelf.wanted) == here.shelf.records
+    assert collect(remote, here.served.wanted) == here.served.records
 
 
 def test_who_asked_for_nothing_is_sent_away_when_time_is_up(here: World) -> None:
@@ -72,7 +72,7 @@ def test_who_asked_for_nothing_is_sent_away_when_time_is_up(here: World) -> None
 
     Started(lambda: end_all(server)).result()
     with pytest.raises(PeerRefused, match="ended the share"):
-        collect(remote, here.shelf.wanted)
+        collect(remote, here.served.wanted)
     (receiver,) = server.receivers()
     assert receiver.problem == "the share is over"
 
@@ -91,7 +91,7 @@ def test_who_does_not_leave_when_told_is_cut_off(here: World) -> None:
 
 
 def test_who_is_being_answered_when_time_is_up_may_finish(here: World) -> None:
-    class Held(MemoryShelf):
+    class Held(MemoryDocument):
         asked_for = threading.Event()
         given = threading.Event()
 
@@ -100,25 +100,25 @@ def test_who_is_being_answered_when_time_is_up_may_finish(here: World) -> None:
             assert self.given.wait(SOON)
             return super().frame(digest)
 
-    clock, shelf = Clock(), Held()
-    server = serve_an_hour(here, clock, shelf=shelf)
+    clock, served = Clock(), Held()
+    server = serve_an_hour(here, clock, served=served)
     remote = here.fetch()
-    fetched = Started(lambda: collect(remote, shelf.wanted))
-    assert shelf.asked_for.wait(SOON)
+    fetched = Started(lambda: collect(remote, served.wanted))
+    assert served.asked_for.wait(SOON)
     clock.time += HOUR
     server.end_overdue()
-    shelf.given.set()
+    served.given.set()
 
-    assert fetched.result() == shelf.records
+    assert fetched.result() == served.records
     server.end_overdue()  # it writes what it has got, then asks for more
-    assert collect(remote, shelf.wanted[:1]) == shelf.records[:1]
+    assert collect(remote, served.wanted[:1]) == served.records[:1]
 
 
 def test_who_was_served_and_asks_for_no_more_is_sent_away_in_the_end(here: World) -> None:
     clock = Clock()
     server = serve_an_hour(here, clock, parting_idle_seconds=0)
     remote = here.fetch()
-    collect(remote, here.shelf.wanted[:1])
+    collect(remote, here.served.wanted[:1])
     clock.time += HOUR
 
     Started(lambda: end_all(server)).result()
@@ -130,18 +130,18 @@ def test_a_session_without_requests_does_not_send_away_the_one_beside_it(here: W
     remote = here.fetch()
     control = proven(here.call(CLIENT))
     assert control.receive(SOON) is not None
-    collect(remote, here.shelf.wanted[:1])
+    collect(remote, here.served.wanted[:1])
     clock.time += HOUR
     server.end_overdue()
 
-    assert collect(remote, here.shelf.wanted) == here.shelf.records
+    assert collect(remote, here.served.wanted) == here.served.records
 
 
 def test_a_share_whose_uses_are_complete_is_not_held_open(here: World) -> None:
     server = here.serve(terms=Terms(secret=SECRET, uses=1))
     remote = here.fetch()
     here.fetch(client_id=OTHER)
-    collect(remote, here.shelf.wanted)
+    collect(remote, here.served.wanted)
     remote.done()
     remote.close()
     assert not server.wait(0)
@@ -162,7 +162,7 @@ def test_a_session_that_is_idle_for_long_gives_its_place_back(here: World) -> No
 
 
 def test_a_session_that_is_answered_is_not_idle(here: World) -> None:
-    server = here.serve(shelf=MemoryShelf(document=bytes(4 << 20)), bounds=Bounds(session_idle_seconds=0))
+    server = here.serve(served=MemoryDocument(document=bytes(4 << 20)), bounds=Bounds(session_idle_seconds=0))
     link = here.call()
     control = proven(link)
     assert control.receive(SOON) is not None
@@ -175,9 +175,9 @@ def test_a_session_that_is_answered_is_not_idle(here: World) -> None:
 
 
 def test_who_takes_everything_again_and_again_is_told_to_leave_and_does_not_come_back(here: World) -> None:
-    shelf = MemoryShelf(document=bytes(64 * KIB))
+    served = MemoryDocument(document=bytes(64 * KIB))
     clock = Clock()
-    server = serve_an_hour(here, clock, shelf=shelf, receiver_bytes_in_flight=0)
+    server = serve_an_hour(here, clock, served=served, receiver_bytes_in_flight=0)
     link = here.call()
     assert proven(link).receive(SOON) is not None
     read_document(link.open(SOON))
@@ -189,7 +189,7 @@ def test_who_takes_everything_again_and_again_is_told_to_leave_and_does_not_come
     taken.result()
     (receiver,) = server.receivers()
     assert receiver.problem == TOO_MUCH
-    assert receiver.sent_bytes > 2 * shelf.share_bytes
+    assert receiver.sent_bytes > 2 * served.share_bytes
 
 
 def read_without_end(link: LoopbackLink) -> None:
@@ -211,10 +211,10 @@ def test_who_takes_everything_once_when_time_is_up_is_not_told_to_leave(here: Wo
     server = serve_an_hour(here, clock)
     remote = here.fetch()
     with remote.document() as document:
-        assert document.read() == here.shelf.document_bytes
+        assert document.read() == here.served.document_bytes
     clock.time += HOUR
     server.end_overdue()
-    for digest, length in here.shelf.wanted:
+    for digest, length in here.served.wanted:
         assert collect(remote, [(digest, length)])
         server.end_overdue()
     remote.done()
@@ -241,7 +241,7 @@ def test_who_asks_for_what_is_not_there_makes_no_progress_and_is_told_to_leave(h
 
 
 def ask_for_nothing(link: LoopbackLink) -> None:
-    """Ask for a record that is not on the shelf again and again, until the link is ended."""
+    """Ask for a record that the document has not got again and again, until the link is ended."""
     with suppress(TransferError):
         channel = link.open(SOON)
         while True:
@@ -252,7 +252,7 @@ def ask_for_nothing(link: LoopbackLink) -> None:
 def test_who_was_told_to_leave_does_not_hold_a_used_up_share_open_by_coming_again(here: World) -> None:
     server = here.serve(terms=Terms(secret=SECRET, uses=1), bounds=Bounds(parting_idle_seconds=0))
     remote = here.fetch()
-    collect(remote, here.shelf.wanted)
+    collect(remote, here.served.wanted)
     remote.done()
     Started(lambda: end_all(server)).result()
     remote.close()
