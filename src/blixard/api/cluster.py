@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from blixard.api.arguments import ExportArguments, ImportArguments, StrPath, export_options, import_request
 from blixard.api.documents import open_site
+from blixard.closing import Closing
 from blixard.site.silence import SILENT
 from blixard.site.site import Site, named_cluster
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from blixard.model.changes import UndoSummary
     from blixard.model.structs import ClusterSnapshot, Vm
     from blixard.ops.cluster.status import Status
@@ -56,18 +55,12 @@ def create_cluster(name: str, data_dir: StrPath | None = None, *, node_id: int =
     return Cluster(site, site.open_named(name))
 
 
-class Cluster:
+class Cluster(Closing):
     """An open cluster; used by the thread that opened it. Nothing is locked between calls."""
 
     def __init__(self, site: Site, opened: OpenCluster) -> None:
         self._site = site
         self._opened = opened
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let go of its files; harmless twice."""

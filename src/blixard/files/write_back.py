@@ -11,8 +11,8 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
-from typing import Self
 
+from blixard.closing import Closing
 from blixard.files.descriptors import fdatasync
 from blixard.files.seam import AnyPath
 
@@ -24,7 +24,7 @@ _WRITE = 2
 """SYNC_FILE_RANGE_WRITE: begin with what is dirty and not on its way; wait for nothing."""
 
 
-class WriteBack:
+class WriteBack(Closing):
     """Follows one growing file. A context manager: afterwards nothing uses the descriptor any more.
 
     The kernel tells an I/O error once for each descriptor: what a flush meets is kept, and `check` raises it for ever.
@@ -89,12 +89,6 @@ class WriteBack:
             except BaseException as problem:  # noqa: BLE001 - raised on the writer's thread
                 self._problem = problem
                 return
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self.close()
 
 
 def begin_write_back(fd: int, offset: int, length: int) -> None:

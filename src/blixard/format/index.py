@@ -9,11 +9,11 @@ import json
 from array import array
 from collections.abc import Iterator
 from tempfile import SpooledTemporaryFile
-from types import TracebackType
-from typing import IO, BinaryIO, Self
+from typing import IO, BinaryIO
 
 import msgspec
 
+from blixard.closing import Closing
 from blixard.errors import DigestMismatch, MalformedExport
 from blixard.format.cursor import Cursor
 from blixard.format.events import ImageRead, IntegrityReport, RecordRead
@@ -37,7 +37,7 @@ def open_fast(file: BinaryIO, *, limits: Limits = DEFAULT) -> FastView | None:
     return None if skeleton is None else FastView(file, skeleton, limits)
 
 
-class FastView:
+class FastView(Closing):
     """A document opened along its index. Not proven: what `report` leaves open, and each record until it is decoded.
 
     Attributes:
@@ -58,14 +58,6 @@ class FastView:
         self._limits = limits
         self._compressed = self.index.layout == "gzip"
         self._lengths: _Lengths | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Give temporary files back; harmless twice. The file stays open: it is the caller's."""

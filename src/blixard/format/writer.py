@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 from msgspec import UNSET, UnsetType
 
+from blixard.closing import Closing
 from blixard.errors import InternalError, LimitExceeded
 from blixard.format.digests import LinesDigest, SectionDigests, image_digest, record_line
 from blixard.format.envelope import end_member
@@ -38,7 +38,7 @@ _END_OF_RECORDS = b"    ], "
 _WHY_CHARS = 4 * KIB
 
 
-class ExportWriter:
+class ExportWriter(Closing):
     """One document. Call in this order; telemetry and images may be left out.
 
     `write_state`; `begin_telemetry`, `telemetry`...; `begin_images`, for each image `begin_image`, `write_record`...,
@@ -77,14 +77,6 @@ class ExportWriter:
         self._images: list[str] | None = None
         self._images_at = 0
         self._image: _Image | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Give temporary files back; harmless twice. Does not finish the document."""

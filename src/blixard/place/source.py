@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 from blixard import files
+from blixard.closing import Closing
 from blixard.errors import StorageError, UsageError
 from blixard.place.standard import standard_input
 
 
-class Input:
+class Input(Closing):
     """An open input; close it, or use it as a context manager.
 
     Attributes:
@@ -32,12 +32,6 @@ class Input:
     def close(self) -> None:
         """Close the stream; harmless twice."""
         self.stream.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
 
 def _size_of(fd: int) -> int | None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from msgspec import json, structs, to_builtins
 
+from blixard.closing import Closing
 from blixard.errors import BlixardError, Conflict, ExitCode, NotFound, StorageError, without_tickets
 from blixard.home import ClusterDir, Home
 from blixard.model.structs import ClusterSnapshot, JsonObject, Vm
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _ATTEMPTS = 50
 
 
-class OpenCluster:
+class OpenCluster(Closing):
     """A cluster that is being worked on.
 
     Args:
@@ -61,12 +62,6 @@ class OpenCluster:
         self.who = who
         self.policy = policy
         self.telemetry = telemetry
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Release store and history; harmless twice."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
+from blixard.closing import Closing
 from blixard.files.database import Database
 from blixard.model.structs import JsonObject
 from blixard.ports import StateStore
@@ -65,7 +65,7 @@ class Recorded(msgspec.Struct, frozen=True):
     entry: HistoryEntry
 
 
-class History:
+class History(Closing):
     """The history in the file `path`, made when it is missing; used by one thread.
 
     Raises:
@@ -128,12 +128,6 @@ class History:
     def close(self) -> None:
         """Release the file; harmless twice."""
         self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
     def _insert(self, key: str | None, entry: HistoryEntry) -> int:
         small = msgspec.structs.replace(entry, error=_cut(entry.error), place=_cut(entry.place))

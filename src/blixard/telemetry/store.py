@@ -12,12 +12,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from blixard import files
+from blixard.closing import Closing
 from blixard.errors import StorageError, UnsupportedVersion
 from blixard.limits import MIB
 from blixard.model.structs import JsonObject
@@ -61,7 +62,7 @@ class Imported(Struct, frozen=True):
     element: JsonObject
 
 
-class TelemetryStore:
+class TelemetryStore(Closing):
     """The telemetry of one node of one cluster.
 
     Args:
@@ -75,12 +76,6 @@ class TelemetryStore:
         self._max_age = max_age
         self._max_bytes = max_bytes
         self._connection = self._open()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Release the file; harmless twice."""

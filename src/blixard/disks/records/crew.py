@@ -9,16 +9,15 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
+from blixard.closing import Closing
 from blixard.disks.records.memory import keep_freed_memory
 from blixard.errors import InternalError
 
 Task = Callable[[], None]
 
 
-class Crew:
+class Crew(Closing):
     """`threads` workers. Tasks begin in the order in which they were given; the first error in that order is the error.
 
     Args:
@@ -107,11 +106,3 @@ class Crew:
                     self._failure = (number, problem)
                 self._queue.clear()
             self._room.notify_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

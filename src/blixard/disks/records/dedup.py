@@ -6,9 +6,8 @@ Past a bound the rows go to a temporary file without a name (`spill`).
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from blixard.closing import Closing
 from blixard.disks.records.spill import Spill
 from blixard.limits import DEFAULT
 
@@ -17,7 +16,7 @@ _FIRST_SLOTS = 1024
 _SWEEP_BYTES = 1 << 20
 
 
-class DigestTable:
+class DigestTable(Closing):
     """Digest (32 bytes) to a value of fixed width: open addressing with linear probing, at most 2/3 full.
 
     Slots come from Python's keyed hash of the digest, so that a document cannot choose digests that collide. For one
@@ -110,16 +109,8 @@ class DigestTable:
         size = slots * self._row
         return _Memory(size) if size <= self._spill_bytes else Spill(size, self._folder)
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class DedupTable:
+class DedupTable(Closing):
     """The digests whose data an export already carries, over all its disks."""
 
     def __init__(self, *, spill_bytes: int = DEFAULT.spill_bytes, folder: Path | None = None) -> None:
@@ -135,14 +126,6 @@ class DedupTable:
     def close(self) -> None:
         """Release memory and file; harmless twice."""
         self._table.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class _Memory:

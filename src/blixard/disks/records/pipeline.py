@@ -10,12 +10,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
-from types import TracebackType
-from typing import Self
 
 from blake3 import blake3
 from msgspec import Struct
 
+from blixard.closing import Closing
 from blixard.disks.records.crew import Crew
 from blixard.disks.records.cutting import Cell, cells, runs
 from blixard.disks.records.dedup import DedupTable
@@ -37,7 +36,7 @@ class Chunk(Struct, frozen=True):
     line: tuple[bytes, ...]
 
 
-class RecordPipeline:
+class RecordPipeline(Closing):
     """Worker threads for the disks of one document; a context manager that ends them.
 
     Args:
@@ -86,14 +85,6 @@ class RecordPipeline:
         if self._disk is not None:
             self._disk.stop()
         self._crew.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class _Job:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from msgspec import Struct
 
+from blixard.closing import Closing
 from blixard.disks.records.locations import PACK, Place
 from blixard.disks.records.walk import Given, Load, RecordWalk
 from blixard.errors import ExportFileError
@@ -42,7 +41,7 @@ class RecordsReport(Struct, frozen=True, kw_only=True):
     damaged_images: frozenset[int]
 
 
-class Verifier:
+class Verifier(Closing):
     """Takes a document's records in order: `put` for each, then `finish`. A context manager that ends its threads.
 
     Args:
@@ -113,11 +112,3 @@ class Verifier:
 
     def done(self, _image: int, /) -> None:
         """Nothing waits for an image here (`RecordSink`)."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -10,12 +10,11 @@ import contextlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from msgspec import Struct
 
 from blixard import files
+from blixard.closing import Closing
 from blixard.disks.records.crew import Crew
 from blixard.disks.records.locations import NOWHERE, Place
 from blixard.disks.records.walk import RECORD_BYTES, Given, Load, RecordWalk
@@ -46,7 +45,7 @@ def _everything(_which: int | bytes) -> bool:
     return True
 
 
-class Staging:
+class Staging(Closing):
     """Stages a document's images: `begin`, `put` for each record, `end`; at last `finish`. Records in document order.
 
     Args:
@@ -257,11 +256,3 @@ class Staging:
                 return
             self._fresh_bytes = 0
         self._settler.submit(self._images[image].checkpoint, 0)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

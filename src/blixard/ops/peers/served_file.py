@@ -13,10 +13,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import IO, BinaryIO, Self
+from typing import IO, BinaryIO
 
 from blixard import files
+from blixard.closing import Closing
 from blixard.disks.records.dedup import DigestTable
 from blixard.disks.records.memory import keep_freed_memory
 from blixard.errors import DigestMismatch, UsageError
@@ -32,7 +32,7 @@ from blixard.ports import Progress
 _PLACE = struct.Struct("<II")
 
 
-class ServedFile:
+class ServedFile(Closing):
     """`peer.ports.ServedDocument` of an export file. Threads may ask for frames at once.
 
     Args:
@@ -95,12 +95,6 @@ class ServedFile:
     def close(self) -> None:
         """Release the file; harmless twice."""
         self._stack.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
     def _open(self, progress: Progress) -> None:
         source = self._stack.enter_context(open_input(self._path))

@@ -10,11 +10,11 @@ import io
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from types import TracebackType
 from typing import BinaryIO, Self
 
 from msgspec.structs import replace
 
+from blixard.closing import Closing
 from blixard.errors import (
     BUG_HINT,
     BlixardError,
@@ -41,7 +41,7 @@ _LEAVE_SECONDS = 1.0
 _PROVIDERS = 16
 
 
-class Remote:
+class Remote(Closing):
     """An export at its senders. Made by `connect`; a context manager.
 
     Every method from any thread. After the last sender was given up, each raises the reason.
@@ -215,12 +215,6 @@ class Remote:
         self._fetch.endpoint.close()
         self._fetch.tell()
         self._fetch.threads.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
     def _start(self) -> None:
         for sender in self._senders:

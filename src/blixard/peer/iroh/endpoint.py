@@ -10,11 +10,11 @@ import asyncio
 import threading
 import weakref
 from contextlib import suppress
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from blixard.closing import Closing
 from blixard.errors import PeerMisbehaved, PeerUnreachable, TransferError, UsageError
 from blixard.peer.iroh.binding import load
 from blixard.peer.iroh.link import IrohLink, message_of, system_error_of
@@ -57,7 +57,7 @@ class EndpointOptions(Struct, frozen=True, kw_only=True):
     relay: str | None = None
 
 
-class IrohEndpoint:
+class IrohEndpoint(Closing):
     """As `Endpoint`; close it, or use it as a context manager.
 
     Args:
@@ -145,12 +145,6 @@ class IrohEndpoint:
             del self._taking
             self._endpoint = None
             release(self._loop)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
     async def _bind(self, secret: bytes, relays: RelayMode) -> Endpoint:
         ffi = load()
