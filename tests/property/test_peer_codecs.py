@@ -14,6 +14,7 @@ from blixard.peer.ports import BODY_BYTES, HEAD_BYTES
 from blixard.peer.wire import protocol
 from blixard.peer.wire.frames import FrameReader, decode_head, encode_frame
 from blixard.peer.wire.secret import Secret
+from blixard.peer.wire.states import FROM_CLIENT, FROM_SERVER, Incoming, State, Table
 from blixard.peer.wire.ticket import PREFIX, Ticket, address_text, parse_ticket
 from support.tickets import base32, make_ticket, written
 
@@ -151,16 +152,7 @@ def test_a_changed_byte_in_frames_is_seen_or_changes_only_what_they_say(
     assert reader.missing <= BODY_BYTES
 
 
-KINDS = (
-    protocol.ServerHello | protocol.Refused,
-    protocol.ClientHello,
-    protocol.Welcome | protocol.Refused,
-    protocol.FROM_SERVER,
-    protocol.FROM_CLIENT,
-    protocol.GetDocument | protocol.GetRecords,
-    protocol.Part | protocol.DocumentSent,
-    protocol.RecordFrame | protocol.Missing,
-)
+STATES = [(table, state) for table in (FROM_SERVER, FROM_CLIENT) for state in table]
 TYPES = (
     "hello",
     "welcome",
@@ -182,15 +174,20 @@ FIELDS = ("version", "features", "require", "nonce", "proof", "lane", "code", "o
     st.fixed_dictionaries(
         {}, optional={"type": st.sampled_from(TYPES) | values, **dict.fromkeys(FIELDS, values | hex_ids)}
     ),
-    st.sampled_from(KINDS),
+    st.sampled_from(STATES),
 )
-def test_any_head_is_a_message_that_may_come_now_or_a_misbehaving_peer(head: dict[str, Any], kinds: Any) -> None:
+def test_any_head_is_a_message_that_may_come_now_or_a_misbehaving_peer(
+    head: dict[str, Any], begun: tuple[Table, State]
+) -> None:
+    table, state = begun
+    incoming = Incoming(table, state)
     try:
-        message = protocol.understood(head, kinds)
+        message = incoming.message((head, b""))
     except PeerMisbehaved:
+        assert incoming.state is state
         return
-    assert isinstance(message, protocol.Message)
-    assert protocol.understood(protocol.head(message), kinds) == message
+    assert incoming.state is table[state][type(message)]
+    assert Incoming(table, state).message((protocol.head(message), b"")) == message
 
 
 @given(st.binary(min_size=16, max_size=16), hex_ids, hex_ids, hex_ids)

@@ -22,7 +22,8 @@ from blixard.peer.pace.patience import TooSlow
 from blixard.peer.ports import Channel, Lane, Link
 from blixard.peer.wire import protocol
 from blixard.peer.wire.control import Control
-from blixard.peer.wire.protocol import Refusal, head, understood
+from blixard.peer.wire.protocol import Refusal, head
+from blixard.peer.wire.states import FROM_SERVER, Incoming, State
 from blixard.peer.wire.ticket import Ticket
 
 _STOOD_SECONDS = 30.0
@@ -214,7 +215,8 @@ class Connection:
 
     def _shake_hands(self, channel: Channel, deadline: Deadline) -> None:
         fetch, ticket, link = self._fetch, self._ticket, self.link
-        hello = self._heard(channel, deadline, protocol.ServerHello | protocol.Refused)
+        incoming = Incoming(FROM_SERVER, State.HELLO)
+        hello = _heard(incoming, channel, deadline)
         protocol.check_hello(hello)
         proof = protocol.prove(ticket.secret, client_id=link.local_id, server_id=link.remote_id, nonce=hello.nonce)
         offered = offered_lane(fetch.lanes, link)
@@ -222,24 +224,15 @@ class Connection:
             self._lane = offered.lane
         proven = time.monotonic()
         channel.send(head(protocol.ClientHello(proof, lane=UNSET if offered is None else offered.offer)))
-        welcome = self._heard(channel, deadline, protocol.Welcome | protocol.Refused)
+        welcome = _heard(incoming, channel, deadline)
         self.round_trip = time.monotonic() - proven
         if welcome.document != ticket.document:
             raise PeerMisbehaved("the sender serves another document than the ticket names")
         self.document_size = welcome.document_size
         options = fetch.options
-        self._control = Control(channel, protocol.FROM_SERVER, every=options.ping_seconds, lost=options.lost_seconds)
+        self._control = Control(channel, incoming, every=options.ping_seconds, lost=options.lost_seconds)
         if offered is not None and welcome.lane is not UNSET:
             begin_lane(offered.lane, welcome.lane, self._lane_link)
-
-    def _heard(self, channel: Channel, deadline: Deadline, kinds: object) -> Any:
-        frame = channel.receive(deadline.left(), limit=0)
-        if frame is None:
-            raise PeerUnreachable("the sender closed the connection")
-        message = understood(frame[0], kinds)
-        if isinstance(message, protocol.Refused):
-            raise _refused(message)
-        return message
 
     def _route(self, link: Link, may: Callable[[], bool]) -> Route:
         return Route(self._fetch, link, sender=self._sender, may=may, lost=self._route_lost, came=self._came)
@@ -299,6 +292,16 @@ class Connection:
             return
         if not self._closed and not self._lane_stands() and self._fetch.wanted.outstanding:
             self.fail(PeerUnreachable("the lane was lost"))
+
+
+def _heard(incoming: Incoming, channel: Channel, deadline: Deadline) -> Any:
+    """The next message of the handshake."""
+    message = incoming.message(channel.receive(deadline.left(), limit=0))
+    if message is None:
+        raise PeerUnreachable("the sender closed the connection")
+    if isinstance(message, protocol.Refused):
+        raise _refused(message)
+    return message
 
 
 def _refused(message: protocol.Refused) -> PeerRefused:

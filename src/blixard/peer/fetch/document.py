@@ -18,7 +18,8 @@ from blixard.peer.fetch.wanted import again
 from blixard.peer.pace.patience import Patience, TooSlow
 from blixard.peer.ports import Body, Channel
 from blixard.peer.wire import protocol
-from blixard.peer.wire.protocol import head, understood
+from blixard.peer.wire.protocol import head
+from blixard.peer.wire.states import FROM_SERVER, Incoming, State
 
 
 class DocumentStream(io.RawIOBase):
@@ -32,6 +33,7 @@ class DocumentStream(io.RawIOBase):
         self.sender = sender
         self._fetch = fetch
         self._channel: Channel | None = None
+        self._incoming = Incoming(FROM_SERVER, State.DOCUMENT)
         self._connection: Connection | None = None
         self._rest: memoryview = memoryview(b"")
         self._offset = 0
@@ -88,14 +90,15 @@ class DocumentStream(io.RawIOBase):
             channel = self._connection.link.open(self._fetch.options.reply_seconds)
             channel.send(head(protocol.GetDocument(self._offset)))
             self._channel = channel
+            self._incoming = Incoming(FROM_SERVER, State.DOCUMENT)
         return self._channel
 
     def _received(self, channel: Channel) -> Body:
         began = time.monotonic()
         frame = channel.receive(self._fetch.options.reply_seconds, limit=protocol.PART_LIMIT)
+        message = self._incoming.message(frame)
         if frame is None:
             raise PeerUnreachable("the sender ended the channel within the document")
-        message = understood(frame[0], protocol.Part | protocol.DocumentSent)
         body = frame[1]
         self._offset += len(body)
         size = self._size or 0

@@ -17,7 +17,8 @@ from blixard.peer.fetch.wanted import Item
 from blixard.peer.pace.patience import Patience
 from blixard.peer.ports import BODY_BYTES, Channel, Link
 from blixard.peer.wire import protocol
-from blixard.peer.wire.protocol import head, understood
+from blixard.peer.wire.protocol import head
+from blixard.peer.wire.states import FROM_SERVER, Incoming, State
 
 _BATCHES = 2
 _BATCH_SECONDS = 0.5
@@ -55,6 +56,7 @@ class Requests:
         self._ends = ends
         self._progress = progress
         self._channel: Channel | None = None
+        self._incoming = Incoming(FROM_SERVER, State.RECORDS)
         self._asked: deque[deque[Item]] = deque()
         self._batch_bytes = _FIRST
         self._patience = Patience(self._options.grace_seconds)
@@ -131,6 +133,7 @@ class Requests:
     def _send(self, items: list[Item]) -> None:
         if self._channel is None:
             self._channel = self._link.open(self._options.reply_seconds)
+            self._incoming = Incoming(FROM_SERVER, State.RECORDS)
             self._patience = Patience(self._options.grace_seconds)
         self._channel.send(head(protocol.GetRecords(tuple(digest.hex() for digest, _ in items))))
 
@@ -144,9 +147,10 @@ class Requests:
         began = time.monotonic()
         frame = channel.receive(self._options.reply_seconds, limit=_frame_limit(length))
         seconds = time.monotonic() - began
+        answer = self._incoming.message(frame)
         if frame is None:
             raise PeerUnreachable("the peer ended the channel before it had answered")
-        self._check(frame[0], digest, len(frame[1]))
+        _check(answer, digest, len(frame[1]))
         batch.popleft()
         if not batch:
             self._asked.popleft()
@@ -158,20 +162,21 @@ class Requests:
         self._adapt(seconds, size)
         self._patience.waited(seconds, size)
 
-    def _check(self, given: dict[str, object], digest: bytes, size: int) -> None:
-        answer = understood(given, protocol.RecordFrame | protocol.Missing)
-        if answer.blake3 != digest.hex():
-            raise PeerMisbehaved("the peer answered with another record than it was asked for")
-        if isinstance(answer, protocol.Missing):
-            raise PeerMisbehaved(f"the peer has not got the record `{answer.blake3}` of its own document")
-        if answer.length != size:
-            raise PeerMisbehaved("the peer sent a record of another length than it said")
-
     def _adapt(self, seconds: float, size: int) -> None:
         """Half a second's worth in a batch, by what this record took; one that was there already says nothing."""
         if seconds > 0.001 and size:
             worth = int(size / seconds * _BATCH_SECONDS)
             self._batch_bytes = max(_LEAST, min(_MOST, (3 * self._batch_bytes + worth) // 4))
+
+
+def _check(answer: protocol.RecordFrame | protocol.Missing, digest: bytes, size: int) -> None:
+    """The answer is to what was asked for."""
+    if answer.blake3 != digest.hex():
+        raise PeerMisbehaved("the peer answered with another record than it was asked for")
+    if isinstance(answer, protocol.Missing):
+        raise PeerMisbehaved(f"the peer has not got the record `{answer.blake3}` of its own document")
+    if answer.length != size:
+        raise PeerMisbehaved("the peer sent a record of another length than it said")
 
 
 def _frame_limit(length: int) -> int:

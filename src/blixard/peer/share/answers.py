@@ -18,7 +18,8 @@ from blixard.peer.ports import Channel, LaneMaker, ServedDocument
 from blixard.peer.share.admission import Admission
 from blixard.peer.share.receivers import Book
 from blixard.peer.wire import protocol
-from blixard.peer.wire.protocol import Refusal, head, understood
+from blixard.peer.wire.protocol import Refusal, head
+from blixard.peer.wire.states import FROM_CLIENT, Incoming, State
 
 WORDS = {
     Refusal.SECRET: "the secret is not that of this share",
@@ -132,8 +133,8 @@ class Answers:
     def serve(self, channel: Channel, kind: str) -> None:
         """Answer the requests on one channel until the peer finishes, is silent for long, or the session ends."""
         try:
-            while (frame := channel.receive(self._share.bounds.idle_seconds, limit=0)) is not None:
-                request = understood(frame[0], protocol.GetDocument | protocol.GetRecords)
+            incoming, patience = Incoming(FROM_CLIENT, State.REQUEST), self._share.bounds.idle_seconds
+            while (request := incoming.message(channel.receive(patience, limit=0))) is not None:
                 with self._busy():
                     self._give(channel, request, kind)
             channel.finish()

@@ -12,14 +12,15 @@ from functools import partial
 
 from msgspec import UNSET
 
-from blixard.errors import PeerMisbehaved, PeerRefused, TransferError
+from blixard.errors import PeerRefused, TransferError
 from blixard.peer.optional_lane import begin_lane, offered_lane
 from blixard.peer.pace.deadline import Deadline
 from blixard.peer.ports import Channel, Lane, Link
 from blixard.peer.share.answers import WORDS, Answers, Share
 from blixard.peer.wire import protocol
 from blixard.peer.wire.control import Control
-from blixard.peer.wire.protocol import Refusal, head, understood
+from blixard.peer.wire.protocol import Refusal, head
+from blixard.peer.wire.states import FROM_CLIENT, Incoming, State
 
 _UNEXPECTED = "an unexpected error on this side"
 _PARTING_SECONDS = 1.0
@@ -126,17 +127,15 @@ class ServedConnection:
         channel = link.accept(deadline.left())
         nonce = protocol.new_nonce()
         channel.send(head(protocol.ServerHello(nonce)))
-        frame = channel.receive(deadline.left(), limit=0)
-        if frame is None:
-            raise PeerMisbehaved("the peer finished before its proof")
-        hello: protocol.ClientHello = understood(frame[0], protocol.ClientHello)
+        incoming = Incoming(FROM_CLIENT, State.HELLO)
+        hello: protocol.ClientHello = incoming.message(channel.receive(deadline.left(), limit=0))
         self._judge(channel, hello, nonce)
         if not admit(self):
             self._refuse(channel, Refusal.BUSY)
         channel.send(head(self._welcome(hello)))
         if self._lane is not None and hello.lane is not UNSET:
             begin_lane(self._lane, hello.lane, self._take_channels)
-        return Control(channel, protocol.FROM_CLIENT, every=bounds.ping_seconds, lost=bounds.lost_seconds)
+        return Control(channel, incoming, every=bounds.ping_seconds, lost=bounds.lost_seconds)
 
     def _judge(self, channel: Channel, hello: protocol.ClientHello, nonce: str) -> None:
         link, admission = self.link, self._share.admission

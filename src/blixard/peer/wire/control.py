@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
 
 from blixard.errors import PeerMisbehaved, TransferError
 from blixard.peer.ports import Channel
-from blixard.peer.wire.protocol import LOST_SECONDS, PING_SECONDS, Message, Ping, head, understood
+from blixard.peer.wire.protocol import LOST_SECONDS, PING_SECONDS, Message, Ping, head
+from blixard.peer.wire.states import Incoming
 
 _CHATTER = 50
 """Messages in one heartbeat's time that are too many: an honest peer sends one."""
@@ -22,16 +22,16 @@ class Control:
     """One side of a control channel.
 
     Args:
-        kinds: the messages that the peer may send.
+        incoming: what the peer may send, from the end of the handshake on.
         every: seconds between our pings.
         lost: seconds of silence that end it.
     """
 
     def __init__(
-        self, channel: Channel, kinds: Any, *, every: float = PING_SECONDS, lost: float = LOST_SECONDS
+        self, channel: Channel, incoming: Incoming, *, every: float = PING_SECONDS, lost: float = LOST_SECONDS
     ) -> None:
         self._channel = channel
-        self._kinds = kinds
+        self._incoming = incoming
         self._every = every
         self._lost = lost
         self._sending = threading.Lock()
@@ -65,10 +65,9 @@ class Control:
         """
         while True:
             frame = self._channel.receive(self._lost, limit=0)
-            if frame is None:
-                return None
-            self._count()
-            message: Message = understood(frame[0], self._kinds)
+            if frame is not None:
+                self._count()
+            message: Message | None = self._incoming.message(frame)
             if not isinstance(message, Ping):
                 return message
 

@@ -1,7 +1,7 @@
 """The messages of `blixard/export/1` as structs, and the proof that one holds a ticket.
 
-Pure: heads of frames in, structs out. A head is judged once, here; whatever is not a message that makes sense at that
-point is a misbehaving peer. Unknown keys are passed over: what must be understood is named in `require`.
+Pure: heads of frames in, structs out. A head is judged once, here; which message may come when is in `states.py`.
+Unknown keys are passed over: what must be understood is named in `require`.
 
     control channel, the first that the client opens
         server  hello (nonce)          client  hello (proof)
@@ -146,12 +146,6 @@ class Missing(Message, frozen=True, tag="missing"):
     """There is no such record."""
 
     blake3: _Hex32
-
-
-FROM_SERVER = Ping | Bye | Refused
-"""What a server says on the control channel after its welcome."""
-FROM_CLIENT = Ping | Done
-"""What a client says there after its proof."""
 
 
 def head(message: Message) -> JsonObject:

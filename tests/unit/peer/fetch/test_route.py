@@ -12,7 +12,8 @@ from blixard.peer.fetch.wanted import Wanted
 from blixard.peer.pace.meter import TransferMeter
 from blixard.peer.pace.threads import Threads
 from blixard.peer.wire.control import Control
-from blixard.peer.wire.protocol import FROM_CLIENT, Done, Ping, head
+from blixard.peer.wire.protocol import Done, Ping, head
+from blixard.peer.wire.states import FROM_CLIENT, Incoming, State
 from support.link_conformance import SOON, Started
 from support.loopback import LoopbackLink
 from support.peers import CLIENT, OTHER, QUICK, World
@@ -142,12 +143,16 @@ def test_a_way_is_lost_once_however_many_channels_it_had(here: World) -> None:
     assert [type(problem) for problem in scene.losses] == [PeerUnreachable]
 
 
+def from_client() -> Incoming:
+    return Incoming(FROM_CLIENT, State.STANDING)
+
+
 def test_a_heartbeat_is_heard_and_does_not_count_as_a_message(here: World) -> None:
     scene = Scene(here)
     near = scene.route.link.open(SOON)
     far = scene.far.accept(SOON)
-    sender = Control(near, FROM_CLIENT, every=0.02)
-    listener = Control(far, FROM_CLIENT, every=0.02, lost=0.5)
+    sender = Control(near, from_client(), every=0.02)
+    listener = Control(far, from_client(), every=0.02, lost=0.5)
     beating = Started(sender.beat)
     listening = Started(listener.listen)
     assert not listening.is_done_within(0.7)
@@ -163,12 +168,12 @@ def test_a_heartbeat_is_heard_and_does_not_count_as_a_message(here: World) -> No
 def test_silence_is_a_lost_connection_and_a_finish_is_not(here: World) -> None:
     scene = Scene(here)
     near, far = scene.route.link.open(SOON), scene.far.accept(SOON)
-    sender, listener = Control(near, FROM_CLIENT), Control(far, FROM_CLIENT, lost=SOON)
+    sender, listener = Control(near, from_client()), Control(far, from_client(), lost=SOON)
     finishing = Started(sender.finish)
     assert listener.listen() is None
     finishing.result()
 
-    silent = Control(scene.route.link.open(SOON), FROM_CLIENT, lost=0.05)
+    silent = Control(scene.route.link.open(SOON), from_client(), lost=0.05)
     with pytest.raises(PeerUnreachable):
         silent.listen()
 
@@ -180,7 +185,7 @@ def test_a_flood_of_pings_is_not_a_heartbeat(here: World) -> None:
         near.send(head(Ping()))
 
     with pytest.raises(PeerMisbehaved, match="floods"):
-        Control(far, FROM_CLIENT).listen()
+        Control(far, from_client()).listen()
 
 
 def test_no_thread_is_started_after_the_end() -> None:
