@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import Self
+from abc import abstractmethod
+from typing import Protocol, Self
 
 
-class Closing(ABC):
-    """Its `with` block ends with `close`, whatever happened inside; what was raised there goes on."""
+class Closing(Protocol):
+    """Its `with` block ends with `close`, whatever happened inside; what was raised there goes on.
+
+    A protocol, so that a port may say that it is closed like this.
+    """
 
     __slots__ = ()
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from blixard.closing import Closing
 from blixard.model.changes import StateChange, UndoEntry, UndoSide, UndoSummary
 from blixard.model.structs import ClusterSnapshot, DiskFormat, JsonObject, RaftState
 
@@ -20,6 +21,7 @@ __all__ = [
     "DiskWriter",
     "Extent",
     "ImportRow",
+    "NodeBooks",
     "Progress",
     "StateChange",
     "StateStore",
@@ -117,8 +119,14 @@ class ImportRow(Struct, frozen=True, kw_only=True):
     done: bool = False
 
 
-class StateStore(Protocol):
-    """A cluster's agreed state. One conformance suite (tests/support/store_conformance.py) runs on every adapter."""
+class StateStore(Closing, Protocol):
+    """What a cluster agrees on: nodes, VMs, contents by node, networks, provenance and undo entries, at one revision.
+
+    What a node keeps for itself is in its `NodeBooks`. The embedded store is both in one file, and there a change and
+    what the books say of it are one transaction. A store on other machines (etcd) implements this port alone; see
+    `NodeBooks` for what may be relied on then. One conformance suite (tests/support/store_conformance.py) runs on every
+    adapter.
+    """
 
     def snapshot(self) -> ClusterSnapshot:
         """The whole state at one revision, in one read transaction."""
@@ -126,8 +134,12 @@ class StateStore(Protocol):
     def apply(self, change: StateChange, expected_revision: int) -> int:
         """Apply all or nothing; return the new revision.
 
+        `change.import_done` and `change.history` belong to the change: once it is applied they are kept, whatever is
+        killed then, and the books of the node that asked say so when it opens its store and books the next time.
+
         Raises:
-            Conflict: the revision is not `expected_revision` any more; nothing was changed.
+            Conflict: the revision is not `expected_revision` any more, two VMs would have one name, or the books of
+                this node do not know the import that the change completes; nothing was changed.
             StorageError: nothing was changed.
         """
 
@@ -151,6 +163,20 @@ class StateStore(Protocol):
             NotFound: there is no such entry.
         """
 
+
+class NodeBooks(Closing, Protocol):
+    """What one node keeps for itself: imports that it has begun, and history entries that its history has not yet.
+
+    Never on another machine, so they can be written before anything is staged and read when no store answers. They may
+    fall behind the state, but never run ahead: a row that is done, or an entry in the outbox, tells of a change that is
+    applied. The embedded store writes them in the transaction of the change. A store on other machines keeps
+    `import_done` and `history` with the change, in its own transaction, and brings them here after it and whenever a
+    node opens its books, any number of times; so who has opened both knows whether a row that is not done was applied.
+    Rows are given up only by who holds `ClusterLocks.alone`: that the import's row is there may be looked up before the
+    change, under that lock, where it cannot be in one transaction with it. One conformance suite
+    (tests/support/books_conformance.py) runs on every adapter.
+    """
+
     def begin_import(self, row: ImportRow) -> None:
         """Record an import that is about to stage; durable when this returns. Replaces a row of the same id."""
 
@@ -165,9 +191,6 @@ class StateStore(Protocol):
 
     def clear_history_outbox(self, keys: Iterable[str]) -> None:
         """Remove entries that stand in the history; keys that are not there are fine."""
-
-    def close(self) -> None:
-        """Release the store; harmless twice."""
 
 
 class Clock(Protocol):

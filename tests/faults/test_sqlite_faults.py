@@ -36,11 +36,9 @@ def copied(template: Path, folder: Path) -> Path:
 
 def state_of(path: Path) -> tuple[ClusterSnapshot, int, bool, int]:
     """All parts of a change: the state, undo entries, the import's row, the outbox."""
-    store = SqliteStore(path)
-    try:
-        return store.snapshot(), len(store.undo_entries()), store.imports()[0].done, len(store.history_outbox())
-    finally:
-        store.close()
+    with SqliteStore(path) as store:
+        done, waiting = store.books.imports()[0].done, len(store.books.history_outbox())
+        return store.snapshot(), len(store.undo_entries()), done, waiting
 
 
 @pytest.fixture

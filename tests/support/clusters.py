@@ -12,7 +12,7 @@ from blixard.ops.cluster.clusters import init_cluster
 from blixard.site.open_cluster import OpenCluster
 from blixard.site.who import Policy, Who
 from blixard.store.history import History
-from blixard.store.opening import open_store
+from blixard.store.opening import open_with_books
 from blixard.telemetry.store import TelemetryStore
 
 NOW = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
@@ -60,10 +60,12 @@ def reopen(
     home: Home, directory: ClusterDir, clock: StillClock | None = None, policy: Policy | None = None
 ) -> OpenCluster:
     """Open a cluster as the command line does."""
+    store, books = open_with_books(directory)
     return OpenCluster(
         home,
         directory,
-        open_store(directory),
+        store,
+        books,
         History(directory.history_db),
         clock=clock or StillClock(),
         who=Who(user="tester", host="here", run="ab" * 16),

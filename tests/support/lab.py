@@ -62,11 +62,8 @@ class Machine:
     def content(self, vm: str, disk: str = "root", cluster: str = "prod") -> bytes | None:
         """What a guest sees of a disk; None when it has no content."""
         directory = Home(self.data).cluster(cluster)
-        store = open_store(directory)
-        try:
+        with open_store(directory) as store:
             snapshot = store.snapshot()
-        finally:
-            store.close()
         content = snapshot.contents.get(ContentKey(snapshot.vms[vm].id or "", ContentKind.DISK, disk))
         if content is None:
             return None

@@ -1,4 +1,4 @@
-"""A `StateStore` in memory, for tests of what is above stores; it passes the same conformance suite as the real one."""
+"""A `StateStore` and its `NodeBooks` in memory, for tests of what is above; they pass the suites of the real ones."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from msgspec.structs import replace
 
+from blixard.closing import Closing
 from blixard.errors import Conflict, NotFound
 from blixard.model.structs import ClusterSnapshot, JsonObject, RaftState, Vm
 from blixard.ports import ImportRow, StateChange, UndoEntry, UndoSummary
@@ -28,8 +29,11 @@ class MemoryCluster:
     def open(self) -> MemoryStore:
         return MemoryStore(self)
 
+    def open_with_books(self) -> tuple[MemoryStore, MemoryBooks]:
+        return MemoryStore(self), MemoryBooks(self)
 
-class MemoryStore:
+
+class MemoryStore(Closing):
     """See `ports.StateStore`."""
 
     def __init__(self, cluster: MemoryCluster) -> None:
@@ -66,6 +70,28 @@ class MemoryStore:
             raise NotFound(f"no undo entry {entry_id}")
         self._cluster.undo[entry_id] = replace(self._cluster.undo[entry_id], pinned=pinned)
 
+    def close(self) -> None:
+        pass
+
+    def _record(self, change: StateChange) -> None:
+        cluster = self._cluster
+        for number in change.drop_undo:
+            cluster.undo.pop(number, None)
+        if change.undo is not None:
+            cluster.last_undo += 1
+            cluster.undo[cluster.last_undo] = replace(change.undo, id=cluster.last_undo)
+        if change.import_done is not None:
+            cluster.imports[change.import_done] = replace(cluster.imports[change.import_done], done=True)
+        if change.history is not None:
+            cluster.outbox[secrets.token_hex(16)] = change.history
+
+
+class MemoryBooks(Closing):
+    """See `ports.NodeBooks`."""
+
+    def __init__(self, cluster: MemoryCluster) -> None:
+        self._cluster = cluster
+
     def begin_import(self, row: ImportRow) -> None:
         self._cluster.imports[row.id] = row
 
@@ -84,18 +110,6 @@ class MemoryStore:
 
     def close(self) -> None:
         pass
-
-    def _record(self, change: StateChange) -> None:
-        cluster = self._cluster
-        for number in change.drop_undo:
-            cluster.undo.pop(number, None)
-        if change.undo is not None:
-            cluster.last_undo += 1
-            cluster.undo[cluster.last_undo] = replace(change.undo, id=cluster.last_undo)
-        if change.import_done is not None:
-            cluster.imports[change.import_done] = replace(cluster.imports[change.import_done], done=True)
-        if change.history is not None:
-            cluster.outbox[secrets.token_hex(16)] = change.history
 
 
 def changed(now: ClusterSnapshot, change: StateChange) -> ClusterSnapshot:

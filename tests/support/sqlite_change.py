@@ -32,18 +32,14 @@ CHANGE = StateChange(
 def make_old(path: Path) -> None:
     """A store at revision 1 that `apply` can change, closed."""
     SqliteStore.create(path, cluster_id=uid(9), name="web", nodes=(make_node(1),))
-    store = SqliteStore(path)
-    store.apply(StateChange(put_vms=tuple(make_vm(f"vm-{number}", number=number) for number in range(1, VMS))), 0)
-    store.begin_import(make_import())
-    store.close()
+    with SqliteStore(path) as store:
+        store.apply(StateChange(put_vms=tuple(make_vm(f"vm-{number}", number=number) for number in range(1, VMS))), 0)
+        store.books.begin_import(make_import())
 
 
 def apply(path: Path) -> None:
-    store = SqliteStore(path)
-    try:
+    with SqliteStore(path) as store:
         store.apply(CHANGE, 1)
-    finally:
-        store.close()
 
 
 if __name__ == "__main__":

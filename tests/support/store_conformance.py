@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from blixard.errors import Conflict, NotFound
 from blixard.model.structs import Hold, Origin, RaftState
 from blixard.ports import StateChange, StateStore, UndoSide
-from support.state import make_content, make_import, make_node, make_provenance, make_undo, make_vm, uid
+from support.state import make_content, make_node, make_provenance, make_undo, make_vm, uid
 
 
 class StoredCluster(Protocol):
@@ -27,7 +27,7 @@ class StoredCluster(Protocol):
 
 def everything(store: StateStore) -> object:
     """All that a store shows, for comparing before and after."""
-    return store.snapshot(), store.undo_entries(), store.imports(), store.history_outbox(), store.raft_state()
+    return store.snapshot(), store.undo_entries(), store.raft_state()
 
 
 class StoreConformance:
@@ -35,9 +35,8 @@ class StoreConformance:
 
     @pytest.fixture
     def store(self, cluster: StoredCluster) -> Iterator[StateStore]:
-        opened = cluster.open()
-        yield opened
-        opened.close()
+        with cluster.open() as opened:
+            yield opened
 
     def test_a_new_cluster_is_empty_at_revision_0(self, store: StateStore) -> None:
         snapshot = store.snapshot()
@@ -45,7 +44,7 @@ class StoreConformance:
         assert (snapshot.id, snapshot.name, snapshot.revision, snapshot.self_node) == (uid(9), "web", 0, 1)
         assert (dict(snapshot.nodes), dict(snapshot.vms), dict(snapshot.contents)) == ({}, {}, {})
         assert snapshot.provenance is None
-        assert everything(store) == (snapshot, (), (), (), store.raft_state())
+        assert everything(store) == (snapshot, (), store.raft_state())
 
     def test_what_is_put_is_read_back_whole(self, store: StateStore) -> None:
         vm = make_vm(
@@ -70,12 +69,9 @@ class StoreConformance:
         assert snapshot.contents == dict([content])
 
     def test_another_client_sees_it(self, cluster: StoredCluster, store: StateStore) -> None:
-        store.apply(StateChange(put_vms=(make_vm(),), undo=make_undo(), history={"verb": "x"}), 0)
-        store.begin_import(make_import())
-        other = cluster.open()
-
-        assert everything(other) == everything(store)
-        other.close()
+        store.apply(StateChange(put_vms=(make_vm(),), undo=make_undo()), 0)
+        with cluster.open() as other:
+            assert everything(other) == everything(store)
 
     def test_vms_are_by_name_and_nodes_by_number_in_order(self, store: StateStore) -> None:
         vms = [make_vm(name, number=number) for number, name in enumerate(["b", "a.10", "a-9", "B", "a"], start=1)]
@@ -185,7 +181,6 @@ class StoreConformance:
     @pytest.mark.parametrize("expected", [0, 2, 99])
     def test_a_change_planned_on_another_revision_changes_nothing(self, store: StateStore, expected: int) -> None:
         store.apply(StateChange(put_vms=(make_vm(),), undo=make_undo()), 0)
-        store.begin_import(make_import())
         before = everything(store)
         change = StateChange(
             put_vms=(make_vm("new", number=2),),
@@ -196,8 +191,6 @@ class StoreConformance:
             self_node=5,
             undo=make_undo("another"),
             drop_undo=(1,),
-            import_done=uid(1),
-            history={"verb": "import"},
         )
         with pytest.raises(Conflict, match="revision"):
             store.apply(change, expected)
@@ -288,39 +281,6 @@ class StoreConformance:
         with pytest.raises(NotFound, match="17"):
             store.pin_undo(17, pinned=True)
 
-    def test_an_import_is_begun_done_and_forgotten(self, store: StateStore) -> None:
-        store.begin_import(make_import(1))
-        store.begin_import(make_import(2))
-        store.begin_import(make_import(1, files=("a.raw",), document="ab" * 32))
-        begun = {row.id: row for row in store.imports()}
-        store.apply(StateChange(import_done=uid(1)), 0)
-        done = {row.id: row.done for row in store.imports()}
-        store.forget_import(uid(1))
-        store.forget_import(uid(1))
-
-        assert begun == {uid(1): make_import(1, files=("a.raw",), document="ab" * 32), uid(2): make_import(2)}
-        assert done == {uid(1): True, uid(2): False}
-        assert store.imports() == (make_import(2),)
-
-    def test_an_import_that_was_given_up_cannot_be_completed(self, store: StateStore) -> None:
-        before = everything(store)
-        with pytest.raises(Conflict, match=uid(1)):
-            store.apply(StateChange(put_vms=(make_vm(),), import_done=uid(1), history={"verb": "import"}), 0)
-
-        assert everything(store) == before
-
-    def test_the_outbox_keeps_entries_until_they_are_cleared(self, store: StateStore) -> None:
-        for number in range(3):
-            store.apply(StateChange(history={"verb": "import", "number": number}), number)
-        waiting = store.history_outbox()
-        store.clear_history_outbox([waiting[0][0], waiting[2][0], "never there"])
-        left = store.history_outbox()
-        store.clear_history_outbox([waiting[0][0]])
-
-        assert [entry["number"] for _, entry in waiting] == [0, 1, 2]
-        assert len({key for key, _ in waiting}) == 3
-        assert left == store.history_outbox() == (waiting[1],)
-
     def test_closing_twice_is_harmless(self, cluster: StoredCluster) -> None:
         store = cluster.open()
         store.close()
@@ -328,13 +288,11 @@ class StoreConformance:
 
 
 def race(cluster: StoredCluster, number: int) -> str:
-    store = cluster.open()
-    try:
-        store.apply(StateChange(put_vms=(make_vm(f"vm-{number}", number=number + 1),)), 0)
-    except Conflict:
-        return "conflict"
-    finally:
-        store.close()
+    with cluster.open() as store:
+        try:
+            store.apply(StateChange(put_vms=(make_vm(f"vm-{number}", number=number + 1),)), 0)
+        except Conflict:
+            return "conflict"
     return "won"
 
 

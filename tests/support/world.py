@@ -151,19 +151,15 @@ def picture(world: World) -> dict[str, Picture]:
 
 
 def _picture(cluster: ClusterDir) -> Picture:
-    store = SqliteStore(cluster.state_db, name=cluster.name)
-    try:
+    with SqliteStore(cluster.state_db, name=cluster.name) as store, History(cluster.history_db) as history:
         snapshot = store.snapshot()
         undo = tuple(entry.title for entry in store.undo_entries())
-        with History(cluster.history_db) as history:
-            history.absorb(store)
-            done = tuple(
-                each.entry.verb
-                for each in history.entries()
-                if each.entry.exit_code == 0 and each.entry.verb not in _CHANGE_NOTHING
-            )
-    finally:
-        store.close()
+        history.absorb(store.books)
+        done = tuple(
+            each.entry.verb
+            for each in history.entries()
+            if each.entry.exit_code == 0 and each.entry.verb not in _CHANGE_NOTHING
+        )
     names_by_id = {vm.id: vm.name for vm in snapshot.vms.values()}
     return Picture(
         revision=snapshot.revision,
@@ -223,16 +219,13 @@ _KNOWN = ("clusters", "current", "lock", "pending", "registry.db", "registry.db-
 
 
 def _cluster_litter(cluster: ClusterDir, *, staged: bool) -> list[str]:
-    store = SqliteStore(cluster.state_db, name=cluster.name)
-    try:
+    with SqliteStore(cluster.state_db, name=cluster.name) as store:
         contents = list(store.snapshot().contents.values())
         for entry in store.undo_entries():
             whole = store.undo_entry(entry.id)
             contents += [each for side in (whole.before, whole.after) for _, each in side.contents]
-        rows = store.imports()
-        left = len(store.history_outbox())
-    finally:
-        store.close()
+        rows = store.books.imports()
+        left = len(store.books.history_outbox())
     resumable = [row for row in rows if staged and not row.done and row.document is not None]
     named = {content.file for content in contents}.union(*(row.files for row in resumable))
     keys = {row.key for row in resumable}

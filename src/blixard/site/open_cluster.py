@@ -16,7 +16,7 @@ from blixard.closing import Closing
 from blixard.errors import BlixardError, Conflict, ExitCode, NotFound, StorageError, without_tickets
 from blixard.home import ClusterDir, Home
 from blixard.model.structs import ClusterSnapshot, JsonObject, Vm
-from blixard.ports import Clock, StateChange, StateStore
+from blixard.ports import Clock, NodeBooks, StateChange, StateStore
 from blixard.site.uninterrupted import uninterrupted
 from blixard.site.who import Policy, Who
 from blixard.store.history import History, HistoryEntry
@@ -35,6 +35,7 @@ class OpenCluster(Closing):
         home: the data directory it lies in.
         directory: its own.
         store: its state.
+        books: what this node keeps of it for itself.
         history: what was done to it.
         clock: time.
         who: is at work.
@@ -47,6 +48,7 @@ class OpenCluster(Closing):
         home: Home,
         directory: ClusterDir,
         store: StateStore,
+        books: NodeBooks,
         history: History,
         *,
         clock: Clock,
@@ -57,6 +59,7 @@ class OpenCluster(Closing):
         self.home = home
         self.directory = directory
         self.store = store
+        self.books = books
         self.history = history
         self.clock = clock
         self.who = who
@@ -64,8 +67,9 @@ class OpenCluster(Closing):
         self.telemetry = telemetry
 
     def close(self) -> None:
-        """Release store and history; harmless twice."""
+        """Release store, books and history."""
         self.store.close()
+        self.books.close()
         self.history.close()
 
     @property
@@ -133,7 +137,7 @@ class OpenCluster(Closing):
         The change stands, whatever happens here: the next command brings what is still in the outbox.
         """
         with suppress(StorageError):
-            self.history.absorb(self.store)
+            self.history.absorb(self.books)
         self.log(verb, exit_code)
 
     def note(self, verb: str, options: JsonObject, exit_code: ExitCode = ExitCode.DONE, **more: Any) -> None:

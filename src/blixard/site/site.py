@@ -20,7 +20,7 @@ from blixard.site.config import Config
 from blixard.site.open_cluster import OpenCluster
 from blixard.site.who import Policy, SystemClock, Who
 from blixard.store.history import History
-from blixard.store.opening import open_store
+from blixard.store.opening import open_with_books
 
 if TYPE_CHECKING:
     from blixard.files import Journal
@@ -72,16 +72,18 @@ class Site:
 
     def open(self, directory: ClusterDir) -> OpenCluster:
         """Open a cluster whose directory is known."""
-        store = open_store(directory)
+        store, books = open_with_books(directory)
         try:
             history = History(directory.history_db)
         except BaseException:
             store.close()
+            books.close()
             raise
         return OpenCluster(
             self.home,
             directory,
             store,
+            books,
             history,
             clock=SystemClock(),
             who=Who.here(self._run_id),

@@ -1,4 +1,4 @@
-"""Adapters of `StateStore`, and the history beside it.
+"""Adapters of `StateStore` and `NodeBooks`, and the history beside them.
 
-`opening.open_store` picks the adapter; sqlite3 is imported by it and by `history`, not here.
+`opening` picks the adapter; sqlite3 is imported by it and by `history`, not here.
 """

@@ -1,7 +1,7 @@
 """What was done to a cluster, by whom, with what result: append-only, failures included, kept for good.
 
 It lies in its own file because it must outlive a replaced state. A change and its entry are still one: the entry goes
-into the state's outbox in the same transaction, and is brought here afterwards, any number of times.
+into the outbox of the node's books with the change, and is brought here afterwards, any number of times.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 from blixard.closing import Closing
 from blixard.files.database import Database
 from blixard.model.structs import JsonObject
-from blixard.ports import StateStore
+from blixard.ports import NodeBooks
 from blixard.store.sqlite.schema import HISTORY_STEPS, migrate
 
 _LONGEST_TEXT = 2000
@@ -89,18 +89,18 @@ class History(Closing):
         """
         self._insert(None, entry)
 
-    def absorb(self, store: StateStore) -> int:
-        """Bring the entries in the store's outbox here; return how many were new. May be repeated, or killed, at will.
+    def absorb(self, books: NodeBooks) -> int:
+        """Bring the entries in the outbox here; return how many were new. May be repeated, or killed, at will.
 
         Raises:
             StorageError: some entries may be here and still in the outbox; the next call settles that.
         """
-        waiting = store.history_outbox()
+        waiting = books.history_outbox()
         if not waiting:
             return 0
         with self._database.writing():
             new = sum(self._insert(key, msgspec.convert(entry, HistoryEntry)) for key, entry in waiting)
-        store.clear_history_outbox([key for key, _ in waiting])
+        books.clear_history_outbox([key for key, _ in waiting])
         return new
 
     def entries(self, *, limit: int | None = None) -> tuple[Recorded, ...]:

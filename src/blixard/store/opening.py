@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from blixard.home import ClusterDir
 from blixard.model.structs import Node
-from blixard.ports import StateStore
+from blixard.ports import NodeBooks, StateStore
 
 
 def open_store(cluster: ClusterDir) -> StateStore:
@@ -17,10 +17,20 @@ def open_store(cluster: ClusterDir) -> StateStore:
         UnsupportedVersion: a newer blixard made it.
         StorageError: it cannot be opened.
     """
+    return open_with_books(cluster)[0]
+
+
+def open_with_books(cluster: ClusterDir) -> tuple[StateStore, NodeBooks]:
+    """The store that `cluster` uses, and this node's books of it; close both.
+
+    Raises:
+        as `open_store`.
+    """
     cluster.store_choice()
     from blixard.store.sqlite.store import SqliteStore
 
-    return SqliteStore(cluster.state_db, name=cluster.name)
+    store = SqliteStore(cluster.state_db, name=cluster.name)
+    return store, store.books
 
 
 def make_store(cluster: ClusterDir, *, cluster_id: str, self_node: int = 1, nodes: Iterable[Node] = ()) -> None:

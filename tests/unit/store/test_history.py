@@ -121,11 +121,8 @@ def make_store(path: Path, changes: int) -> None:
 
 
 def absorb(state: Path, history: Path) -> int:
-    store = SqliteStore(state)
-    with History(history) as opened:
-        new = opened.absorb(store)
-    store.close()
-    return new
+    with SqliteStore(state) as store, History(history) as opened:
+        return opened.absorb(store.books)
 
 
 def test_the_outbox_is_brought_in_once_and_in_order(tmp_path: Path) -> None:

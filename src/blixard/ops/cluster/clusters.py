@@ -125,15 +125,10 @@ def delete_cluster(home: Home, name: str, lock_wait: float) -> None:
 
 def _listed(home: Home, name: str, *, current: bool) -> Listed:
     try:
-        store = open_store(home.cluster(name))
+        with open_store(home.cluster(name)) as store:
+            snapshot = store.snapshot()
     except BlixardError as error:
         return Listed(name=name, current=current, problem=error.message)
-    try:
-        snapshot = store.snapshot()
-    except BlixardError as error:
-        return Listed(name=name, current=current, problem=error.message)
-    finally:
-        store.close()
     return Listed(
         name=name,
         current=current,

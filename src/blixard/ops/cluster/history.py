@@ -28,7 +28,7 @@ def history(opened: OpenCluster, options: HistoryOptions) -> list[Recorded]:
     Raises:
         StorageError: the history cannot be read.
     """
-    opened.history.absorb(opened.store)  # what a kill kept in the outbox belongs here
+    opened.history.absorb(opened.books)  # what a kill kept in the outbox belongs here
     found = opened.history.find(options.document) if options.document else opened.history.entries()
     chosen = [each for each in found if _wanted(each, options)]
     return chosen if options.limit is None else chosen[: options.limit]

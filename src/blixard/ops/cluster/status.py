@@ -135,7 +135,7 @@ def cluster_status(opened: OpenCluster) -> Status:
         last_import=None if snapshot.provenance is None else structs.replace(snapshot.provenance, kept=UNSET),
         last_failure=failed,
         undo=_undo(undo),
-        unfinished_imports=sum(not row.done for row in opened.store.imports()),
+        unfinished_imports=sum(not row.done for row in opened.books.imports()),
     )
 
 

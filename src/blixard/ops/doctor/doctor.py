@@ -159,11 +159,8 @@ def _clusters(home: Home) -> Iterator[Check]:
         check = f"cluster {name}"
         try:
             directory = home.cluster(name)
-            store = open_store(directory)
-            try:
+            with open_store(directory) as store:
                 revision = store.snapshot().revision
-            finally:
-                store.close()
         except BlixardError as error:
             yield fail(check, error.message, error.hint)
             continue

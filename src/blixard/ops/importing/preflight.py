@@ -29,7 +29,7 @@ def check_space(plan: ImportPlan, cluster: OpenCluster, data_bytes: Mapping[int,
     """
     needed = sum(data_bytes.get(image, 0) for image in plan.images())
     free = files.free_bytes(cluster.directory.disks) - cluster.policy.limits.space_reserve_bytes
-    staged = sum(_staged_bytes(cluster, row) for row in cluster.store.imports())  # ours counts, others' can go
+    staged = sum(_staged_bytes(cluster, row) for row in cluster.books.imports())  # ours counts, others' can go
     if needed <= free + staged:
         return
     held = held_bytes(cluster.store.undo_entries(), cluster.snapshot(), cluster.directory)
@@ -50,14 +50,14 @@ def make_room(plan: ImportPlan, cluster: OpenCluster, data_bytes: Mapping[int, i
     """
     own = plan.source.document
     needed = sum(data_bytes.get(image, 0) for image in plan.images())
-    rows = cluster.store.imports()
+    rows = cluster.books.imports()
     mine = sum(_staged_bytes(cluster, row) for row in rows if row.key == own)
     for row in rows:
         free = files.free_bytes(cluster.directory.disks) - cluster.policy.limits.space_reserve_bytes
         if needed <= free + mine:
             return
         if row.key != own:
-            forget_staged(cluster.directory, cluster.store, row)
+            forget_staged(cluster, row)
 
 
 def _staged_bytes(cluster: OpenCluster, row: ImportRow) -> int:

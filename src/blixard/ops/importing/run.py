@@ -347,7 +347,7 @@ class _Import:
             target.publish()
         if not target.new:
             target.release()
-            sweep_at_the_end(cluster.directory, cluster.store, VERB)
+            sweep_at_the_end(cluster, VERB)
         return structs.replace(
             self._told(target, plan, report),
             revision=done.revision,

@@ -42,7 +42,7 @@ class StagedImport:
     """Takes the image events of one document, and keeps the books of its import.
 
     Attributes:
-        row: of this import; it is in the store while anything is staged in a cluster.
+        row: of this import; it is in the books while anything is staged in a cluster.
         failed: images that the document says it does not hold, and why.
         damaged: images that are not what the document says they are, and why; complete after `finish`.
         disks: every wanted image, whole and durable; after `finish`.
@@ -117,7 +117,7 @@ class StagedImport:
         disks = {image: disk for image, disk in self.disks.items() if image in images}
         names = {image: f"{self.row.id}-{image}.{disk.format.value}" for image, disk in disks.items()}
         self.row = structs.replace(self.row, files=tuple(names.values()))
-        cluster.store.begin_import(self.row)
+        cluster.books.begin_import(self.row)
         contents = {}
         for image, disk in disks.items():
             path = directory / names[image]
@@ -155,13 +155,13 @@ class StagedImport:
     def _leave(self) -> None:
         """Whatever ended the import, its transaction may have been done: only the store knows."""
         cluster = self._cluster
-        if cluster is not None and any(row.done for row in cluster.store.imports() if row.id == self.row.id):
+        if cluster is not None and any(row.done for row in cluster.books.imports() if row.id == self.row.id):
             self._forget()
             return
         if cluster is not None and self.row.files:
             _take_back(cluster, self.row, self._folder)
             self.row = structs.replace(self.row, files=())
-            cluster.store.begin_import(self.row)
+            cluster.books.begin_import(self.row)
         if self.row.key == self.row.id:
             self._forget()
 
@@ -214,7 +214,7 @@ class StagedImport:
         with suppress(StorageError):
             files.remove_tree(self._folder, beneath=self._folder.parent)
             if self._cluster is not None:
-                self._cluster.store.forget_import(self.row.id)
+                self._cluster.books.forget_import(self.row.id)
 
 
 class TakenImages:
@@ -260,19 +260,19 @@ def stage_in_cluster(
     """
     document = foreknown.document
     announce(progress, foreknown, taking[0])
-    earlier = next((row for row in cluster.store.imports() if row.key == document and not row.done), None)
+    earlier = next((row for row in cluster.books.imports() if row.key == document and not row.done), None)
     import_id = uuid.uuid4().hex if earlier is None else earlier.id
     row = ImportRow(id=import_id, key=document or import_id, started_at=cluster.clock.now(), document=document)
     folder = cluster.directory.incoming / row.key
     if earlier is not None:
         _take_back(cluster, earlier, folder)
-    cluster.store.begin_import(row)
+    cluster.books.begin_import(row)
     try:
         staging = _staging(folder, taking, request, resume=earlier is not None, checkpoint_bytes=checkpoint_bytes)
     except BaseException:
         if earlier is None:
             with suppress(StorageError):
-                forget_staged(cluster.directory, cluster.store, row)
+                forget_staged(cluster, row)
         raise
     return StagedImport(row, folder, staging, progress, cluster)
 

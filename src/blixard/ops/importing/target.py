@@ -160,11 +160,8 @@ def _existing(home: Home, request: ImportRequest, document_name: str) -> list[Ex
 
 
 def _read(directory: ClusterDir) -> ClusterSnapshot:
-    store = open_store(directory)
-    try:
+    with open_store(directory) as store:
         return store.snapshot()
-    finally:
-        store.close()
 
 
 def _new_target(home: Home, opening: Opening, request: ImportRequest, choice: Choice, head: ExportHead) -> ImportTarget:

@@ -68,10 +68,10 @@ def collect(opened: OpenCluster, options: GcOptions) -> GcReport:
         with opened.directory.alone(VERB, wait), opened.directory.deleting_disks(VERB, wait):
             report = _look(opened, options)
             # on a full disk the state cannot be written: first what makes room without
-            sweep_held(opened.directory, opened.store)
+            sweep_held(opened)
             _drop_staged(opened, {each.name for each in report.freed if each.kind == "staged"})
             if _drop_undo(opened, asked, report):
-                sweep_held(opened.directory, opened.store)
+                sweep_held(opened)
             sweep_founded(opened.home, VERB, opened.clock.now(), everything=options.staged)
         opened.note(VERB, asked, ExitCode.DONE)
     return report
@@ -80,12 +80,12 @@ def collect(opened: OpenCluster, options: GcOptions) -> GcReport:
 def _look(opened: OpenCluster, options: GcOptions) -> GcReport:
     now = opened.clock.now()
     staged = _staged(opened, now)
-    over = {row.key for row in abandoned_imports(opened.store)}
-    over |= {path.name for path in unnamed_staging(opened.directory, opened.store)}
+    over = {row.key for row in abandoned_imports(opened)}
+    over |= {path.name for path in unnamed_staging(opened)}
     gone = [each for each, age in staged if options.staged or age > STAGED_FOR or each.name in over]
     freed = [
         Freed(kind="file", name=path.name, size_bytes=files.allocated_bytes(path), why="nobody names it")
-        for path in unnamed_files(opened.directory, opened.store)
+        for path in unnamed_files(opened)
     ]
     return GcReport(
         dry_run=options.dry_run,
@@ -96,7 +96,7 @@ def _look(opened: OpenCluster, options: GcOptions) -> GcReport:
 
 def _staged(opened: OpenCluster, now: datetime) -> list[tuple[Freed, timedelta]]:
     folder = opened.directory.incoming
-    begun = {row.key: row for row in opened.store.imports()}
+    begun = {row.key: row for row in opened.books.imports()}
     found = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         row = begun.get(path.name)
@@ -136,6 +136,6 @@ def _drop_undo(opened: OpenCluster, asked: JsonObject, report: GcReport) -> bool
 def _drop_staged(opened: OpenCluster, keys: set[str]) -> None:
     folder = opened.directory.incoming
     left = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    for row in opened.store.imports():
+    for row in opened.books.imports():
         if row.done or row.key in keys or row.key not in left:
-            forget_staged(opened.directory, opened.store, row)
+            forget_staged(opened, row)

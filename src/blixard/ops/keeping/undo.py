@@ -55,7 +55,7 @@ def undo(cluster: OpenCluster, entry_id: int | None, *, dry_run: bool, force: bo
         change = undo_change(plan, now=cluster.clock.now(), history=history)
         revision = cluster.commit(VERB, change, plan.base_revision)
         newest = max((each.id for each in cluster.store.undo_entries()), default=None)
-    sweep_at_the_end(cluster.directory, cluster.store, VERB)
+    sweep_at_the_end(cluster, VERB)
     report = _report(cluster, entry, plan, revision, dry_run=False)
     return structs.replace(report, undo=newest if change.undo is not None else None)
 
@@ -85,7 +85,7 @@ def drop(cluster: OpenCluster, entry_id: int) -> int:
     find_entry(cluster, entry_id)
     before = next(each.held_bytes for each in entries(cluster) if each.id == entry_id)
     cluster.edit("cluster undo drop", {"entry": entry_id}, lambda _snapshot: StateChange(drop_undo=(entry_id,)))
-    sweep_at_the_end(cluster.directory, cluster.store, VERB)
+    sweep_at_the_end(cluster, VERB)
     return before
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from blixard.errors import BlixardError
 from blixard.home import ClusterDir, Home
 from blixard.ports import ImportRow
-from blixard.store.opening import open_store
+from blixard.store.opening import open_with_books
 
 STAGED_FOR = timedelta(days=7)
 """How long what an import has staged waits for the same document to come again."""
@@ -36,16 +36,12 @@ def sweep_founded(home: Home, verb: str, now: datetime, *, everything: bool = Fa
 def can_go_on(directory: ClusterDir, now: datetime) -> bool:
     """True when something is staged there under the name of a document, and not for too long."""
     try:
-        store = open_store(directory)
+        store, books = open_with_books(directory)
+        with store, books:
+            rows = books.imports() if store.snapshot().revision == 0 else ()
+            return any(_is_worth_it(directory, row, now) for row in rows)
     except BlixardError:
         return False
-    try:
-        rows = store.imports() if store.snapshot().revision == 0 else ()
-        return any(_is_worth_it(directory, row, now) for row in rows)
-    except BlixardError:
-        return False
-    finally:
-        store.close()
 
 
 def _is_worth_it(directory: ClusterDir, row: ImportRow, now: datetime) -> bool:

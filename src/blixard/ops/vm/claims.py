@@ -24,10 +24,8 @@ def still_live(home: Home) -> Callable[[DiskOwner], bool]:
             store = open_store(home.cluster(owner.cluster))
         except BlixardError:
             return True  # a state that cannot be read is no leave to write to its disks
-        try:
+        with store:
             content = store.snapshot().contents.get(ContentKey(owner.vm_id, ContentKind.DISK, owner.disk))
-        finally:
-            store.close()
         return content is not None and content.path is not None
 
     return is_live

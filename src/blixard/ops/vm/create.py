@@ -60,7 +60,7 @@ def create_vm(opened: OpenCluster, spec: VmSpec, progress: Progress) -> VmMade:
     check_spec(spec)
     options = _told(spec)
     with opened.recording(VERB, options):
-        sweep_if_free(opened.directory, opened.store, VERB)
+        sweep_if_free(opened, VERB)
         with opened.directory.editing(VERB, opened.policy.lock_wait):
             snapshot = opened.snapshot()
             _check_room(snapshot, spec)

@@ -120,7 +120,7 @@ def delete_vm(opened: OpenCluster, name: str) -> VmDeleted:
     release_claims(opened.home, opened.name, vm, contents)
     if dropped:
         with suppress(Locked, StorageError):  # somebody reads disks: the next command that writes frees the space
-            sweep(opened.directory, opened.store, verb)
+            sweep(opened, verb)
     return VmDeleted(
         vm=vm,
         cluster=opened.name,

@@ -6,15 +6,15 @@ rows to one array and decodes them at once, which is several times faster than o
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from blixard import files
+from blixard.closing import Closing
 from blixard.errors import Conflict, InternalError, NotFound, StorageError
 from blixard.files.database import Database
 from blixard.model.collection import no_collection
@@ -23,17 +23,16 @@ from blixard.model.structs import (
     Content,
     ContentKey,
     ContentKind,
-    JsonObject,
     Node,
     Provenance,
     RaftState,
     Vm,
 )
-from blixard.ports import ImportRow, StateChange, UndoEntry, UndoSummary
-from blixard.store.sqlite.packing import pack, unpack
+from blixard.ports import StateChange, UndoEntry, UndoSummary
+from blixard.store.node_books import SqliteBooks
+from blixard.store.rows import pack, structs_of, unpack
 from blixard.store.sqlite.schema import STATE_STEPS, Step, migrate
 
-T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 _KINDS = {kind.value: kind for kind in ContentKind}
 _MANY = 1000
@@ -52,7 +51,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     imports: int
 
 
-class SqliteStore:
+class SqliteStore(Closing):
     """`StateStore` in the file `path`; used by one thread.
 
     Args:
@@ -60,6 +59,9 @@ class SqliteStore:
         name: what the cluster is called, when that is known better than here: the directory's name is the truth on
             this node, and a rename that was killed may not have reached the file.
         steps: the layouts; another table only in tests.
+
+    Attributes:
+        books: this node's, in the same file; closed with the store.
 
     Raises:
         StorageError: it is not there, damaged, or has no cluster in it.
@@ -69,6 +71,7 @@ class SqliteStore:
     def __init__(self, path: Path, *, name: str | None = None, steps: Sequence[Step] = STATE_STEPS) -> None:
         self._database = Database(path)
         self._name = name
+        self.books = SqliteBooks(self._database)
         try:
             migrate(self._database, steps)
             self._cluster_row()
@@ -144,7 +147,8 @@ class SqliteStore:
             self._apply_nodes(change)
             self._apply_vms(change)
             self._apply_contents(change)
-            self._apply_records(change)
+            self._apply_undo(change)
+            self.books.write_down(change)
             self._apply_cluster(change, revision)
         return revision
 
@@ -162,13 +166,13 @@ class SqliteStore:
         if not rows:
             raise self._no_undo(entry_id)
         [(pinned, stored)] = rows
-        (entry,) = self._decode([(unpack(stored, str(self._database.path)),)], UndoEntry)
+        (entry,) = structs_of(self._database, [(unpack(stored, str(self._database.path)),)], UndoEntry)
         return msgspec.structs.replace(entry, id=entry_id, pinned=bool(pinned))
 
     def undo_entries(self) -> tuple[UndoSummary, ...]:
         """See `StateStore.undo_entries`."""
         rows = self._database.read("SELECT id, pinned, summary FROM undo ORDER BY id DESC")
-        entries = self._decode([row[2:] for row in rows], UndoSummary)
+        entries = structs_of(self._database, [row[2:] for row in rows], UndoSummary)
         return tuple(
             msgspec.structs.replace(entry, id=row[0], pinned=bool(row[1]))
             for row, entry in zip(rows, entries, strict=True)
@@ -182,45 +186,24 @@ class SqliteStore:
     def _no_undo(self, entry_id: int) -> NotFound:
         return NotFound(f"no undo entry {entry_id} in `{self._database.path}`", hint="see `cluster undo list`")
 
-    def begin_import(self, row: ImportRow) -> None:
-        """See `StateStore.begin_import`."""
-        self._database.write("INSERT OR REPLACE INTO imports VALUES (?, ?, ?)", (row.id, row.done, _encode(row)))
-
-    def imports(self) -> tuple[ImportRow, ...]:
-        """See `StateStore.imports`."""
-        rows = self._database.read("SELECT done, json FROM imports ORDER BY rowid")
-        found = self._decode([row[1:] for row in rows], ImportRow)
-        return tuple(msgspec.structs.replace(each, done=bool(row[0])) for row, each in zip(rows, found, strict=True))
-
-    def forget_import(self, import_id: str) -> None:
-        """See `StateStore.forget_import`."""
-        self._database.write("DELETE FROM imports WHERE id = ?", (import_id,))
-
-    def history_outbox(self) -> tuple[tuple[str, JsonObject], ...]:
-        """See `StateStore.history_outbox`."""
-        rows = self._database.read("SELECT key, json FROM outbox ORDER BY position")
-        return tuple((key, msgspec.json.decode(text)) for key, text in rows)
-
-    def clear_history_outbox(self, keys: Iterable[str]) -> None:
-        """See `StateStore.clear_history_outbox`."""
-        with self._database.writing():
-            self._database.write_many("DELETE FROM outbox WHERE key = ?", [(key,) for key in keys])
-
     def close(self) -> None:
         """See `StateStore.close`."""
         self._database.close()
 
     def _nodes(self) -> dict[int, Node]:
-        nodes = self._decode(self._database.read("SELECT json FROM nodes"), Node)
+        nodes = structs_of(self._database, self._database.read("SELECT json FROM nodes"), Node)
         return {node.id: node for node in sorted(nodes, key=lambda node: node.id)}
 
     def _vms(self) -> dict[str, Vm]:
-        return {vm.name: vm for vm in self._decode(self._database.read("SELECT json FROM vms ORDER BY name"), Vm)}
+        return {
+            vm.name: vm
+            for vm in structs_of(self._database, self._database.read("SELECT json FROM vms ORDER BY name"), Vm)
+        }
 
     def _contents(self) -> dict[ContentKey, Content]:
         rows = self._database.read("SELECT json, vm_id, kind, name FROM contents ORDER BY vm_id, kind, name")
         keys = [ContentKey(vm_id, _KINDS[kind], name) for _, vm_id, kind, name in rows]
-        return dict(zip(keys, self._decode(rows, Content), strict=True))
+        return dict(zip(keys, structs_of(self._database, rows, Content), strict=True))
 
     def _apply_nodes(self, change: StateChange) -> None:
         write_many = self._database.write_many
@@ -265,23 +248,12 @@ class SqliteStore:
             rows = [(key.vm_id, key.kind.value, key.name, _encode(content)) for key, content in change.put_contents]
             self._database.write_many("INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?)", rows)
 
-    def _apply_records(self, change: StateChange) -> None:
-        """What tells about the change: undo, the import that it completes, history."""
-        write = self._database.write
+    def _apply_undo(self, change: StateChange) -> None:
         if change.drop_undo:
             self._database.write_many("DELETE FROM undo WHERE id = ?", [(each,) for each in change.drop_undo])
         if change.undo is not None:
             row = (change.undo.pinned, _encode(change.undo.summary()), pack(_encode(change.undo)))
-            write("INSERT INTO undo (pinned, summary, json) VALUES (?, ?, ?)", row)
-        if change.import_done is not None and not write(
-            "UPDATE imports SET done = 1 WHERE id = ?", (change.import_done,)
-        ):
-            raise Conflict(
-                f"import `{change.import_done}` is not under way any more: what it staged was given up",
-                hint="import again",
-            )
-        if change.history is not None:
-            write("INSERT INTO outbox (key, json) VALUES (?, ?)", (os.urandom(16).hex(), _encode(change.history)))
+            self._database.write("INSERT INTO undo (pinned, summary, json) VALUES (?, ?, ?)", row)
 
     def _apply_cluster(self, change: StateChange, revision: int) -> None:
         write = self._database.write
@@ -308,18 +280,7 @@ class SqliteStore:
         return int(number)
 
     def _provenance(self, text: bytes | None) -> Provenance | None:
-        return None if text is None else self._decode([(text,)], Provenance)[0]
-
-    def _decode(self, rows: list[Any], kind: type[T]) -> list[T]:
-        """Structs from rows whose first column is their JSON."""
-        text = b"[" + b",".join(row[0] for row in rows) + b"]"
-        try:
-            return msgspec.json.decode(text, type=list[kind])  # type: ignore[valid-type]
-        except msgspec.DecodeError as error:
-            raise StorageError(
-                f"`{self._database.path}` is damaged: a {kind.__name__} in it is not readable: {error}",
-                hint="keep that file, and import the newest export under another name",
-            ) from error
+        return None if text is None else structs_of(self._database, [(text,)], Provenance)[0]
 
 
 def _id_of(vm: Vm) -> str:

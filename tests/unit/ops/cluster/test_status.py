@@ -148,7 +148,7 @@ def test_an_export_long_before_many_other_entries_is_still_found(opened: OpenClu
 
 
 def test_unfinished_imports_are_counted(opened: OpenCluster, clock: StillClock) -> None:
-    opened.store.begin_import(ImportRow(id="i1", key="k1", started_at=clock.now()))
+    opened.books.begin_import(ImportRow(id="i1", key="k1", started_at=clock.now()))
 
     assert cluster_status(opened).unfinished_imports == 1
 

@@ -38,7 +38,7 @@ def stage(opened: OpenCluster, key: str) -> Path:
     folder = opened.directory.incoming / key
     folder.mkdir()
     (folder / "0.raw").write_bytes(b"staged" * 1000)
-    opened.store.begin_import(ImportRow(id=f"import-{key}", key=key, started_at=opened.clock.now()))
+    opened.books.begin_import(ImportRow(id=f"import-{key}", key=key, started_at=opened.clock.now()))
     return folder
 
 
@@ -85,7 +85,7 @@ def test_staged_content_waits_for_seven_days(opened: OpenCluster, clock: StillCl
     clock.pass_by(timedelta(seconds=1))
     collect(opened, GcOptions())
     assert not folder.exists()
-    assert opened.store.imports() == ()
+    assert opened.books.imports() == ()
 
 
 def test_staged_content_goes_at_once_on_demand(opened: OpenCluster) -> None:
@@ -99,7 +99,7 @@ def test_staged_content_goes_at_once_on_demand(opened: OpenCluster) -> None:
 
 def test_staged_content_of_an_import_that_is_forgotten_does_not_wait(opened: OpenCluster, tmp_path: Path) -> None:
     folder = stage(opened, "k1")
-    opened.store.forget_import("import-k1")
+    opened.books.forget_import("import-k1")
     left = stage(opened, "k2")
 
     told = collect(opened, GcOptions(dry_run=True))
@@ -115,7 +115,7 @@ def test_files_that_an_import_under_way_will_name_stay(opened: OpenCluster) -> N
     named.write_bytes(b"x")
     row = ImportRow(id="i", key="k", started_at=opened.clock.now(), files=(named.name,))
     (opened.directory.incoming / "k").mkdir()
-    opened.store.begin_import(row)
+    opened.books.begin_import(row)
 
     collect(opened, GcOptions())
 

@@ -11,7 +11,7 @@ from blixard.ops.keeping.gc import GcOptions, collect
 from blixard.ops.keeping.unfinished import STAGED_FOR, can_go_on, sweep_founded
 from blixard.ports import ImportRow
 from blixard.site.open_cluster import OpenCluster
-from blixard.store.opening import make_store, open_store
+from blixard.store.opening import make_store, open_with_books
 from support.clusters import StillClock, a_cluster
 from support.state import uid
 
@@ -34,10 +34,10 @@ def begun(opened: OpenCluster, *, document: str | None = "d1", done: bool = Fals
     founded = opened.home.found("fresh", partial(make_store, cluster_id=uid(9)))
     key = document or "import-1"
     (founded.incoming / key).mkdir()
-    store = open_store(founded)
+    store, books = open_with_books(founded)
     row = ImportRow(id="import-1", key=key, started_at=opened.clock.now(), document=document, done=done)
-    store.begin_import(row)
-    store.close()
+    with store, books:
+        books.begin_import(row)
     return founded
 
 

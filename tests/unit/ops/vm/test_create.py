@@ -227,7 +227,7 @@ def test_a_failure_at_any_operation_leaves_no_vm_and_no_file(tmp_path: Path, ima
                 try:
                     make(opened, disks=(disk(image),))
                 except StorageError:
-                    assert unnamed_files(opened.directory, opened.store) == []
+                    assert unnamed_files(opened) == []
             check_whole(opened)
 
 
@@ -244,7 +244,7 @@ def test_a_kill_at_any_operation_leaves_a_whole_state_that_the_next_command_tidi
         was_killed = killed_at(number, create)
         with reopen(home, directory) as after:
             make(after, name="next")
-            assert unnamed_files(after.directory, after.store) == []
+            assert unnamed_files(after) == []
             snapshot = after.snapshot()
             assert len(snapshot.contents) == len(snapshot.vms) - 1
         if not was_killed:

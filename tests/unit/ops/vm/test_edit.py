@@ -131,7 +131,7 @@ def test_a_deletion_keeps_state_and_files_for_undo(opened: OpenCluster, image: P
     assert (entry.id, entry.before.vms, entry.after.vms) == (gone.undo_id, (vm,), ())
     assert key == ContentKey(vm.id or "", ContentKind.DISK, "d0")
     assert (opened.directory.disks / (content.file or "")).read_bytes() == image.read_bytes()
-    assert unnamed_files(opened.directory, opened.store) == []
+    assert unnamed_files(opened) == []
 
 
 def test_a_deletion_leaves_disks_in_place_alone(opened: OpenCluster, image: Path) -> None:
@@ -208,7 +208,7 @@ def test_content_that_is_there_is_replaced_only_on_demand_and_kept(opened: OpenC
     assert [content.file for _, content in entry.before.contents] != [
         content.file for _, content in entry.after.contents
     ]
-    assert unnamed_files(opened.directory, opened.store) == []
+    assert unnamed_files(opened) == []
 
 
 def test_attaching_to_what_is_not_there_names_what_is(opened: OpenCluster, image: Path) -> None:

@@ -61,8 +61,8 @@ def test_raft_facts_are_those_of_one_node_that_agrees_with_itself(store: SqliteS
 
 def test_counts_do_not_need_the_snapshot(store: SqliteStore) -> None:
     provenance = make_provenance()
-    store.begin_import(make_import(1))
-    store.begin_import(make_import(2))
+    store.books.begin_import(make_import(1))
+    store.books.begin_import(make_import(2))
     store.apply(StateChange(put_vms=(make_vm(),), undo=make_undo(), provenance=provenance, import_done=uid(1)), 0)
     counts = store.counts()
 

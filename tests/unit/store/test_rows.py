@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from blixard.errors import StorageError
-from blixard.store.sqlite.packing import PACKED_FROM, pack, unpack
+from blixard.store.rows import PACKED_FROM, pack, unpack
 
 LARGE = b'{"vms": [' + b"1234567890, " * PACKED_FROM + b"0]}"
 
