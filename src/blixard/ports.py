@@ -6,6 +6,7 @@ Each Protocol's docstrings are the contract; one conformance suite per port runs
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
@@ -17,10 +18,12 @@ from blixard.model.structs import ClusterSnapshot, DiskFormat, JsonObject, RaftS
 
 __all__ = [
     "Clock",
+    "ClusterLocks",
     "DiskReader",
     "DiskWriter",
     "Extent",
     "ImportRow",
+    "LockHolder",
     "NodeBooks",
     "Progress",
     "StateChange",
@@ -191,6 +194,51 @@ class NodeBooks(Closing, Protocol):
 
     def clear_history_outbox(self, keys: Iterable[str]) -> None:
         """Remove entries that stand in the history; keys that are not there are fine."""
+
+
+class LockHolder(Struct, frozen=True):
+    """Who is at work on a cluster: `verb` is the command, as on the command line."""
+
+    pid: int
+    verb: str
+
+
+class ClusterLocks(Protocol):
+    """Who may work on a cluster beside whom. One suite (tests/support/lock_conformance.py) runs on every adapter.
+
+    Side by side may work: an export, edits and readers of disks; an import (`alone`) and readers; the deletion of disk
+    files with an edit or an import. Everything else excludes each other, in one process too: two exports, two imports,
+    an import and an export or an edit, the deletion of disk files and whoever reads them, `ending` and everybody.
+
+    Every method returns when everything is held, and holds it until the end of the `with` block, or until the process
+    dies. It gets all or nothing, and waits `wait_seconds` for all together; 0 asks once. `verb` is what others are told
+    is at work. Where locks are leases, a holder may lose its own without knowing: then `StateStore.apply` refuses it.
+
+    Every method but `holders` raises:
+        Locked: somebody is at work, still after `wait_seconds`; the error names who, and the hint how to wait.
+        NotFound: the cluster was deleted or renamed meanwhile.
+    """
+
+    def exporting(self, verb: str, wait_seconds: float = 0) -> AbstractContextManager[object]:
+        """Read state and disks for an export: one export at a time, no import meanwhile, no disk file is deleted."""
+
+    def reading_disks(self, verb: str, wait_seconds: float = 0) -> AbstractContextManager[object]:
+        """Read disk files without being an export (`extract`, a running share): none is deleted meanwhile."""
+
+    def editing(self, verb: str, wait_seconds: float = 0) -> AbstractContextManager[object]:
+        """Change single nodes or VMs, beside exports and other edits; the store's revision settles who was first."""
+
+    def alone(self, verb: str, wait_seconds: float = 0) -> AbstractContextManager[object]:
+        """Replace state: an import or an undo, with no export and no edit beside it."""
+
+    def deleting_disks(self, verb: str, wait_seconds: float = 0) -> AbstractContextManager[object]:
+        """Delete disk files that nothing names any more: nobody may be reading one."""
+
+    def ending(self, verb: str, wait_seconds: float = 0) -> AbstractContextManager[object]:
+        """Rename or delete the whole cluster: nobody else does anything with it."""
+
+    def holders(self) -> tuple[LockHolder, ...]:
+        """Who holds any of them now, as far as can be seen; looked up without being in anybody's way."""
 
 
 class Clock(Protocol):

@@ -156,8 +156,9 @@ def test_a_full_stderr_stops_nothing(data: Path) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
 def test_a_signal_while_waiting_is_one_line(data: Path, number: signal.Signals, code: int) -> None:
     from blixard.home import Home
+    from blixard.home.locks import FlockLocks
 
-    with Home(data).cluster("lab").alone("cluster import"):
+    with FlockLocks(Home(data).cluster("lab")).alone("cluster import"):
         waiting = subprocess.Popen(
             [BLIXARD, "vm", "create", "late", "--lock-wait", "10m", "-vv"],
             env={**cron_environment(data), "BLIXARD_PROGRESS": "plain"},
@@ -178,8 +179,9 @@ def test_a_signal_while_waiting_is_one_line(data: Path, number: signal.Signals, 
 
 def test_a_wait_for_a_lock_ends_with_who_holds_it(data: Path) -> None:
     from blixard.home import Home
+    from blixard.home.locks import FlockLocks
 
-    with Home(data).cluster("lab").alone("cluster import"):
+    with FlockLocks(Home(data).cluster("lab")).alone("cluster import"):
         done = blixard(data, "vm", "create", "late")
 
     assert done.returncode == 21

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from blixard.home import Home
+from blixard.home.locks import FlockLocks
 from support.lab import DATA_DISK, DB_DISK, ROOT_DISK, Lab, Machine
 from support.shell import BLIXARD, cron_environment
 from support.small_disk import small_disk
@@ -125,7 +126,7 @@ def test_an_import_finds_the_lock_of_another_command_and_names_it(lab: Lab) -> N
     lab.target.load(lab / "state.json.gz")
     cluster = Home(lab.target.data).cluster("prod")
 
-    with cluster.alone("cluster import", 0):
+    with FlockLocks(cluster).alone("cluster import"):
         told = lab.target.load(lab / "state.json.gz", code=21)
 
     assert f"{os.getpid()}" in told.err

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from blixard.home import Home
+from blixard.home.locks import FlockLocks
 from support.commands import NOBODY, Ran
 from support.documents import MIB, noise
 from support.small_disk import fill, small_disk
@@ -500,7 +501,7 @@ def test_a_locked_cluster_names_its_holder(world: World) -> None:
         ("cluster", "gc", "-c", "web"),
     ]
     old = (world.out / "new.json.gz").read_bytes()
-    with Home(world.data).cluster("web").alone("some work"):
+    with FlockLocks(Home(world.data).cluster("web")).alone("some work"):
         tried = [world.blixard(*arguments) for arguments in attempts]
 
     for ran in tried:

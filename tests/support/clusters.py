@@ -12,7 +12,7 @@ from blixard.ops.cluster.clusters import init_cluster
 from blixard.site.open_cluster import OpenCluster
 from blixard.site.who import Policy, Who
 from blixard.store.history import History
-from blixard.store.opening import open_with_books
+from blixard.store.opening import locks_of, open_with_books
 from blixard.telemetry.store import TelemetryStore
 
 NOW = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
@@ -65,8 +65,9 @@ def reopen(
         home,
         directory,
         store,
-        books,
         History(directory.history_db),
+        books=books,
+        locks=locks_of(directory),
         clock=clock or StillClock(),
         who=Who(user="tester", host="here", run="ab" * 16),
         policy=policy or Policy(),

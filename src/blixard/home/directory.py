@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from blixard import files
 from blixard.errors import Conflict, InvalidField, LimitExceeded, Locked, NotFound, StorageError
 from blixard.home.cluster import ClusterDir
+from blixard.home.locks import FlockLocks
 from blixard.model.codec import check_name
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ class Home:
         """
         check_name(new, "cluster")
         cluster = self.cluster(old)
-        with cluster.ending("cluster rename", wait_seconds), self._locked("cluster rename"):
+        with FlockLocks(cluster).ending("cluster rename", wait_seconds), self._locked("cluster rename"):
             self._check_free(new)
             is_current = self.current() == old
             if is_current:
@@ -234,7 +235,7 @@ class Home:
             StorageError: it is still there; or it is gone and some of its files remain for the next sweep.
         """
         cluster = self.cluster(name)
-        with cluster.ending("cluster delete", wait_seconds), self._locked("cluster delete"):
+        with FlockLocks(cluster).ending("cluster delete", wait_seconds), self._locked("cluster delete"):
             trash = self.clusters_dir / f"{_TRASH}{os.urandom(8).hex()}"
             files.rename(cluster.path, trash)
             files.fsync_dir(self.clusters_dir)

@@ -16,7 +16,7 @@ from blixard.closing import Closing
 from blixard.errors import BlixardError, Conflict, ExitCode, NotFound, StorageError, without_tickets
 from blixard.home import ClusterDir, Home
 from blixard.model.structs import ClusterSnapshot, JsonObject, Vm
-from blixard.ports import Clock, NodeBooks, StateChange, StateStore
+from blixard.ports import Clock, ClusterLocks, NodeBooks, StateChange, StateStore
 from blixard.site.uninterrupted import uninterrupted
 from blixard.site.who import Policy, Who
 from blixard.store.history import History, HistoryEntry
@@ -35,8 +35,9 @@ class OpenCluster(Closing):
         home: the data directory it lies in.
         directory: its own.
         store: its state.
-        books: what this node keeps of it for itself.
         history: what was done to it.
+        books: what this node keeps of it for itself.
+        locks: who may work on it beside whom.
         clock: time.
         who: is at work.
         policy: settings.
@@ -48,9 +49,10 @@ class OpenCluster(Closing):
         home: Home,
         directory: ClusterDir,
         store: StateStore,
-        books: NodeBooks,
         history: History,
         *,
+        books: NodeBooks,
+        locks: ClusterLocks,
         clock: Clock,
         who: Who,
         policy: Policy = Policy(),  # noqa: B008 - frozen
@@ -60,6 +62,7 @@ class OpenCluster(Closing):
         self.directory = directory
         self.store = store
         self.books = books
+        self.locks = locks
         self.history = history
         self.clock = clock
         self.who = who
@@ -102,7 +105,7 @@ class OpenCluster(Closing):
         """
         if locked:
             return self._edit(verb, options, plan)
-        with self.recording(verb, options), self.directory.editing(verb, self.policy.lock_wait):
+        with self.recording(verb, options), self.locks.editing(verb, self.policy.lock_wait):
             return self._edit(verb, options, plan)
 
     def _edit(self, verb: str, options: JsonObject, plan: Callable[[ClusterSnapshot], StateChange]) -> ClusterSnapshot:

@@ -20,7 +20,7 @@ from blixard.site.config import Config
 from blixard.site.open_cluster import OpenCluster
 from blixard.site.who import Policy, SystemClock, Who
 from blixard.store.history import History
-from blixard.store.opening import open_with_books
+from blixard.store.opening import locks_of, open_with_books
 
 if TYPE_CHECKING:
     from blixard.files import Journal
@@ -83,8 +83,9 @@ class Site:
             self.home,
             directory,
             store,
-            books,
             history,
+            books=books,
+            locks=locks_of(directory),
             clock=SystemClock(),
             who=Who.here(self._run_id),
             policy=self.policy,

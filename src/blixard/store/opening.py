@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from blixard.home import ClusterDir
+from blixard.home.locks import FlockLocks
 from blixard.model.structs import Node
-from blixard.ports import NodeBooks, StateStore
+from blixard.ports import ClusterLocks, NodeBooks, StateStore
 
 
 def open_store(cluster: ClusterDir) -> StateStore:
@@ -31,6 +32,11 @@ def open_with_books(cluster: ClusterDir) -> tuple[StateStore, NodeBooks]:
 
     store = SqliteStore(cluster.state_db, name=cluster.name)
     return store, store.books
+
+
+def locks_of(cluster: ClusterDir) -> ClusterLocks:
+    """Who may work on `cluster` beside whom."""
+    return FlockLocks(cluster)
 
 
 def make_store(cluster: ClusterDir, *, cluster_id: str, self_node: int = 1, nodes: Iterable[Node] = ()) -> None:

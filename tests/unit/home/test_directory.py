@@ -6,6 +6,7 @@ import pytest
 
 from blixard.errors import Conflict, InvalidField, Locked, NotFound
 from blixard.home import ClusterDir, Home
+from blixard.home.locks import FlockLocks
 from support.faults import names
 
 
@@ -158,7 +159,7 @@ def test_deleting_does_not_follow_links(home: Home, tmp_path: Path) -> None:
 
 def test_a_cluster_in_use_is_neither_deleted_nor_renamed(home: Home) -> None:
     cluster = home.create("web")
-    with cluster.reading_disks("cluster share"):
+    with FlockLocks(cluster).reading_disks("cluster share"):
         with pytest.raises(Locked, match="cluster share"):
             home.delete("web")
         with pytest.raises(Locked, match="cluster share"):

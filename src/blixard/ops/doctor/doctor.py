@@ -11,21 +11,21 @@ import platform
 import re
 import resource
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
 from blixard import files
 from blixard.errors import BlixardError, StorageError
-from blixard.home import ClusterDir, Home
+from blixard.home import Home
 from blixard.limits import DEFAULT, GIB
 from blixard.ops.doctor.checks import Check, fail, ok, warn
 from blixard.ops.doctor.peers import peer_checks
 from blixard.peer.node_key import node_holders
 from blixard.ports import Clock
 from blixard.site.network import NetworkSettings
-from blixard.store.opening import open_store
+from blixard.store.opening import locks_of, open_store
 from blixard.version import __version__
 
 _FEW_FILES = 1024
@@ -164,19 +164,11 @@ def _clusters(home: Home) -> Iterator[Check]:
         except BlixardError as error:
             yield fail(check, error.message, error.hint)
             continue
-        holders = _holders(directory, serving)
+        holders = dict.fromkeys(
+            f"`{serving.get(each.pid, each.verb)}` (pid {each.pid})" for each in locks_of(directory).holders()
+        )
         at_work = f"at work: {', '.join(holders)}" if holders else "nobody is at work"
         yield ok(check, f"readable, revision {revision}, {at_work}")
-
-
-def _holders(directory: ClusterDir, serving: Mapping[int, str]) -> list[str]:
-    """Who holds a lock, looked up without taking one: a check must not be in anybody's way."""
-    found: dict[str, None] = {}
-    for path in sorted((directory.path / "locks").glob("*.lock")):
-        for holder in files.FileLock(path, subject="", verb="").holders():
-            verb = serving.get(holder.pid, holder.verb)
-            found[f"`{verb}` (pid {holder.pid})"] = None
-    return list(found)
 
 
 def _process() -> Iterator[Check]:

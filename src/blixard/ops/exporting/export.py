@@ -112,7 +112,7 @@ def export_cluster(
     """
     with cluster.recording(VERB, options.asked()):
         _check(options)
-        with cluster.directory.exporting(VERB, cluster.policy.lock_wait):
+        with cluster.locks.exporting(VERB, cluster.policy.lock_wait):
             return _Export(cluster, options, progress, telemetry).run()
 
 

@@ -136,7 +136,7 @@ def _existing_target(home: Home, opening: Opening, request: ImportRequest, choic
     try:
         if not request.dry_run:
             with opened.recording(VERB, request.asked()):
-                stack.enter_context(opened.directory.alone(VERB, opened.policy.lock_wait))
+                stack.enter_context(opened.locks.alone(VERB, opened.policy.lock_wait))
         target = ImportTarget(home, choice, opened, opened.snapshot())
     except BaseException:
         stack.close()
@@ -178,7 +178,7 @@ def _new_target(home: Home, opening: Opening, request: ImportRequest, choice: Ch
     stack = ExitStack()
     try:
         # at least a moment: who sweeps holds it only to look
-        stack.enter_context(opened.directory.alone(VERB, max(opened.policy.lock_wait, _SWEEP_SECONDS)))
+        stack.enter_context(opened.locks.alone(VERB, max(opened.policy.lock_wait, _SWEEP_SECONDS)))
         snapshot = opened.snapshot()
         if snapshot.revision > 0 or snapshot.self_node != node_id:
             # killed between its commit and its name, or begun for another node: what it had staged is in the file still

@@ -65,7 +65,7 @@ def collect(opened: OpenCluster, options: GcOptions) -> GcReport:
     with opened.recording(VERB, asked):
         opened.home.sweep()
         wait = opened.policy.lock_wait
-        with opened.directory.alone(VERB, wait), opened.directory.deleting_disks(VERB, wait):
+        with opened.locks.alone(VERB, wait), opened.locks.deleting_disks(VERB, wait):
             report = _look(opened, options)
             # on a full disk the state cannot be written: first what makes room without
             sweep_held(opened)

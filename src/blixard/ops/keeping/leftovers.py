@@ -46,7 +46,7 @@ def sweep(opened: OpenCluster, verb: str) -> list[Path]:
         Locked: somebody is at work.
         StorageError: a file cannot be removed.
     """
-    with opened.directory.alone(verb), opened.directory.deleting_disks(verb):
+    with opened.locks.alone(verb), opened.locks.deleting_disks(verb):
         return sweep_held(opened)
 
 

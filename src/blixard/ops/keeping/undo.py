@@ -46,7 +46,7 @@ def undo(cluster: OpenCluster, entry_id: int | None, *, dry_run: bool, force: bo
         plan = plan_undo(entry, _now(cluster), force=force)
         return _report(cluster, entry, plan, plan.base_revision, dry_run=True)
     asked: JsonObject = {"entry": entry_id, "force": force}
-    with cluster.recording(VERB, asked), cluster.directory.alone(VERB, cluster.policy.lock_wait):
+    with cluster.recording(VERB, asked), cluster.locks.alone(VERB, cluster.policy.lock_wait):
         entry = find_entry(cluster, entry_id)
         plan = plan_undo(entry, _now(cluster), force=force)
         if not force:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from blixard.errors import BlixardError
 from blixard.home import ClusterDir, Home
 from blixard.ports import ImportRow
-from blixard.store.opening import open_with_books
+from blixard.store.opening import locks_of, open_with_books
 
 STAGED_FOR = timedelta(days=7)
 """How long what an import has staged waits for the same document to come again."""
@@ -28,7 +28,7 @@ def given_up(home: Home, now: datetime, *, everything: bool = False) -> Iterator
 def sweep_founded(home: Home, verb: str, now: datetime, *, everything: bool = False) -> None:
     """Remove them, but for those in which an import is at work."""
     for directory in given_up(home, now, everything=everything):
-        with suppress(BlixardError), directory.alone(verb):
+        with suppress(BlixardError), locks_of(directory).alone(verb):
             if everything or not can_go_on(directory, now):  # an import may have begun since
                 home.discard(directory)
 

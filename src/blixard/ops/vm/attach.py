@@ -56,7 +56,7 @@ def attach_image(opened: OpenCluster, wanted: AttachOptions, progress: Progress)
     """
     check_backing(wanted.backing, wanted.format, "backing")
     options: JsonObject = {"vm": wanted.vm, "disk": wanted.disk, "path": str(wanted.path)}
-    with opened.recording(VERB, options), opened.directory.editing(VERB, opened.policy.lock_wait):
+    with opened.recording(VERB, options), opened.locks.editing(VERB, opened.policy.lock_wait):
         snapshot = opened.snapshot()
         vm = find_vm(snapshot, wanted.vm, opened.directory)
         disk = _disk(snapshot, vm, wanted)

@@ -61,7 +61,7 @@ def create_vm(opened: OpenCluster, spec: VmSpec, progress: Progress) -> VmMade:
     options = _told(spec)
     with opened.recording(VERB, options):
         sweep_if_free(opened, VERB)
-        with opened.directory.editing(VERB, opened.policy.lock_wait):
+        with opened.locks.editing(VERB, opened.policy.lock_wait):
             snapshot = opened.snapshot()
             _check_room(snapshot, spec)
             here = structs.replace(spec, node_id=snapshot.self_node) if spec.node_id is None else spec

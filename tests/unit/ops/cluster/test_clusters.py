@@ -107,7 +107,7 @@ def test_a_rename_that_is_killed_anywhere_leaves_one_cluster_under_one_name(tmp_
 
 
 def test_a_cluster_at_work_is_neither_renamed_nor_deleted(tmp_path: Path) -> None:
-    with a_cluster(tmp_path) as opened, opened.directory.exporting("cluster export"):
+    with a_cluster(tmp_path) as opened, opened.locks.exporting("cluster export"):
         with pytest.raises(Locked, match="cluster export"):
             rename(opened.home, "lab", "new")
         with pytest.raises(Locked, match="cluster export"):

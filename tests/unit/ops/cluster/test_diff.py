@@ -15,7 +15,7 @@ from blixard.ports import StateChange
 from blixard.site.open_cluster import OpenCluster
 from blixard.site.who import SystemClock, Who
 from blixard.store.history import History
-from blixard.store.opening import open_with_books
+from blixard.store.opening import locks_of, open_with_books
 from support import documents
 from support.cluster_files import cluster_document, edited, nothing, put, sorted_by_key
 from support.documents import data, disk, image, uuid, vm
@@ -33,8 +33,16 @@ class Clusters:
 
     def reopen(self, directory: ClusterDir) -> OpenCluster:
         store, books = open_with_books(directory)
-        history = History(directory.history_db)
-        return OpenCluster(self.home, directory, store, books, history, clock=SystemClock(), who=Who.here())
+        return OpenCluster(
+            self.home,
+            directory,
+            store,
+            History(directory.history_db),
+            books=books,
+            locks=locks_of(directory),
+            clock=SystemClock(),
+            who=Who.here(),
+        )
 
     def put(self, *vms: Vm, contents: dict[ContentKey, Content] | None = None) -> None:
         change = StateChange(put_vms=vms, put_contents=tuple((contents or {}).items()))

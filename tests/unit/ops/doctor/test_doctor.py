@@ -61,7 +61,7 @@ def test_a_damaged_cluster_is_named(tmp_path: Path) -> None:
 
 
 def test_who_holds_a_cluster_is_named(tmp_path: Path) -> None:
-    with a_cluster(tmp_path) as opened, opened.directory.alone("cluster import"):
+    with a_cluster(tmp_path) as opened, opened.locks.alone("cluster import"):
         found = checks(opened.home)
 
     assert found["cluster lab"].verdict is Verdict.OK
@@ -160,7 +160,7 @@ def test_a_node_key_that_a_share_would_refuse_fails(tmp_path: Path, text: str, m
 def test_a_share_that_runs_is_named_and_its_port_is_not_missed(tmp_path: Path) -> None:
     with (
         a_cluster(tmp_path) as opened,
-        opened.directory.alone("cluster export"),
+        opened.locks.alone("cluster export"),
         hold_node_key(opened.home, "cluster share"),
         socket.create_server(("127.0.0.1", 0)) as taken,
     ):

@@ -152,9 +152,9 @@ def test_nothing_goes_while_somebody_is_at_work(opened: OpenCluster) -> None:
     left = opened.directory.disks / "nobody.raw"
     left.write_bytes(b"x")
 
-    with opened.directory.editing("vm create"), pytest.raises(Locked, match="vm create"):
+    with opened.locks.editing("vm create"), pytest.raises(Locked, match="vm create"):
         collect(opened, GcOptions())
-    with opened.directory.exporting("cluster export"), pytest.raises(Locked, match="cluster export"):
+    with opened.locks.exporting("cluster export"), pytest.raises(Locked, match="cluster export"):
         collect(opened, GcOptions())
 
     assert left.exists()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from blixard.home import ClusterDir
+from blixard.home.locks import FlockLocks
 from blixard.ops.keeping.gc import GcOptions, collect
 from blixard.ops.keeping.unfinished import STAGED_FOR, can_go_on, sweep_founded
 from blixard.ports import ImportRow
@@ -63,7 +64,7 @@ def test_what_no_import_comes_back_to_goes_at_once(opened: OpenCluster, fields: 
 
 def test_what_an_import_is_at_work_in_stays(opened: OpenCluster) -> None:
     founded = begun(opened)
-    with founded.alone(VERB):
+    with FlockLocks(founded).alone(VERB):
         sweep_founded(opened.home, "cluster gc", opened.clock.now(), everything=True)
 
     assert [each.name for each in opened.home.founded()] == ["fresh"]

@@ -266,14 +266,14 @@ def test_nothing_is_swept_while_another_command_is_at_work(opened: OpenCluster) 
     being_copied = opened.directory.disks / "other-root-0123456789ab.raw"
     being_copied.write_bytes(b"half a copy")
 
-    with opened.directory.editing("vm create"):
+    with opened.locks.editing("vm create"):
         make(opened)
 
     assert being_copied.exists()
 
 
 def test_an_import_at_work_locks_it_out(opened: OpenCluster) -> None:
-    with opened.directory.alone("cluster import"), pytest.raises(Locked, match="cluster import"):
+    with opened.locks.alone("cluster import"), pytest.raises(Locked, match="cluster import"):
         make(opened)
 
 
