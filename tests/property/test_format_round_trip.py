@@ -9,7 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blixard.format.reader import read_export
+from blixard.format.strict_json import parse_exactly
+from blixard.format.vm_windows import parse_vms
+from blixard.model.canonical import canonical as encode
 from blixard.model.canonical import digest
+from blixard.model.codec import to_object
 from blixard.model.structs import Disk, Vm
 from support.documents import (
     Piece,
@@ -49,6 +53,18 @@ vms = st.builds(
     disks=st.lists(st.builds(disk, name=names), max_size=3, unique_by=name_of).map(tuple),
 )
 clusters = st.lists(vms, max_size=5, unique_by=name_of).map(lambda found: sorted(found, key=name_of))
+PIECES = (
+    b'"a":1,',
+    b'"boot":null,',
+    b'"boot":{"a":1.0},',
+    b'"unknown":{},',
+    b"0",
+    b"1",
+    b".0",
+    b"e0",
+    b" ",
+    b"\\u0061",
+)
 unknown = st.dictionaries(plain_text.map("x-".__add__), free, max_size=3)
 
 
@@ -104,6 +120,27 @@ def test_no_reformatting_changes_the_digest(
 
     assert outcome.end.report.intact
     assert outcome.end.report.document == integrity.document
+
+
+@given(
+    found=clusters,
+    chance=st.randoms(use_true_random=False),
+    piece=st.sampled_from(PIECES),
+    indent=st.none() | st.just(2),
+)
+@settings(max_examples=300, deadline=None)
+def test_vms_read_at_once_are_what_the_exact_decoder_reads(
+    found: list[Vm], chance: random.Random, piece: bytes, indent: int | None
+) -> None:
+    text = json.dumps({one.name: to_object(one) for one in found}, indent=indent, ensure_ascii=False).encode()
+    at = chance.randrange(len(text))
+    for document in (text, text[:at] + piece + text[at + chance.choice((0, len(piece))) :]):
+        seen = parse_vms(document, 60)
+        if seen is None:
+            continue
+        value, form = parse_exactly(document)
+        assert {name: to_object(one) for name, one, _ in seen} == value
+        assert b"{%b}" % b",".join(encode(name) + b":" + one for name, _, one in sorted(seen)) == form
 
 
 @st.composite

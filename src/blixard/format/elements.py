@@ -8,7 +8,7 @@ then instead of one a VM; whatever is laid out otherwise goes step by step, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from blixard.format import strict_json
@@ -18,6 +18,7 @@ from blixard.limits import KIB
 _WINDOW = 64 * KIB
 _GUESSED = 256 * KIB
 _CLOSES = {b"{"[0]: b"}", b"["[0]: b"]"}
+Fast = Callable[[bytes, int], list[tuple[str, Any, bytes]] | None]
 _NEXT = re.compile(SPACE + rb"," + SPACE + rb'(?=")')
 
 
@@ -36,8 +37,16 @@ def element(cursor: Cursor, limit: str = "element_bytes", *, strings: int = 0, v
     return _guess(cursor) or _step_by_step(cursor, limit, strings, values)
 
 
-def members(cursor: Cursor, *, strings: int = 0) -> Iterator[tuple[str, Any, bytes]]:
+def members(
+    cursor: Cursor, *, strings: int = 0, fast: Fast = strict_json.parse_members_fast
+) -> Iterator[tuple[str, Any, bytes]]:
     """Pass an object: each key, its value decoded, and the value's canonical form.
+
+    Args:
+        cursor: stands before the object.
+        strings: as in `element`.
+        fast: decodes many members from the text of an object, each with at most so many levels; None when it cannot
+            prove what they are.
 
     Raises:
         MalformedExport, LimitExceeded: as in `element`; not an object, or a key is there twice.
@@ -50,7 +59,7 @@ def members(cursor: Cursor, *, strings: int = 0) -> Iterator[tuple[str, Any, byt
         patience -= 1
         while patience <= 0:
             window = _Window(cursor)
-            found = window.members(seen)
+            found = window.members(seen, fast)
             if not found:
                 patience = window.lines
                 break
@@ -74,13 +83,13 @@ class _Window:
             self._end += len(closing) - 1
             self.lines = cursor.buffer.count(closing[:-1], self._begin, self._end)
 
-    def members(self, seen: set[str]) -> list[tuple[str, Any, bytes]] | None:
+    def members(self, seen: set[str], fast: Fast) -> list[tuple[str, Any, bytes]] | None:
         """Pass and decode them; None when one of them wants to be looked at alone."""
         if not self.lines:
             return None
         cursor = self._cursor
         text = b"{" + cursor.buffer[self._begin : self._end] + b"}"
-        found = strict_json.parse_members_fast(text, cursor.limits.depth - cursor.depth)
+        found = fast(text, cursor.limits.depth - cursor.depth)
         if found is None or not seen.isdisjoint(keys := [key for key, _, _ in found]):
             return None
         cursor.count(text)

@@ -17,8 +17,9 @@ from blixard.format.cursor import Cursor
 from blixard.format.digests import ListDigest, SectionDigests, names_digest
 from blixard.format.elements import element, members
 from blixard.format.quoting import shown
+from blixard.format.vm_windows import VmWindows
 from blixard.limits import MIB
-from blixard.model.codec import U64_MAX, check_name, decode_node, decode_object, decode_vm
+from blixard.model.codec import U64_MAX, check_name, check_vm, decode_node, decode_object, decode_vm
 from blixard.model.collection import no_collection
 from blixard.model.incoming import IncomingNode, IncomingState, IncomingVm
 from blixard.model.structs import Disk, ExportHead, ExportMetadata, File, JsonObject, RaftState, Vm
@@ -146,10 +147,15 @@ class StateReader:
         ids: set[str] = set()
         vms = self._vms
         most = cursor.limits.vms
-        for name, value, canonical in members(cursor, strings=_FILE_TEXT):
+        for name, value, canonical in members(cursor, strings=_FILE_TEXT, fast=VmWindows().parse):
             if len(vms) >= most:
                 raise cursor.over("vms")
-            vm = decode_vm(value, f"vms.{name[:80]}")
+            at = f"vms.{name[:80]}"
+            if isinstance(value, Vm):
+                vm, given = value, None
+                check_vm(vm, at)
+            else:
+                vm, given = decode_vm(value, at), value
             if vm.name != name:
                 raise cursor.malformed(f"VM `{vm.name}` stands under the key `{name[:80]}`")
             if vm.id is not None:
@@ -158,10 +164,10 @@ class StateReader:
                 ids.add(vm.id)
             if vm.disks or vm.files:
                 self._note_images(vm)
+            vms[name] = incoming = IncomingVm(vm, given)
             if len(canonical) > cursor.limits.string_bytes:
-                self._check_strings(value)
+                self._check_strings(incoming.given)
             digests[name] = blake3(canonical).hexdigest()
-            vms[name] = IncomingVm(vm, value)
         self._digests.add_digest("vms", names_digest(digests))
 
     def _note_images(self, vm: Vm) -> None:

@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 from blake3 import blake3
-from msgspec import UNSET, Struct, structs
+from msgspec import Struct, structs
 
 from blixard.errors import InternalError
 from blixard.format.digests import ListDigest, SectionDigests, names_digest
 from blixard.format.sink import Sink
 from blixard.model.canonical import canonical
-from blixard.model.codec import to_object
+from blixard.model.codec import has_free_values, to_object
 from blixard.model.structs import ExportHead, Node, Vm
 
 encode = msgspec.json.Encoder(order="deterministic").encode
@@ -124,8 +124,7 @@ def _texts(value: Struct) -> tuple[bytes, bytes]:
 
 def _vm_texts(vm: Vm) -> tuple[bytes, bytes]:
     # only free-form values can hold what the sorted encoder prints in another way than RFC 8785
-    free = (vm.anti_affinity, vm.health_check_config, vm.boot)
-    if free == (None, None, None) and vm.locality_preference is UNSET:
+    if not has_free_values(vm):
         text = encode(vm)
         if b'"unknown":' not in text and text.isascii():
             return text, _encode_sorted(vm)

@@ -22,15 +22,20 @@ from blixard.model.canonical import canonical
 EXACT_BELOW = 1 << 53
 
 
-class _NotSureError(Exception):
-    """The fast decoder met a number that is not an integer."""
+class DoubtError(Exception):
+    """A fast decoder met a number that is not an integer: only the exact one knows what it is."""
 
 
-def _not_sure(_literal: str) -> NoReturn:
-    raise _NotSureError
+def doubt(_literal: str) -> NoReturn:
+    """The float hook of fast decoders.
+
+    Raises:
+        DoubtError: always.
+    """
+    raise DoubtError
 
 
-_decode = msgspec.json.Decoder(float_hook=_not_sure).decode
+_decode = msgspec.json.Decoder(float_hook=doubt).decode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 _DIGITS_ALIKE = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER = b"0" * (DEFAULT.number_chars + 1)
@@ -67,11 +72,11 @@ def parse_fast(text: bytes) -> tuple[Any, bytes] | None:
     try:
         value = _decode(text)
         encoded = _encode_sorted(value)
-    except (ValueError, RecursionError, _NotSureError):
+    except (ValueError, RecursionError, DoubtError):
         return None
     if len(encoded) != len(text) and len(encoded) != len(msgspec.json.format(text, indent=-1)):
         return None
-    if _LONG_NUMBER in text.translate(_DIGITS_ALIKE):
+    if has_long_number(text):
         return None
     return value, encoded if text.isascii() else canonical(value)
 
@@ -86,18 +91,23 @@ def parse_members_fast(text: bytes, levels: int) -> list[tuple[str, Any, bytes]]
     try:
         values = _decode(text)
         forms = [_encode_sorted(value) for value in values.values()]
-    except (ValueError, RecursionError, _NotSureError):
+    except (ValueError, RecursionError, DoubtError):
         return None
     # braces and colons and commas: one a member, and one
     size = len(_encode_sorted(list(values))) + len(forms) + sum(map(len, forms))
     bare = msgspec.json.format(text, indent=-1)
-    if size != len(bare) or _LONG_NUMBER in bare.translate(_DIGITS_ALIKE):
+    if size != len(bare) or has_long_number(bare):
         return None
     if any(form.count(b"{") + form.count(b"[") > levels for form in forms):
         return None
     if not text.isascii():
         forms = [canonical(value) for value in values.values()]
     return list(zip(values.keys(), values.values(), forms, strict=True))
+
+
+def has_long_number(text: bytes) -> bool:
+    """True when a number in the text may have more than `number_chars` characters; strings of digits count too."""
+    return _LONG_NUMBER in text.translate(_DIGITS_ALIKE)
 
 
 def parse_exactly(text: bytes) -> tuple[Any, bytes]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import re
 from functools import cache
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -25,6 +26,8 @@ T = TypeVar("T", bound=Struct)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _AT = re.compile(r"(.*) - at `\$(.*)`\Z", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `([^`]*)`")
+_FREE = attrgetter("anti_affinity", "health_check_config", "boot", "locality_preference")
+_NOTHING = (None, None, None, UNSET)
 _NESTED: dict[str, type[Struct]] = {"disks": Disk, "files": File, "networks": Network}
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -51,6 +54,16 @@ def decode_vm(given: JsonObject, at: str = "vm") -> Vm:
         InvalidField: naming the field below `at`.
     """
     vm = _convert_at_once(given) or decode_object(_nested_unknown_apart(given, at), Vm, at)
+    check_vm(vm, at)
+    return vm
+
+
+def check_vm(vm: Vm, at: str = "vm") -> None:
+    """What the types of a VM cannot say.
+
+    Raises:
+        InvalidField: naming the field below `at`.
+    """
     if len(vm.disks) > 1:
         _check_unique(vm.disks, at, "disks")
     if len(vm.files) > 1:
@@ -66,7 +79,11 @@ def decode_vm(given: JsonObject, at: str = "vm") -> Vm:
             )
     if vm.node_id is not None:
         _check_u64(vm.node_id, at, "node_id")
-    return vm
+
+
+def has_free_values(vm: Vm) -> bool:
+    """True when a field whose type says nothing about its content is set."""
+    return _FREE(vm) != _NOTHING
 
 
 def decode_node(given: JsonObject, at: str = "node") -> Node:

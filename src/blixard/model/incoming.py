@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
+from blixard.model.codec import to_object
 from blixard.model.structs import ExportHead, JsonObject, Node, Vm
 
 
@@ -20,10 +21,21 @@ class IncomingNode(Struct, frozen=True, gc=False):
 
 
 class IncomingVm(Struct, frozen=True, gc=False):
-    """A VM of the document: `vm` is `given`, decoded."""
+    """A VM of the document. `as_given` is its JSON; None when that is just what `vm` is written as."""
 
     vm: Vm
-    given: JsonObject
+    as_given: JsonObject | None = None
+
+    @property
+    def given(self) -> JsonObject:
+        """The JSON that `vm` was decoded from; not to be changed."""
+        return to_object(self.vm) if self.as_given is None else self.as_given
+
+    def gives(self, field: str) -> bool:
+        """True when the document has this field, be it null."""
+        if self.as_given is None:
+            return getattr(self.vm, field) is not UNSET
+        return field in self.as_given
 
 
 class IncomingState(Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from msgspec import Struct, structs
 
 from blixard.model.codec import decode_vm, to_object
+from blixard.model.incoming import IncomingVm
 from blixard.model.pointer import Tokens
 from blixard.model.structs import Hold, JsonObject, Network, Origin, Vm
 from blixard.plan.contents import without_image_links
@@ -57,8 +58,8 @@ def _fields(pair: Pair, mode: Mode) -> Vm:
     if incoming.redacted:
         return _with_our_secrets(ours, incoming, mode)
     if mode is Mode.REPLACE:
-        return replace_vm(ours, theirs, incoming.given)
-    if merge_changes_nothing(ours, theirs, incoming.given):
+        return without_image_links(replace_vm(ours, incoming))
+    if merge_changes_nothing(ours, theirs, incoming):
         return ours
     return without_image_links(merge_vm(ours, incoming.given))
 
@@ -76,7 +77,7 @@ def _with_our_secrets(ours: Vm, incoming: PreparedVm, mode: Mode) -> Vm:
     at = f"vms.{ours.name}"
     optional = tuple(place for place in incoming.redacted if place not in _REQUIRED)
     given: JsonObject = without_places(incoming.given, optional)
-    made = merge_vm(ours, given) if mode is Mode.MERGE else replace_vm(ours, decode_vm(given, at), given)
+    made = merge_vm(ours, given) if mode is Mode.MERGE else replace_vm(ours, IncomingVm(decode_vm(given, at), given))
     kept = with_ours_at(to_object(made), to_object(ours), incoming.given, incoming.redacted)
     return without_image_links(decode_vm(kept, at))
 

@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 from blixard.errors import UsageError
 from blixard.model.codec import check_name, decode_node, decode_vm
-from blixard.model.incoming import IncomingNode, IncomingState
+from blixard.model.incoming import IncomingNode, IncomingState, IncomingVm
 from blixard.model.pointer import Tokens, is_inside, parse
 from blixard.model.structs import ExportMetadata, JsonObject, Network, Vm
 from blixard.plan.edits import Edits
@@ -27,13 +27,11 @@ from blixard.plan.templates import assignments, variables_of
 _NODE_REQUIRED = (("data_dir",), ("bind_addr",))
 
 
-class PreparedVm(Struct, frozen=True, kw_only=True, gc=False):
-    """A VM of the document after the rules. `vm` is `given`, decoded; both have the target's names."""
+class PreparedVm(IncomingVm, frozen=True, kw_only=True, gc=False):
+    """A VM of the document after the rules, with the target's names."""
 
     source: str
     """Its name in the document."""
-    vm: Vm
-    given: JsonObject
     redacted: tuple[Tokens, ...] = ()
     """Places in it that count as absent."""
     chosen: tuple[Tokens, ...] = ()
@@ -72,7 +70,7 @@ def prepare(incoming: IncomingState, options: ImportOptions) -> Prepared:
             outside.append(vm)
             continue
         selected[name] = PreparedVm(
-            source=name, vm=vm, given=given, redacted=redacted.get(name, ()), secret=secret.get(name, ())
+            source=name, vm=vm, as_given=given, redacted=redacted.get(name, ()), secret=secret.get(name, ())
         )
     renamed = _renamed(selected, options.rules, incoming)
     nodes = _without_masks(_edited_nodes(incoming.nodes, edits), incoming.head.metadata.redacted, edits.places)
@@ -92,11 +90,7 @@ def document_name(incoming: IncomingState, options: ImportOptions) -> str:
 def _source_edits(incoming: IncomingState, options: ImportOptions) -> tuple[Edits, dict[str, tuple[Tokens, ...]]]:
     """Put back what was kept apart, then set the variables; names are the source's."""
     head = incoming.head
-    edits = Edits(
-        {name: each.given for name, each in incoming.vms.items()} if _has_edits(incoming, options) else {},
-        [each.given for each in incoming.nodes],
-        head.cluster_name,
-    )
+    edits = Edits(incoming.vms, incoming.nodes, head.cluster_name)
     hidden: dict[str, tuple[Tokens, ...]] = {}
     unknown = sorted(set(options.secrets) - set(head.metadata.redacted))
     if unknown:
@@ -122,19 +116,15 @@ def _template(metadata: ExportMetadata) -> JsonObject | None:
     return without_places(metadata.template, places)
 
 
-def _has_edits(incoming: IncomingState, options: ImportOptions) -> bool:
-    return bool(options.secrets or incoming.head.metadata.template)
-
-
 def _hide(hidden: dict[str, tuple[Tokens, ...]], tokens: Tokens) -> None:
     if tokens[0] == "vms":
         hidden[tokens[1]] = (*hidden.get(tokens[1], ()), tokens[2:])
 
 
-def _edited(incoming: IncomingState, edits: Edits) -> Iterable[tuple[str, tuple[Vm, JsonObject]]]:
+def _edited(incoming: IncomingState, edits: Edits) -> Iterable[tuple[str, tuple[Vm, JsonObject | None]]]:
     for name, each in incoming.vms.items():
         changed = edits.vms.get(name)
-        yield name, (each.vm, each.given) if changed is None else (decode_vm(changed, f"vms.{name}"), changed)
+        yield name, (each.vm, each.as_given) if changed is None else (decode_vm(changed, f"vms.{name}"), changed)
 
 
 def _edited_nodes(nodes: tuple[IncomingNode, ...], edits: Edits) -> tuple[IncomingNode, ...]:
@@ -206,7 +196,7 @@ def _mapped(each: PreparedVm, name: str, rules: Rules) -> PreparedVm:
         changes["networks"] = tuple(_on_network(nic, rules.map_network) for nic in vm.networks)
         given["networks"] = [_network_object(item, rules.map_network) for item in given["networks"]]
         chosen += tuple(("networks", str(n), "bridge") for n in moved if vm.networks[n].bridge in rules.map_network)
-    return structs.replace(each, vm=structs.replace(vm, **changes), given=given, chosen=chosen, mapped_node=mapped)
+    return structs.replace(each, vm=structs.replace(vm, **changes), as_given=given, chosen=chosen, mapped_node=mapped)
 
 
 def _on_network(nic: Network, mapped: Mapping[str, str]) -> Network:
@@ -241,7 +231,7 @@ def _set_values(
 ) -> tuple[dict[str, PreparedVm], tuple[IncomingNode, ...], str]:
     if not sets:
         return vms, nodes, cluster_name
-    edits = Edits({name: each.given for name, each in vms.items()}, [each.given for each in nodes], cluster_name)
+    edits = Edits(vms, nodes, cluster_name)
     for pointer, value in sets:
         edits.put(pointer, value)
     made = dict(vms)
@@ -251,7 +241,7 @@ def _set_values(
         made[name] = structs.replace(
             vms[name],
             vm=vm,
-            given=given,
+            as_given=given,
             redacted=tuple(each for each in vms[name].redacted if not any(is_inside(each, place) for place in places)),
             chosen=vms[name].chosen + places,
             mapped_node=vm.node_id if ("node_id",) in places else vms[name].mapped_node,

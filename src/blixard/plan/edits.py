@@ -6,7 +6,7 @@ so it is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -14,6 +14,7 @@ from msgspec import UnsetType
 
 from blixard.errors import UsageError
 from blixard.model.codec import decode_node
+from blixard.model.incoming import IncomingNode, IncomingVm
 from blixard.model.pointer import Tokens, find, parse, put
 from blixard.model.structs import JsonObject, Node
 
@@ -29,7 +30,7 @@ _DECIDED = {
 class Edits:
     """What was put so far: `vms` by name and `nodes` by index hold the changed copies, `places` every pointer."""
 
-    def __init__(self, vms: Mapping[str, JsonObject], nodes: Sequence[JsonObject], cluster_name: str) -> None:
+    def __init__(self, vms: Mapping[str, IncomingVm], nodes: Sequence[IncomingNode], cluster_name: str) -> None:
         self._vms = vms
         self._nodes = nodes
         self.cluster_name = cluster_name
@@ -84,7 +85,7 @@ class Edits:
             raise UsageError(f"`{pointer}`: no VM is called `{name}`", hint=_nearest(name, self._vms))
         if field in _DECIDED:
             raise UsageError(f"`{pointer}`: `{field}` is not set by place", hint=_DECIDED[field])
-        return self.vms.setdefault(name, deepcopy(self._vms[name]))
+        return self.vms.setdefault(name, deepcopy(self._vms[name].given))
 
     def _copy_node(self, pointer: str, tokens: Tokens) -> JsonObject:
         if not tokens[1].isdecimal() or int(tokens[1]) >= len(self._nodes):
@@ -92,9 +93,9 @@ class Edits:
         if tokens[2] in ("id", "state"):
             raise UsageError(f"`{pointer}`: `{tokens[2]}` is not set by place")
         index = int(tokens[1])
-        return self.nodes.setdefault(index, deepcopy(self._nodes[index]))
+        return self.nodes.setdefault(index, deepcopy(self._nodes[index].given))
 
 
-def _nearest(name: str, names: Mapping[str, JsonObject]) -> str | None:
+def _nearest(name: str, names: Iterable[str]) -> str | None:
     shown = sorted(each for each in names if name.lower() in each.lower() or each.lower() in name.lower())[:3]
     return f"there is {', '.join(f'`{each}`' for each in shown)}" if shown else None

@@ -169,7 +169,7 @@ class _Finder:
 
 
 def _bare(vm: Vm) -> PreparedVm:
-    return PreparedVm(source=vm.name, vm=vm, given={})
+    return PreparedVm(source=vm.name, vm=vm)
 
 
 def _in_scope(vm: Vm, prepared: Prepared, options: ImportOptions, origins: Origins) -> bool:

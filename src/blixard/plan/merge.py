@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import UNSET, structs
 
 from blixard.model.codec import decode_vm, to_object
+from blixard.model.incoming import IncomingVm
 from blixard.model.pointer import Tokens, find, remove
 from blixard.model.structs import JsonObject, Vm
 
@@ -48,7 +49,7 @@ def merge_vm(ours: Vm, given: JsonObject) -> Vm:
     return decode_vm(merged, f"vms.{ours.name}")
 
 
-def merge_changes_nothing(ours: Vm, theirs: Vm, given: JsonObject) -> bool:
+def merge_changes_nothing(ours: Vm, theirs: Vm, incoming: IncomingVm) -> bool:
     """True when every given field already has its value here: tells it without going over JSON, for most VMs.
 
     False only says that a merge has to be tried.
@@ -57,14 +58,16 @@ def merge_changes_nothing(ours: Vm, theirs: Vm, given: JsonObject) -> bool:
     if mine == other:
         return True
     return all(
-        name not in given or a == b for name, a, b in zip(_MERGED_NAMES, mine, other, strict=True) if name != "unknown"
+        a == b or not incoming.gives(name)
+        for name, a, b in zip(_MERGED_NAMES, mine, other, strict=True)
+        if name != "unknown"
     ) and (theirs.unknown is UNSET or theirs.unknown == ours.unknown)
 
 
-def replace_vm(ours: Vm, theirs: Vm, given: JsonObject) -> Vm:
+def replace_vm(ours: Vm, incoming: IncomingVm) -> Vm:
     """What a replace makes of our VM: the file's, but for lists that a file of the original cannot speak of."""
-    kept: dict[str, Any] = {key: getattr(ours, key) for key in ("disks", "files") if key not in given}
-    return structs.replace(theirs, **kept) if kept else theirs
+    kept: dict[str, Any] = {key: getattr(ours, key) for key in ("disks", "files") if not incoming.gives(key)}
+    return structs.replace(incoming.vm, **kept) if kept else incoming.vm
 
 
 def without_places(given: JsonObject, places: tuple[Tokens, ...]) -> JsonObject:

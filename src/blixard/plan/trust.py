@@ -42,7 +42,7 @@ def inert_fields(made: Vm, ours: Vm | None, incoming: PreparedVm, *, trusted: bo
     for pointer in sensitive:
         place = _place(pointer, made)
         value, is_inert = before.get(place, (None, False))
-        if trusted and parse(pointer)[0] in incoming.given:
+        if trusted and incoming.gives(parse(pointer)[0]):
             continue
         if value != _value(pointer, made):
             is_inert = stranger or theirs.get(place, (None, False))[1]
