@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from blixard.api.arguments import ExportArguments, ImportArguments, StrPath, export_options, import_request
 from blixard.api.documents import open_site
 from blixard.closing import Closing
+from blixard.model.structs import DEFAULT_MEMORY, DEFAULT_VCPUS
 from blixard.site.silence import SILENT
 from blixard.site.site import Site, named_cluster
 
@@ -100,8 +101,8 @@ class Cluster(Closing):
         self,
         name: str,
         *,
-        vcpus: int = 1,
-        memory: int = 1024,
+        vcpus: int = DEFAULT_VCPUS,
+        memory: int = DEFAULT_MEMORY,
         disks: Mapping[str, StrPath] | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> Vm:
@@ -124,7 +125,7 @@ class Cluster(Closing):
         from blixard.ops.vm.specs import DiskSpec, VmSpec
 
         specs = tuple(DiskSpec(path=Path(path), name=disk) for disk, path in (disks or {}).items())
-        spec = VmSpec(name=name, vcpus=vcpus, memory=memory, disks=specs, labels=dict(labels or {}))
+        spec = VmSpec(name=name, fields={"vcpus": vcpus, "memory": memory, "labels": dict(labels or {})}, disks=specs)
         return create_vm(self._opened, spec, SILENT).vm
 
     def delete_vm(self, name: str) -> None:

@@ -113,6 +113,10 @@ class Capacity(Struct, frozen=True, kw_only=True, gc=False):
 
 DEFAULT_ADDRESS = "0.0.0.0:7001"
 """The original's default: written for its reader, nothing listens there yet."""
+DEFAULT_BUS = "virtio"
+DEFAULT_VCPUS = 1
+DEFAULT_MEMORY = 1024
+"""MB, of a VM that is made here: a document must say both."""
 
 
 class Node(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
@@ -150,7 +154,7 @@ class Disk(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tr
     name: Name
     format: DiskFormat = DiskFormat.RAW
     size_bytes: SizeBytes
-    bus: str = "virtio"
+    bus: str = DEFAULT_BUS
     boot_index: int | None = None
     read_only: bool = False
     source: str | UnsetType | None = None

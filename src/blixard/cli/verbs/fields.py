@@ -10,8 +10,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from blixard.errors import InvalidField, UsageError
-from blixard.model.structs import DiskFormat, FileRole
-from blixard.ops.vm.specs import DiskSpec, FileSpec, NetworkSpec, default_disk_name, default_file_name
+from blixard.model.structs import DEFAULT_BUS, DiskFormat, FileRole, Network
+from blixard.ops.vm.specs import DiskSpec, FileSpec, default_disk_name, default_file_name
 
 _YES = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
 
@@ -45,14 +45,14 @@ def file_specs(texts: tuple[str, ...]) -> tuple[FileSpec, ...]:
     return tuple(_file_spec(text) for text in texts)
 
 
-def network_specs(texts: tuple[str, ...]) -> tuple[NetworkSpec, ...]:
+def network_specs(texts: tuple[str, ...]) -> tuple[Network, ...]:
     """The interfaces of `--network NAME[,bridge=][,network=][,mac=][,ip=]`."""
     specs = []
     for text in texts:
         name, fields = split_fields(text, "--network", ("bridge", "network", "mac", "ip"))
         mac = fields.get("mac")
         specs.append(
-            NetworkSpec(
+            Network(
                 name=name,
                 network=fields.get("network"),
                 bridge=fields.get("bridge"),
@@ -87,7 +87,7 @@ def _disk_spec(text: str, position: int) -> DiskSpec:
         path=Path(path),
         name=name,
         format=disk_format(fields.get("format"), f"{at}.format"),
-        bus=fields.get("bus", "virtio"),
+        bus=fields.get("bus", DEFAULT_BUS),
         boot_index=_number(fields.get("boot-index"), f"{at}.boot_index"),
         read_only=_flag(fields.get("read-only", "off"), f"{at}.read_only"),
         backing=Path(fields["backing"]) if fields.get("backing") else None,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from blixard.cli.options import command, pair
+from blixard.cli.options import command
+from blixard.cli.verbs.vm_options import fields_to_create, options_to_create
 from blixard.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     exits=[ExitCode.NOT_FOUND, ExitCode.CONFLICT, ExitCode.LOCKED, ExitCode.MALFORMED],
 )
 @click.argument("name")
-@click.option("--vcpus", type=int, default=1, show_default=True, metavar="N", help="Virtual processors")
-@click.option("--memory", default="1024", show_default=True, metavar="MB", help="Memory: `2048`, `2048MB`, `2GB`")
 @click.option(
     "--disk",
     "disks",
@@ -49,38 +48,16 @@ if TYPE_CHECKING:
     metavar="NAME[,...]",
     help="An interface; `bridge=`, `network=`, `mac=`, `ip=`",
 )
-@click.option("--config-path", default="", metavar="PATH", help="Where its configuration is on the host, for reference")
-@click.option("--ip", metavar="ADDRESS", help="Its address")
-@click.option("--label", "labels", type=pair, multiple=True, metavar="K=V", help="A label; may be repeated")
-@click.option("--metadata", type=pair, multiple=True, metavar="K=V", help="Metadata; may be repeated")
-@click.option("--tenant", default="default", show_default=True, metavar="ID", help="Whose it is")
-@click.option("--priority", type=int, default=500, show_default=True, metavar="0-1000", help="Higher runs first")
-@click.option("--node", "node", type=click.IntRange(min=0), metavar="N", help="Place it on this node  [this one]")
-@click.option(
-    "--desired",
-    type=click.Choice(["running", "stopped"]),
-    default="stopped",
-    show_default=True,
-    help="What is wanted of it",
-)
+@options_to_create
 def create(
     session: Session,
     *,
     name: str,
-    vcpus: int,
-    memory: str,
     disks: tuple[str, ...],
     files: tuple[str, ...],
     networks: tuple[str, ...],
-    config_path: str,
-    ip: str | None,
-    labels: tuple[tuple[str, str], ...],
-    metadata: tuple[tuple[str, str], ...],
-    tenant: str,
-    priority: int,
-    node: int | None,
-    desired: str,
     image_in_place: bool,
+    **fields: Any,
 ) -> None:
     """Make a VM from disks and files.
 
@@ -91,24 +68,13 @@ def create(
     from blixard.cli import wiring
     from blixard.cli.screen import human
     from blixard.cli.verbs.fields import disk_specs, file_specs, network_specs
-    from blixard.cli.verbs.memory import megabytes
     from blixard.model.codec import to_object
-    from blixard.model.structs import DesiredState
     from blixard.ops.vm.create import create_vm
     from blixard.ops.vm.specs import VmSpec
 
     spec = VmSpec(
         name=name,
-        vcpus=vcpus,
-        memory=megabytes(memory),
-        config_path=config_path,
-        tenant=tenant,
-        ip=ip,
-        priority=priority,
-        metadata=dict(metadata),
-        labels=dict(labels),
-        desired=DesiredState(desired),
-        node_id=node,
+        fields=fields_to_create(fields),
         disks=disk_specs(disks),
         files=file_specs(files),
         networks=network_specs(networks),

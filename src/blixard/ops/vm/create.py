@@ -15,12 +15,12 @@ from msgspec import Struct, field, structs
 from blixard import files
 from blixard.errors import Conflict, InvalidField, NotFound, StorageError
 from blixard.home.registry import DiskOwner
-from blixard.model.codec import to_object
+from blixard.model.codec import decode_vm, to_object
 from blixard.model.structs import ClusterSnapshot, Content, ContentKey, ContentKind, Disk, JsonObject, Vm
 from blixard.ops.keeping.leftovers import sweep_if_free
 from blixard.ops.vm.claims import still_live
 from blixard.ops.vm.intake import give_back, look_at_disk, take_disk, take_file
-from blixard.ops.vm.specs import DiskSpec, FileSpec, VmSpec, check_spec, to_vm
+from blixard.ops.vm.specs import DiskSpec, FileSpec, VmSpec, checked_vm
 from blixard.ports import Progress, StateChange
 from blixard.site.open_cluster import OpenCluster
 
@@ -57,28 +57,29 @@ def create_vm(opened: OpenCluster, spec: VmSpec, progress: Progress) -> VmMade:
         Locked: an import is at work.
         StorageError: a disk or file cannot be read or copied; nothing is left behind.
     """
-    check_spec(spec)
+    vm = checked_vm(spec)
     options = _told(spec)
     with opened.recording(VERB, options):
         sweep_if_free(opened, VERB)
         with opened.locks.editing(VERB, opened.policy.lock_wait):
             snapshot = opened.snapshot()
-            _check_room(snapshot, spec)
-            here = structs.replace(spec, node_id=snapshot.self_node) if spec.node_id is None else spec
-            return _create(opened, here, options, progress)
+            _check_room(snapshot, vm, spec)
+            here = structs.replace(vm, node_id=snapshot.self_node) if vm.node_id is None else vm
+            return _create(opened, here, spec, options, progress)
 
 
-def _create(opened: OpenCluster, spec: VmSpec, options: JsonObject, progress: Progress) -> VmMade:
+def _create(opened: OpenCluster, bare: Vm, spec: VmSpec, options: JsonObject, progress: Progress) -> VmMade:
     gathered = _Gathered(str(uuid.uuid4()))
     try:
         for disk in spec.disks:
             _gather_disk(opened, spec, disk, gathered, progress)
         for file in spec.files:
             _gather_file(opened, spec, file, gathered)
-        vm = to_vm(spec, vm_id=gathered.vm_id, disks=gathered.disks, files=gathered.files)
+        whole = {"id": gathered.vm_id, "disks": gathered.disks, "files": gathered.files}
+        vm = decode_vm(to_object(bare) | whole, f"vm.{spec.name}")
 
         def plan(snapshot: ClusterSnapshot) -> StateChange:
-            _check_room(snapshot, spec)
+            _check_room(snapshot, vm, spec)
             return StateChange(put_vms=(vm,), put_contents=tuple(gathered.contents.items()))
 
         opened.edit(VERB, options, plan, locked=True)
@@ -152,27 +153,27 @@ def _give_back(opened: OpenCluster, gathered: _Gathered) -> None:
             opened.home.registry().release(owner)
 
 
-def _check_room(snapshot: ClusterSnapshot, spec: VmSpec) -> None:
-    if spec.name in snapshot.vms:
+def _check_room(snapshot: ClusterSnapshot, vm: Vm, spec: VmSpec) -> None:
+    if vm.name in snapshot.vms:
         raise Conflict(
-            f"there is a VM `{spec.name}` in cluster `{snapshot.name}` already",
+            f"there is a VM `{vm.name}` in cluster `{snapshot.name}` already",
             hint="choose another name, or change that one with `blixard vm set`",
         )
-    if spec.node_id is not None and spec.node_id not in snapshot.nodes:
-        raise NotFound(f"no node {spec.node_id} in cluster `{snapshot.name}`", hint="`blixard node list` shows them")
-    if spec.node_id not in (None, snapshot.self_node) and (spec.disks or spec.files):
+    if vm.node_id is not None and vm.node_id not in snapshot.nodes:
+        raise NotFound(f"no node {vm.node_id} in cluster `{snapshot.name}`", hint="`blixard node list` shows them")
+    if vm.node_id not in (None, snapshot.self_node) and (spec.disks or spec.files):
         raise InvalidField(
-            f"vm.{spec.name}.node_id",
+            f"vm.{vm.name}.node_id",
             f"its disks and files would be taken in here, and this is node {snapshot.self_node}",
-            hint=f"run the command on node {spec.node_id}, or leave out `--node`",
+            hint=f"run the command on node {vm.node_id}, or leave out `--node`",
         )
 
 
 def _told(spec: VmSpec) -> JsonObject:
     """For the history: values of metadata may be secrets, names are not."""
     told: JsonObject = {"vm": spec.name, "disks": [str(disk.path) for disk in spec.disks]}
-    if spec.metadata:
-        told["metadata_keys"] = sorted(spec.metadata)
+    if spec.fields.get("metadata"):
+        told["metadata_keys"] = sorted(spec.fields["metadata"])
     if spec.image_in_place:
         told["image_in_place"] = True
     return told

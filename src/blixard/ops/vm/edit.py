@@ -8,35 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from msgspec import UNSET, Struct, UnsetType, structs
+from msgspec import Struct, structs
 
 from blixard.errors import Conflict, InternalError, Locked, NotFound, StorageError
 from blixard.model.codec import decode_vm, to_object
-from blixard.model.structs import ClusterSnapshot, Content, ContentKey, DesiredState, JsonObject, Vm
+from blixard.model.structs import ClusterSnapshot, Content, ContentKey, JsonObject, Vm
 from blixard.ops.keeping.held_bytes import with_held_bytes
 from blixard.ops.keeping.leftovers import sweep
 from blixard.ops.vm.claims import release_claims
-from blixard.ops.vm.specs import check_ip
+from blixard.ops.vm.specs import check_ip, check_settable
 from blixard.plan.contents import held_contents
 from blixard.plan.retention import expired
 from blixard.plan.vm_change import delete_vm_change
 from blixard.ports import StateChange
 from blixard.site.open_cluster import OpenCluster, find_vm
-
-
-class VmChanges(Struct, frozen=True, kw_only=True):
-    """Fields of a VM to be changed; UNSET leaves one as it is. In the maps a value of None removes its key."""
-
-    vcpus: int | UnsetType = UNSET
-    memory: int | UnsetType = UNSET
-    config_path: str | UnsetType = UNSET
-    tenant_id: str | UnsetType = UNSET
-    ip_address: str | UnsetType | None = UNSET
-    priority: int | UnsetType = UNSET
-    desired_state: DesiredState | UnsetType = UNSET
-    node_id: int | UnsetType = UNSET
-    metadata: dict[str, str | None] = {}
-    labels: dict[str, str | None] = {}
 
 
 class VmDeleted(Struct, frozen=True, kw_only=True):
@@ -51,15 +36,21 @@ class VmDeleted(Struct, frozen=True, kw_only=True):
     dropped_undo: tuple[int, ...]
 
 
-def set_vm(opened: OpenCluster, name: str, changes: VmChanges) -> Vm:
+def set_vm(opened: OpenCluster, name: str, changes: JsonObject) -> Vm:
     """Change fields of a VM; return it as it is now.
+
+    Args:
+        opened: its cluster.
+        name: of the VM.
+        changes: values of fields, named as the model names them. In `labels` and `metadata` only the keys that are
+            given change, and None takes a key away.
 
     Raises:
         NotFound: there is no such VM, or not the node it is to be placed on.
         Conflict: its disks are here and it is to be placed elsewhere.
         InvalidField: naming the field.
     """
-    options: JsonObject = {"vm": name, "fields": sorted(_given(changes))}
+    options: JsonObject = {"vm": name, "fields": sorted(changes)}
     made: list[Vm] = []
 
     def plan(snapshot: ClusterSnapshot) -> StateChange:
@@ -141,27 +132,22 @@ def _edit_vm(opened: OpenCluster, verb: str, name: str, change: Callable[[Vm], V
     return before[0]
 
 
-def _given(changes: VmChanges) -> JsonObject:
-    """The fields that are to be changed, by name."""
-    given = {name: getattr(changes, name) for name in changes.__struct_fields__}
-    return {name: value for name, value in given.items() if value is not UNSET and value != {}}
-
-
-def _changed(vm: Vm, changes: VmChanges, snapshot: ClusterSnapshot) -> Vm:
-    given = _given(changes)
-    if isinstance(changes.node_id, int) and changes.node_id not in snapshot.nodes:
-        raise NotFound(f"no node {changes.node_id} in cluster `{snapshot.name}`", hint="`blixard node list` shows them")
-    moves = isinstance(changes.node_id, int) and changes.node_id != snapshot.self_node
-    if moves and held_contents(vm, snapshot.contents):
+def _changed(vm: Vm, changes: JsonObject, snapshot: ClusterSnapshot) -> Vm:
+    check_settable(changes, f"vm.{vm.name}")
+    node = changes.get("node_id")
+    if node is not None and node not in snapshot.nodes:
+        raise NotFound(f"no node {node} in cluster `{snapshot.name}`", hint="`blixard node list` shows them")
+    if node not in (None, snapshot.self_node) and held_contents(vm, snapshot.contents):
         raise Conflict(
             f"VM `{vm.name}` has its disks on node {snapshot.self_node}, they would not go with it",
             hint="export it here with `--include-images --only vm=NAME` and import it there",
         )
-    if isinstance(changes.ip_address, str):
-        check_ip(changes.ip_address, f"vm.{vm.name}.ip_address")
-    for name in ("metadata", "labels"):
-        if name in given:
-            given[name] = _merged(getattr(vm, name) or {}, given[name])
+    if changes.get("ip_address") is not None:
+        check_ip(changes["ip_address"], f"vm.{vm.name}.ip_address")
+    given = {
+        name: _merged(getattr(vm, name) or {}, value) if isinstance(value, dict) else value
+        for name, value in changes.items()
+    }
     trusted = {f"/{name}" for name in given}
     untrusted = [pointer for pointer in vm.untrusted if pointer not in trusted]
     # through the codec, which checks every field and names the one that is wrong

@@ -10,12 +10,29 @@ import re
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+from msgspec import NODEFAULT, Struct, structs
 
 from blixard.errors import InvalidField
-from blixard.model.codec import check_name, decode_vm
-from blixard.model.structs import DesiredState, DiskFormat, FileRole, JsonObject, Vm
+from blixard.model.codec import check_name, decode_vm, to_object
+from blixard.model.structs import (
+    DEFAULT_BUS,
+    DEFAULT_MEMORY,
+    DEFAULT_VCPUS,
+    DiskFormat,
+    FileRole,
+    JsonObject,
+    Network,
+    Vm,
+)
 
+SETTABLE = frozenset(Vm.__struct_fields__) - {
+    *("id", "name", "origin", "unknown"),
+    *("hold", "untrusted"),
+    *("disks", "files", "networks"),
+}
+"""Fields that an operator gives a value: not what a VM is, what other verbs change, or what comes with content."""
+NEW_VM: JsonObject = {"config_path": "", "vcpus": DEFAULT_VCPUS, "memory": DEFAULT_MEMORY}
+"""What a document must say of a VM, where who makes one does not."""
 BUSES = ("virtio", "scsi", "sata", "ide", "nvme", "usb")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 # IFNAMSIZ is 16 with the zero behind it; no slash, no space (net/core/dev.c, dev_valid_name)
@@ -31,7 +48,7 @@ class DiskSpec(Struct, frozen=True, kw_only=True):
     path: Path
     name: str
     format: DiskFormat | None = None
-    bus: str = "virtio"
+    bus: str = DEFAULT_BUS
     boot_index: int | None = None
     read_only: bool = False
     backing: Path | None = None
@@ -45,44 +62,45 @@ class FileSpec(Struct, frozen=True, kw_only=True):
     name: str
 
 
-class NetworkSpec(Struct, frozen=True, kw_only=True):
-    """A network interface of a VM."""
-
-    name: str
-    network: str | None = None
-    bridge: str | None = None
-    mac: str | None = None
-    ip: str | None = None
-
-
 class VmSpec(Struct, frozen=True, kw_only=True):
-    """A VM to be made; `memory` in MB."""
+    """A VM to be made. `fields` are named as the model names them; what is not among them gets its default."""
 
     name: str
-    vcpus: int = 1
-    memory: int = 1024
-    config_path: str = ""
-    tenant: str = "default"
-    ip: str | None = None
-    priority: int = 500
-    metadata: dict[str, str] = {}
-    labels: dict[str, str] = {}
-    desired: DesiredState = DesiredState.STOPPED
-    node_id: int | None = None
+    fields: JsonObject = {}
     disks: tuple[DiskSpec, ...] = ()
     files: tuple[FileSpec, ...] = ()
-    networks: tuple[NetworkSpec, ...] = ()
+    networks: tuple[Network, ...] = ()
     image_in_place: bool = False
 
 
-def check_spec(spec: VmSpec) -> None:
-    """Check all that can be checked before a disk is opened.
+def default_of(name: str) -> Any:
+    """What a field of a new VM is when nobody says; None where that is nothing."""
+    if name in NEW_VM:
+        return NEW_VM[name]
+    (found,) = (each.default for each in structs.fields(Vm) if each.name == name)
+    return None if found is NODEFAULT else found
+
+
+def check_settable(fields: JsonObject, at: str) -> None:
+    """Check that an operator may give these fields of a VM a value; their values are checked by the codec.
+
+    Raises:
+        InvalidField: there is no such field, or it is not set as a plain value.
+    """
+    for name in fields:
+        if name not in SETTABLE:
+            raise InvalidField(f"{at}.{name}", "cannot be set")
+
+
+def checked_vm(spec: VmSpec) -> Vm:
+    """The VM that `spec` describes, without its id, disks and files: all that can be checked before a disk is opened.
 
     Raises:
         InvalidField: naming the field.
     """
     at = f"vm.{spec.name}"
     check_name(spec.name, "vm.name")
+    check_settable(spec.fields, at)
     _check_names([each.name for each in spec.disks], f"{at}.disks")
     _check_names([each.name for each in spec.files], f"{at}.files")
     for disk in spec.disks:
@@ -90,49 +108,13 @@ def check_spec(spec: VmSpec) -> None:
         check_backing(disk.backing, disk.format, f"{at}.disks.{disk.name}.backing")
     for network in spec.networks:
         check_network(network, f"{at}.networks.{network.name}")
-    if spec.ip is not None:
-        check_ip(spec.ip, f"{at}.ip_address")
-    to_vm(spec, vm_id="00000000-0000-4000-8000-000000000000")
+    if spec.fields.get("ip_address") is not None:
+        check_ip(spec.fields["ip_address"], f"{at}.ip_address")
+    networks = [to_object(each) for each in spec.networks]
+    return decode_vm({**NEW_VM, **spec.fields, "name": spec.name, "networks": networks}, at)
 
 
-def to_vm(
-    spec: VmSpec, *, vm_id: str, disks: list[JsonObject] | None = None, files: list[JsonObject] | None = None
-) -> Vm:
-    """The VM that `spec` describes, every field checked.
-
-    Args:
-        spec: what was asked for.
-        vm_id: its id, a UUID.
-        disks: its disks as JSON objects, once their sizes are known.
-        files: its files as JSON objects.
-
-    Raises:
-        InvalidField: naming the field.
-    """
-    given: dict[str, Any] = {
-        "name": spec.name,
-        "config_path": spec.config_path,
-        "vcpus": spec.vcpus,
-        "memory": spec.memory,
-        "tenant_id": spec.tenant,
-        "ip_address": spec.ip,
-        "metadata": dict(spec.metadata) or None,
-        "priority": spec.priority,
-        "id": vm_id,
-        "node_id": spec.node_id,
-        "desired_state": spec.desired.value,
-        "labels": dict(spec.labels),
-        "disks": disks or [],
-        "files": files or [],
-        "networks": [
-            {"name": each.name, "network": each.network, "bridge": each.bridge, "mac": each.mac, "ip": each.ip}
-            for each in spec.networks
-        ],
-    }
-    return decode_vm(given, f"vm.{spec.name}")
-
-
-def check_network(network: NetworkSpec, at: str) -> None:
+def check_network(network: Network, at: str) -> None:
     """Check one interface.
 
     Raises:

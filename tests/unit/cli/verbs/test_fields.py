@@ -4,9 +4,10 @@ import pytest
 
 from blixard.cli.verbs.fields import disk_specs, file_specs, network_specs
 from blixard.cli.verbs.memory import megabytes
+from blixard.cli.verbs.vm_options import FIELDS
 from blixard.errors import InvalidField, UsageError
-from blixard.model.structs import DiskFormat, FileRole
-from blixard.ops.vm.specs import DiskSpec, FileSpec, NetworkSpec
+from blixard.model.structs import DiskFormat, FileRole, Network
+from blixard.ops.vm.specs import SETTABLE, DiskSpec, FileSpec
 
 
 def test_disks_get_names_when_nobody_says() -> None:
@@ -66,7 +67,7 @@ def test_a_file_without_a_known_role_is_told_the_roles(text: str) -> None:
 
 def test_a_mac_is_lower_case_inside() -> None:
     assert network_specs(("lan,bridge=br0,mac=52:54:00:AA:00:01,ip=10.0.0.1,network=n",)) == (
-        NetworkSpec(name="lan", bridge="br0", mac="52:54:00:aa:00:01", ip="10.0.0.1", network="n"),
+        Network(name="lan", bridge="br0", mac="52:54:00:aa:00:01", ip="10.0.0.1", network="n"),
     )
 
 
@@ -79,3 +80,10 @@ def test_memory_is_whole_megabytes(text: str, memory: int | None) -> None:
         return
     with pytest.raises(InvalidField, match=r"vm\.memory"):
         megabytes(text)
+
+
+def test_a_field_of_a_vm_has_one_option_and_the_models_name() -> None:
+    named = [each.field for each in FIELDS]
+
+    assert len(set(named)) == len(named)
+    assert set(named) <= SETTABLE

@@ -9,7 +9,7 @@ from blixard.home import ClusterDir, Home
 from blixard.model.structs import Content, ContentKey, ContentKind, JsonObject, Vm
 from blixard.ops.cluster.clusters import init_cluster
 from blixard.ops.cluster.diff import DiffOptions, DiffReport, SideKind, diff, pending
-from blixard.ops.vm.edit import VmChanges, delete_vm, set_vm
+from blixard.ops.vm.edit import delete_vm, set_vm
 from blixard.plan.values import Action, FieldChange
 from blixard.ports import StateChange
 from blixard.site.open_cluster import OpenCluster
@@ -156,7 +156,7 @@ def test_an_undo_entry_is_the_cluster_before_that_change(clusters: Clusters, nam
     clusters.put(vm("gone", id=uuid(1)), vm("kept", id=uuid(2), memory=512))
     with clusters.open("lab") as opened:
         delete_vm(opened, "gone")
-        set_vm(opened, "kept", VmChanges(memory=2048))
+        set_vm(opened, "kept", {"memory": 2048})
 
     report = diff(DiffOptions(before=name, after="cluster:lab"), clusters.open)
 

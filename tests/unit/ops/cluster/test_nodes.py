@@ -72,7 +72,7 @@ def test_a_node_is_found_by_id_and_by_name(opened: OpenCluster) -> None:
 def test_a_node_is_removed_unless_it_is_this_one_or_has_vms(opened: OpenCluster) -> None:
     add(opened)
     add(opened)
-    create_vm(opened, VmSpec(name="web-1", node_id=3), Watched())
+    create_vm(opened, VmSpec(name="web-1", fields={"node_id": 3}), Watched())
 
     remove_node(opened, "2")
 

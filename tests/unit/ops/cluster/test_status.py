@@ -43,7 +43,7 @@ def exported(opened: OpenCluster, code: ExitCode = ExitCode.DONE, **more: Any) -
 def make(opened: OpenCluster, tmp_path: Path, name: str = "web-1", **fields: Any) -> str:
     image = tmp_path / "image.raw"
     image.write_bytes(b"x" * 100_000)
-    vm = create_vm(opened, VmSpec(name=name, disks=(DiskSpec(path=image, name="root"),), **fields), Watched()).vm
+    vm = create_vm(opened, VmSpec(name=name, disks=(DiskSpec(path=image, name="root"),), fields=fields), Watched()).vm
     return vm.id or ""
 
 
@@ -56,7 +56,7 @@ def test_an_empty_cluster_has_a_status(opened: OpenCluster) -> None:
 
 
 def test_vms_count_by_what_is_wanted_and_what_keeps_them(opened: OpenCluster, tmp_path: Path) -> None:
-    make(opened, tmp_path, "a", desired=DesiredState.RUNNING)
+    make(opened, tmp_path, "a", desired_state=DesiredState.RUNNING)
     missing = make(opened, tmp_path, "b")
     vm = structs.replace(opened.snapshot().vms["b"], hold=Hold.IMPORTED, untrusted=("/boot",))
     gone = ContentKey(missing, ContentKind.DISK, "root")

@@ -9,11 +9,11 @@ from msgspec import UNSET
 from blixard import files
 from blixard.errors import Conflict, InvalidField, Locked, NotFound, StorageError
 from blixard.home import ClusterDir, Home
-from blixard.model.structs import ContentKey, ContentKind, DesiredState, DiskFormat, FileRole
+from blixard.model.structs import ContentKey, ContentKind, DesiredState, DiskFormat, FileRole, Network
 from blixard.ops.keeping.leftovers import unnamed_files
 from blixard.ops.vm.create import VmMade, create_vm
 from blixard.ops.vm.edit import delete_vm
-from blixard.ops.vm.specs import DiskSpec, FileSpec, NetworkSpec, VmSpec
+from blixard.ops.vm.specs import DiskSpec, FileSpec, VmSpec
 from blixard.site.open_cluster import OpenCluster
 from support.clusters import Watched, a_cluster, reopen
 from support.faults import FailAt, killed_at, operations
@@ -32,8 +32,9 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
-def make(opened: OpenCluster, **fields: Any) -> VmMade:
-    return create_vm(opened, VmSpec(**{"name": "web-1", **fields}), Watched())
+def make(opened: OpenCluster, name: str = "web-1", **fields: Any) -> VmMade:
+    parts = {each: fields.pop(each) for each in ("disks", "files", "networks", "image_in_place") if each in fields}
+    return create_vm(opened, VmSpec(name=name, fields=fields, **parts), Watched())
 
 
 def disk(path: Path, name: str = "root", **fields: Any) -> DiskSpec:
@@ -45,19 +46,19 @@ def files_of(opened: OpenCluster) -> list[Path]:
 
 
 def test_every_field_arrives_in_the_state(opened: OpenCluster) -> None:
-    network = NetworkSpec(name="lan", bridge="br0", mac="52:54:00:00:00:01", ip="10.0.0.9")
+    network = Network(name="lan", bridge="br0", mac="52:54:00:00:00:01", ip="10.0.0.9")
 
     made = make(
         opened,
         vcpus=4,
         memory=2048,
         config_path="/etc/vm.nix",
-        tenant="t1",
-        ip="10.0.0.8",
+        tenant_id="t1",
+        ip_address="10.0.0.8",
         priority=900,
         metadata={"owner": "ops"},
         labels={"tier": "front"},
-        desired=DesiredState.RUNNING,
+        desired_state=DesiredState.RUNNING,
         networks=(network,),
     )
 
@@ -166,13 +167,15 @@ def test_a_file_of_a_cluster_cannot_be_taken_in_place(opened: OpenCluster, image
         ({"name": "a/b"}, "vm.name"),
         ({"vcpus": 0}, r"vm\.web-1\.vcpus"),
         ({"memory": 0}, r"vm\.web-1\.memory"),
+        ({"cpus": 1}, r"vm\.web-1\.cpus"),
+        ({"hold": None}, r"vm\.web-1\.hold"),
         ({"priority": 1001}, r"vm\.web-1\.priority"),
-        ({"ip": "300.0.0.1"}, r"vm\.web-1\.ip_address"),
-        ({"networks": (NetworkSpec(name="lan", mac="01:00:00:00:00:01"),)}, r"networks\.lan\.mac"),
-        ({"networks": (NetworkSpec(name="lan", mac="zz"),)}, r"networks\.lan\.mac"),
-        ({"networks": (NetworkSpec(name="lan", bridge="way-too-long-for-a-bridge"),)}, r"networks\.lan\.bridge"),
-        ({"networks": (NetworkSpec(name="lan", ip="x"),)}, r"networks\.lan\.ip"),
-        ({"networks": (NetworkSpec(name="lan"), NetworkSpec(name="lan"))}, r"networks.*twice"),
+        ({"ip_address": "300.0.0.1"}, r"vm\.web-1\.ip_address"),
+        ({"networks": (Network(name="lan", mac="01:00:00:00:00:01"),)}, r"networks\.lan\.mac"),
+        ({"networks": (Network(name="lan", mac="zz"),)}, r"networks\.lan\.mac"),
+        ({"networks": (Network(name="lan", bridge="way-too-long-for-a-bridge"),)}, r"networks\.lan\.bridge"),
+        ({"networks": (Network(name="lan", ip="x"),)}, r"networks\.lan\.ip"),
+        ({"networks": (Network(name="lan"), Network(name="lan"))}, r"networks.*twice"),
         ({"disks": (disk(Path("/x")), disk(Path("/y")))}, r"disks.*twice"),
         ({"disks": (disk(Path("/x"), bus="floppy"),)}, r"disks\.root\.bus"),
     ],
