@@ -5,9 +5,10 @@ Each Protocol's docstrings are the contract; one conformance suite per port runs
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct
@@ -53,6 +54,18 @@ class DiskReader(Protocol):
     def format(self) -> DiskFormat:
         """The format that the disk has, and that an import makes again."""
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that hold the content: the disk's own, then its backing files from the top down.
+
+        One path means that a copy of this file is a copy of the disk. More are a chain, and none (a running guest tells
+        its content itself) leaves only reading: both are copied through the reader.
+        """
+
+    @property
+    def snapshots(self) -> Sequence[object]:
+        """Earlier states that the image keeps inside it, of which nothing is read: an export tells how many."""
+
     def extents(self) -> Iterator[Extent]:
         """What may hold data, ascending, not overlapping, inside `size_bytes`; everything else reads as zeros.
 
@@ -97,6 +110,12 @@ class DiskWriter(Protocol):
 
         A staging that goes on where an earlier one stopped calls it between records: what a killed import (of another
         document under the same name, even) left there must not end up in the disk.
+        """
+
+    def resize(self, size_bytes: int) -> None:
+        """Set the size of a disk that was made without one; for one that has a size, only the same again.
+
+        A document may tell a disk's size behind its records. Nothing is written past it from now on.
         """
 
     def sync(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import ClassVar
 
 import pytest
 
+from blixard.disks.detect import open_reader
 from blixard.limits import KIB, MIB
 from blixard.model.structs import DiskFormat
 from blixard.ports import DiskReader, DiskWriter
@@ -126,6 +129,26 @@ class ReaderConformance:
 
         assert not reader.changed()
 
+    def test_a_write_to_the_lowest_of_its_files_is_noticed(self, reader: DiskReader) -> None:
+        for path in reader.files[-1:]:
+            os.utime(path, ns=(0, 0))
+
+        assert reader.changed() is bool(reader.files)
+
+    def test_its_files_are_there_each_once(self, reader: DiskReader) -> None:
+        assert all(path.is_file() for path in reader.files)
+        assert len(set(reader.files)) == len(reader.files)
+
+    def test_a_copy_of_its_only_file_is_the_disk(self, reader: DiskReader, tmp_path: Path) -> None:
+        for path in reader.files if len(reader.files) == 1 else ():
+            shutil.copy(path, tmp_path / "copy")
+            copy = open_reader(tmp_path / "copy", reader.format)
+            assert read_all(copy) == whole()
+            copy.close()
+
+    def test_an_image_without_earlier_states_tells_none(self, reader: DiskReader) -> None:
+        assert len(reader.snapshots) == 0
+
     def test_closing_twice_is_harmless(self, reader: DiskReader) -> None:
         reader.close()
         reader.close()
@@ -213,6 +236,12 @@ class WriterConformance:
         writer.mark(SIZE, 0)
 
         assert self.finished(tmp_path, writer) == whole(pieces={70_000: b"found and hashed"})
+
+    def test_the_size_that_a_disk_has_may_be_told_again(self, writer: DiskWriter, tmp_path: Path) -> None:
+        writer.write(5, b"five")
+        writer.resize(SIZE)
+
+        assert self.finished(tmp_path, writer) == whole(pieces={5: b"five"})
 
     def test_many_threads_may_write_disjoint_ranges(self, writer: DiskWriter, tmp_path: Path) -> None:
         data = random.Random(4).randbytes(SIZE)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from blixard.errors import StorageError
 from blixard.limits import BLOCK_BYTES
@@ -36,6 +37,14 @@ class MemoryDisk:
     @property
     def format(self) -> DiskFormat:
         return self._format
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return ()
+
+    @property
+    def snapshots(self) -> Sequence[object]:
+        return ()
 
     def extents(self) -> Iterator[Extent]:
         for offset, length in self._extents:
@@ -98,6 +107,9 @@ class MemoryWriter:
 
     def discard(self, offset: int, length: int) -> None:
         self.data[offset : offset + length] = bytes(length)
+
+    def resize(self, size_bytes: int) -> None:
+        assert size_bytes == len(self.data)
 
     def sync(self) -> None:
         pass

@@ -8,20 +8,16 @@ numpy, a third of the start of an export of state alone.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from blixard.disks.backing import BackingPolicy
 from blixard.disks.qcow2.header import MAGIC
 from blixard.disks.qcow2.refusal import malformed, printable
 from blixard.disks.raw import RawReader, RawWriter
 from blixard.disks.source import DiskFile
 from blixard.errors import LimitExceeded
 from blixard.limits import DEFAULT, Limits
-from blixard.model.structs import DiskFormat
-
-if TYPE_CHECKING:
-    from blixard.disks.qcow2.chain import BackingPolicy
-    from blixard.disks.qcow2.reader import Qcow2Reader
-    from blixard.disks.qcow2.writer import Qcow2Writer
+from blixard.model.structs import Content, DiskFormat
+from blixard.ports import DiskReader, DiskWriter
 
 
 def open_reader(
@@ -30,7 +26,7 @@ def open_reader(
     *,
     backing: BackingPolicy | None = None,
     limits: Limits = DEFAULT,
-) -> RawReader | Qcow2Reader:
+) -> DiskReader:
     """Open a disk for reading.
 
     Args:
@@ -53,9 +49,22 @@ def open_reader(
     except BaseException:
         source.close()
         raise
-    from blixard.disks.qcow2.chain import BackingPolicy, open_chain
+    from blixard.disks.qcow2.chain import open_chain
 
     return open_chain(source, backing or BackingPolicy(), limits)
+
+
+def open_content(path: Path, content: Content) -> DiskReader:
+    """Open content of a cluster, with the backing files that were allowed when it was taken in and no others.
+
+    A header that changed since then must not choose which files of the host are read (CVE-2024-32498).
+
+    Raises:
+        as `open_reader`.
+    """
+    allowed = content.backing
+    policy = BackingPolicy(alone=True) if allowed is None else BackingPolicy(folder=Path(allowed))
+    return open_reader(path, content.format, backing=policy)
 
 
 def open_writer(
@@ -64,7 +73,7 @@ def open_writer(
     size_bytes: int | None,
     *,
     resume: bool = False,
-) -> RawWriter | Qcow2Writer:
+) -> DiskWriter:
     """Make a disk, or with `resume` go on with one that an earlier run left.
 
     Args:
@@ -86,7 +95,7 @@ def open_writer(
     return Qcow2Writer(path, size_bytes, resume=resume)
 
 
-def _raw(source: DiskFile, limits: Limits) -> RawReader:
+def _raw(source: DiskFile, limits: Limits) -> DiskReader:
     if source.size_bytes > limits.disk_bytes:
         raise LimitExceeded(
             f"disk `{source.path}` has {source.size_bytes} bytes, `limits.disk_bytes` is {limits.disk_bytes}"

@@ -20,10 +20,12 @@ class RawReader:
     """A raw disk image or block device (`ports.DiskReader`)."""
 
     format = DiskFormat.RAW
+    snapshots = ()
 
     def __init__(self, source: DiskFile) -> None:
         """Take over an open source; `close` closes it."""
         self._source = source
+        self.files = (source.path,)
 
     @classmethod
     def open(cls, path: Path) -> RawReader:

@@ -52,6 +52,11 @@ class DiskFormat(StrEnum):
     RAW = "raw"
     QCOW2 = "qcow2"
 
+    @property
+    def has_backing(self) -> bool:
+        """True when an image of this format may stand on backing files."""
+        return self is DiskFormat.QCOW2
+
 
 class DesiredState(StrEnum):
     """What the operator wants of a VM."""

@@ -10,6 +10,7 @@ from blixard.cli.options import command
 from blixard.cli.screen import human
 from blixard.cli.verbs.file_source import INPUT, THREADS, journal, thread_count
 from blixard.errors import ExitCode, UsageError
+from blixard.model.structs import DiskFormat
 
 if TYPE_CHECKING:
     from blixard.cli.session import Session
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 @click.argument("words", nargs=-1, metavar="FILE VM[/DISK]")
 @INPUT
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where to; it appears whole or not at all")
-@click.option("--format", "shape", type=click.Choice(["raw", "qcow2"]), help="  [as the disk was]")
+@click.option("--format", "shape", type=click.Choice([each.value for each in DiskFormat]), help="  [as the disk was]")
 @click.option("--no-clobber", is_flag=True, help="Do not replace a file that is there")
 @THREADS
 def extract(
@@ -51,7 +52,6 @@ def extract(
     name. A VM's files (config, kernel and so on) are taken out by their names.
     """
     from blixard.cli import wiring
-    from blixard.model.structs import DiskFormat
     from blixard.ops.document.extract import ExtractOptions
     from blixard.ops.document.extract import extract as take_out
 

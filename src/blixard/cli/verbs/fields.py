@@ -74,7 +74,9 @@ def disk_format(text: str | None, at: str) -> DiskFormat | None:
     try:
         return DiskFormat(text)
     except ValueError as error:
-        raise InvalidField(at, f"{text[:20]!r} is not a format", hint="`raw` or `qcow2`") from error
+        raise InvalidField(
+            at, f"{text[:20]!r} is not a format", hint=" or ".join(f"`{each}`" for each in DiskFormat)
+        ) from error
 
 
 def _disk_spec(text: str, position: int) -> DiskSpec:

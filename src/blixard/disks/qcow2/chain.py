@@ -10,9 +10,8 @@ import errno
 import os
 from pathlib import Path
 
-from msgspec import Struct
-
 from blixard import files
+from blixard.disks.backing import BackingPolicy
 from blixard.disks.qcow2.header import MAGIC, Header
 from blixard.disks.qcow2.metadata import read_header, read_metadata
 from blixard.disks.qcow2.reader import Qcow2Reader
@@ -21,17 +20,7 @@ from blixard.disks.raw import RawReader
 from blixard.disks.source import DiskFile
 from blixard.errors import StorageError
 from blixard.limits import Limits
-
-
-class BackingPolicy(Struct, frozen=True, kw_only=True):
-    """What an operator allows a backing chain to do."""
-
-    folder: Path | None = None
-    """All backing files lie beneath it; None: beneath the folder of the image itself."""
-    alone: bool = False
-    """No backing file at all."""
-    guess_format: bool = False
-    """Look at the first bytes where a header does not name the format: for images of before QEMU 6.1."""
+from blixard.ports import DiskReader
 
 
 def open_chain(source: DiskFile, policy: BackingPolicy, limits: Limits) -> Qcow2Reader:
@@ -58,7 +47,7 @@ class _Opening:
 
     def image(self, source: DiskFile, folder: Path) -> Qcow2Reader:
         """Open one image and what is below; `folder` is what its backing name is relative to."""
-        backing: Qcow2Reader | RawReader | None = None
+        backing: DiskReader | None = None
         try:
             self._count(source)
             header = read_header(source, self._limits)
@@ -79,7 +68,7 @@ class _Opening:
         if len(self._seen) > self._limits.qcow2_chain:
             raise malformed(str(source.path), f"makes the chain longer than {self._limits.qcow2_chain} images")
 
-    def _backing(self, source: DiskFile, header: Header, name: bytes, folder: Path) -> Qcow2Reader | RawReader:
+    def _backing(self, source: DiskFile, header: Header, name: bytes, folder: Path) -> DiskReader:
         where = str(source.path)
         if self._policy.alone:
             raise malformed(
@@ -105,7 +94,7 @@ class _Opening:
         below.close()
         raise malformed(where, f"has a backing file in format `{printable(named)}`, raw and qcow2 are known")
 
-    def _raw(self, source: DiskFile) -> RawReader:
+    def _raw(self, source: DiskFile) -> DiskReader:
         try:
             self._count(source)
         except BaseException:

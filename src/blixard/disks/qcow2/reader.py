@@ -7,6 +7,7 @@ next one, what it stores as zeros is not.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from blixard.disks.qcow2.compressed import CompressedClusters
 from blixard.disks.qcow2.entries import RangeKind
@@ -15,12 +16,11 @@ from blixard.disks.qcow2.metadata import Metadata
 from blixard.disks.qcow2.overlay import overlay_extents
 from blixard.disks.qcow2.refusal import malformed
 from blixard.disks.qcow2.snapshots import Snapshot
-from blixard.disks.raw import RawReader
 from blixard.disks.source import DiskFile
 from blixard.errors import StorageError
 from blixard.limits import Limits
 from blixard.model.structs import DiskFormat
-from blixard.ports import Extent
+from blixard.ports import DiskReader, Extent
 
 
 class Qcow2Reader:
@@ -28,9 +28,7 @@ class Qcow2Reader:
 
     format = DiskFormat.QCOW2
 
-    def __init__(
-        self, source: DiskFile, metadata: Metadata, backing: Qcow2Reader | RawReader | None, limits: Limits
-    ) -> None:
+    def __init__(self, source: DiskFile, metadata: Metadata, backing: DiskReader | None, limits: Limits) -> None:
         """Take over an open source with its checked metadata, and the reader of its backing image."""
         self._source = source
         self._metadata = metadata
@@ -51,9 +49,9 @@ class Qcow2Reader:
         return self._metadata.snapshots
 
     @property
-    def backing(self) -> Qcow2Reader | RawReader | None:
-        """The image below, if any."""
-        return self._backing
+    def files(self) -> tuple[Path, ...]:
+        """The image, then the files that it stands on, from the top down."""
+        return (self._source.path, *(self._backing.files if self._backing is not None else ()))
 
     def extents(self) -> Iterator[Extent]:
         """Yield what may hold data through the whole chain; zero clusters and holes of the files are left out.

@@ -86,6 +86,11 @@ class Qcow2Writer:
         if first < last:
             self._source.discard(self._layout.l2_entry_offset(first), self._layout.l2_entry_offset(last))
 
+    def resize(self, size_bytes: int) -> None:
+        """Check that the size is the one that the image was made with: its layout follows from it."""
+        if size_bytes != self._layout.size_bytes:
+            raise InternalError(f"`{self._path}` was laid out for {self._layout.size_bytes} bytes, not {size_bytes}")
+
     def sync(self) -> None:
         """Make what was written durable.
 

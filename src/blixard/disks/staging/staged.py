@@ -13,7 +13,6 @@ from msgspec import Struct
 
 from blixard import files
 from blixard.disks.detect import open_reader, open_writer
-from blixard.disks.raw import RawReader, RawWriter
 from blixard.disks.records.memory import PageBuffer
 from blixard.disks.staging.bitmap import BitmapTitle, RecordBitmap
 from blixard.errors import InternalError, LimitExceeded, MalformedExport
@@ -40,7 +39,7 @@ class StagedPlace(Struct, frozen=True, kw_only=True):
 
     def clear(self) -> None:
         """Remove whatever was staged for this image; the bitmap first, so that it never speaks for another file."""
-        for path in (self.bitmap, self.disk(DiskFormat.RAW), self.disk(DiskFormat.QCOW2)):
+        for path in (self.bitmap, *(self.disk(each) for each in DiskFormat)):
             files.unlink(path, missing_ok=True)
 
 
@@ -190,7 +189,7 @@ class StagedImage:
         if known is None and head.format is not DiskFormat.RAW and wanted and not self.damaged:
             self._convert(head)
             return
-        if known is None and isinstance(writer, RawWriter):
+        if known is None:
             writer.resize(head.size_bytes)
         writer.finish()
         with self._lock:
@@ -274,7 +273,7 @@ class StagedImage:
         files.unlink(self.place.bitmap)
         target = open_writer(self.place.disk(head.format), head.format, head.size_bytes)
         try:
-            source = RawReader.open(raw_path)
+            source = open_reader(raw_path, DiskFormat.RAW, limits=self._limits)
             try:
                 _copy(source, target, head.size_bytes)
             finally:
@@ -288,7 +287,7 @@ class StagedImage:
         files.unlink(raw_path)
 
 
-def _copy(source: RawReader, target: DiskWriter, size_bytes: int) -> None:
+def _copy(source: DiskReader, target: DiskWriter, size_bytes: int) -> None:
     buffer = PageBuffer(CELL_BYTES).view
     for extent in source.extents():
         stop = min(extent.offset + extent.length, size_bytes)

@@ -175,9 +175,9 @@ def _write_image(
             hint="`verify` shows what is intact",
         )
     shape = options.format or head.format
-    if shape is DiskFormat.QCOW2 and head.size_bytes % 512:
+    if shape is not DiskFormat.RAW and head.size_bytes % 512:
         raise UsageError(
-            f"a qcow2 disk has whole sectors, `{owner.label}` has {head.size_bytes} bytes", hint="`--format raw`"
+            f"a {shape} disk has whole sectors, `{owner.label}` has {head.size_bytes} bytes", hint="`--format raw`"
         )
     target = Path(options.output)
     _check_space(target.parent, tail.data_bytes)

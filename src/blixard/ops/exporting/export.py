@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import UNSET, Struct, structs, to_builtins
 
 from blixard import files
+from blixard.disks.detect import open_content
 from blixard.errors import ExitCode, RefusedError, StorageError, UsageError
 from blixard.format.writer import ExportWriter
 from blixard.model.structs import (
@@ -26,7 +27,6 @@ from blixard.model.structs import (
     Provenance,
 )
 from blixard.ops.document.verify import verify_descriptor
-from blixard.ops.exporting.contents import open_content
 from blixard.ops.exporting.images import Encoding, ImageReport, check_consistency, write_images
 from blixard.ops.exporting.selection import Omitted, Selection, select, used_bytes
 from blixard.place import Output, open_output

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from blixard.disks.detect import open_content
 from blixard.disks.records.dedup import DedupTable
 from blixard.disks.records.pipeline import RecordPipeline
 from blixard.errors import BlixardError, InternalError, RefusedError
@@ -20,7 +21,6 @@ from blixard.format.writer import ExportWriter
 from blixard.home.in_use import users_of
 from blixard.limits import DEFAULT
 from blixard.model.structs import Consistency, DiskFormat, ImageTail
-from blixard.ops.exporting.contents import open_content
 from blixard.ops.exporting.selection import ImageSource
 from blixard.ports import DiskReader, Extent, Progress
 
@@ -116,7 +116,7 @@ class _Disk:
             for chunk in records(reader):
                 writer.write_record(chunk.record, chunk.frame, chunk.line)
             self._changed = reader.changed()
-            self._snapshots = reader.snapshots
+            self._snapshots = len(reader.snapshots)
         except BlixardError as error:
             if error is not reader.error:
                 raise
@@ -156,7 +156,8 @@ class _Watched:
         self.error: BlixardError | None = None
         self.size_bytes = reader.size_bytes
         self.format = reader.format
-        self.snapshots = len(getattr(reader, "snapshots", ()))
+        self.files = reader.files
+        self.snapshots = reader.snapshots
 
     def extents(self) -> Iterator[Extent]:
         """As the port says."""

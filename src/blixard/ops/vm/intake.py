@@ -14,16 +14,14 @@ from pathlib import Path
 from msgspec import Struct
 
 from blixard import files
+from blixard.disks.backing import BackingPolicy
 from blixard.disks.detect import open_reader, open_writer
-from blixard.disks.qcow2.chain import BackingPolicy
-from blixard.disks.qcow2.reader import Qcow2Reader
-from blixard.disks.raw import RawReader
 from blixard.disks.records.memory import PageBuffer
 from blixard.errors import StorageError
 from blixard.home import ClusterDir, in_use
 from blixard.limits import BLOCK_BYTES, MIB, Limits
 from blixard.model.structs import Content, DiskFormat
-from blixard.ports import DiskWriter, Progress
+from blixard.ports import DiskReader, DiskWriter, Progress
 
 
 class Taken(Struct, frozen=True):
@@ -67,10 +65,10 @@ def take_disk(
         progress.begin(name, reader.size_bytes)
         users = in_use(path)
         with _gone_on_failure(target):
-            if isinstance(reader, Qcow2Reader) and reader.backing is not None:
-                _flatten(reader, target, progress.advance)
-            else:
+            if len(reader.files) == 1:
                 files.reflink_or_copy(path, target, advance=progress.advance)
+            else:
+                _flatten(reader, target, progress.advance)
         progress.end()
         warnings = tuple(f"`{path}` is open in pid {user.pid} (`{user.command}`) while it is copied" for user in users)
         if reader.changed():
@@ -84,7 +82,7 @@ def look_at_disk(path: Path, disk_format: DiskFormat | None, *, backing: Path | 
     """The content of a disk that is kept in place.
 
     Where its backing files may lie is settled now, for as long as it is attached: a header that changes later must not
-    choose other files. Only what the operator calls qcow2 may have any.
+    choose other files. Only what the operator calls by its format may have any.
 
     Args:
         path: of the disk, symlinks followed now.
@@ -98,7 +96,7 @@ def look_at_disk(path: Path, disk_format: DiskFormat | None, *, backing: Path | 
     """
     real = path.resolve()
     reader = open_reader(real, disk_format, backing=BackingPolicy(folder=backing), limits=limits)
-    allowed = str((backing or real.parent).resolve()) if disk_format is DiskFormat.QCOW2 else None
+    allowed = str((backing or real.parent).resolve()) if disk_format is not None and disk_format.has_backing else None
     try:
         return Content(path=str(real), size_bytes=reader.size_bytes, format=reader.format, backing=allowed)
     finally:
@@ -139,7 +137,7 @@ def _new_path(cluster: ClusterDir, name: str, ending: str) -> Path:
     return cluster.disks / f"{name}-{os.urandom(6).hex()}.{ending}"
 
 
-def _flatten(reader: Qcow2Reader | RawReader, target: Path, advance: Callable[[int], None]) -> None:
+def _flatten(reader: DiskReader, target: Path, advance: Callable[[int], None]) -> None:
     writer = open_writer(target, reader.format, reader.size_bytes)
     try:
         _copy_extents(reader, writer, advance)
@@ -149,7 +147,7 @@ def _flatten(reader: Qcow2Reader | RawReader, target: Path, advance: Callable[[i
     files.fsync_dir(target.parent)
 
 
-def _copy_extents(reader: Qcow2Reader | RawReader, writer: DiskWriter, advance: Callable[[int], None]) -> None:
+def _copy_extents(reader: DiskReader, writer: DiskWriter, advance: Callable[[int], None]) -> None:
     buffer = PageBuffer(MIB)
     at = 0
     for extent in reader.extents():

@@ -134,14 +134,15 @@ def check_network(network: Network, at: str) -> None:
 
 
 def check_backing(folder: Path | None, disk_format: DiskFormat | None, at: str) -> None:
-    """A backing chain is followed only in what the operator calls qcow2 (`detect.py` says why).
+    """A backing chain is followed only in what the operator calls by its format (`detect.py` says why).
 
     Raises:
         InvalidField: a folder for backing files, and the format is not said or another one.
     """
-    if folder is not None and disk_format is not DiskFormat.QCOW2:
+    if folder is not None and not (disk_format is not None and disk_format.has_backing):
+        able = " or ".join(each for each in DiskFormat if each.has_backing)
         raise InvalidField(
-            at, "only an image that is said to be qcow2 has backing files", hint="add `format=qcow2` if it is one"
+            at, f"only an image that is said to be {able} has backing files", hint=f"add `format={able}` if it is one"
         )
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from blixard.disks.backing import BackingPolicy
 from blixard.disks.detect import open_reader
-from blixard.disks.qcow2.chain import BackingPolicy, backing_path
+from blixard.disks.qcow2.chain import backing_path
 from blixard.disks.qcow2.reader import Qcow2Reader
 from blixard.errors import MalformedExport, StorageError
 from blixard.limits import Limits
@@ -83,7 +84,7 @@ def test_names_below_are_relative_to_the_image_that_names_them(tmp_path: Path) -
 
     with closing(open_reader(image, QCOW2)) as reader:
         assert isinstance(reader, Qcow2Reader)
-        assert isinstance(reader.backing, Qcow2Reader)
+        assert reader.files == (image, inner / "middle", inner / "base")
         assert read_all(reader) == seen_through()
 
 

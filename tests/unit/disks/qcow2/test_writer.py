@@ -137,6 +137,11 @@ def test_a_write_beyond_the_end_is_our_bug(tmp_path: Path) -> None:
         writer.write(1000, bytes(25))
 
 
+def test_another_size_than_it_was_laid_out_for_is_our_bug(tmp_path: Path) -> None:
+    with closing(Qcow2Writer(tmp_path / "disk", 1024)) as writer, pytest.raises(InternalError, match="laid out for"):
+        writer.resize(2048)
+
+
 def test_it_is_no_image_before_the_finish(tmp_path: Path) -> None:
     with closing(Qcow2Writer(tmp_path / "disk", MIB)) as writer:
         writer.write(0, b"x" * MIB)
