@@ -45,9 +45,8 @@ VERBS: dict[str, tuple[Verb, Holds, Holds]] = {
 
 def readable(home: Home, name: str) -> bool:
     """A whole cluster stands under that name."""
-    store = open_store(home.cluster(name))
-    snapshot = store.snapshot()
-    store.close()
+    with open_store(home.cluster(name)) as store:
+        snapshot = store.snapshot()
     return snapshot.name == name and snapshot.revision == 0
 
 

@@ -12,7 +12,6 @@ from blixard.errors import LimitExceeded, UsageError
 from blixard.model.structs import Content
 
 _STORE_TOML_LIMIT = 64 << 10
-_REMOTE = ("etcd://", "etcds://", "http://", "https://")
 
 
 class StoreChoice(msgspec.Struct, frozen=True):
@@ -56,30 +55,17 @@ class ClusterDir:
         text = f'# the store that holds this cluster\'s state: `sqlite`, in state.db\nstore = "sqlite"\nkey = "{key}"\n'
         files.atomic_write(self.store_toml, text.encode())
 
-    def store_choice(self) -> StoreChoice:
-        """What `store.toml` says; only stores that this version has.
-
-        Raises:
-            UsageError: it names another store, or is not what it should be.
-            StorageError: it cannot be read.
-        """
-        choice = self._read_store_toml()
-        if choice.store == "sqlite":
-            return choice
-        if choice.store.startswith(_REMOTE):
-            raise UsageError(
-                f"`{self.store_toml}` names `{choice.store}`: etcd is not in this version of blixard",
-                hint="use `sqlite`, or a version of blixard with etcd",
-            )
-        raise UsageError(
-            f"`{self.store_toml}` names an unknown store `{choice.store}`", hint="this version has `sqlite`"
-        )
-
     def key(self) -> str:
         """The name that this directory has in the registry of disks; it stays when the cluster is renamed."""
-        return self._read_store_toml().key
+        return self.store_choice().key
 
-    def _read_store_toml(self) -> StoreChoice:
+    def store_choice(self) -> StoreChoice:
+        """What `store.toml` says, also when no version has such a store.
+
+        Raises:
+            UsageError: it is not what it should be.
+            StorageError: it cannot be read.
+        """
         try:
             text = files.read_bytes(self.store_toml, _STORE_TOML_LIMIT).decode()
             return _as_written(text) or _parsed(text)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from blixard.errors import UsageError
 from blixard.home import ClusterDir
 from blixard.home.locks import FlockLocks
 from blixard.model.structs import Node
 from blixard.ports import ClusterLocks, NodeBooks, StateStore
+
+_REMOTE = ("etcd://", "etcds://", "http://", "https://")
 
 
 def open_store(cluster: ClusterDir) -> StateStore:
@@ -27,7 +30,7 @@ def open_with_books(cluster: ClusterDir) -> tuple[StateStore, NodeBooks]:
     Raises:
         as `open_store`.
     """
-    cluster.store_choice()
+    _refuse_other_stores(cluster)
     from blixard.store.sqlite.store import SqliteStore
 
     store = SqliteStore(cluster.state_db, name=cluster.name)
@@ -48,3 +51,14 @@ def make_store(cluster: ClusterDir, *, cluster_id: str, self_node: int = 1, node
     from blixard.store.sqlite.store import SqliteStore
 
     SqliteStore.create(cluster.state_db, cluster_id=cluster_id, name=cluster.name, self_node=self_node, nodes=nodes)
+
+
+def _refuse_other_stores(cluster: ClusterDir) -> None:
+    named = cluster.store_choice().store
+    if named.startswith(_REMOTE):
+        raise UsageError(
+            f"`{cluster.store_toml}` names `{named}`: etcd is not in this version of blixard",
+            hint="use `sqlite`, or a version of blixard with etcd",
+        )
+    if named != "sqlite":
+        raise UsageError(f"`{cluster.store_toml}` names an unknown store `{named}`", hint="this version has `sqlite`")

@@ -1,7 +1,6 @@
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -115,7 +114,7 @@ def test_a_damaged_page_is_a_storage_error_that_says_what_to_do(path: Path) -> N
         content[page : page + 100] = b"\xff" * 100
     path.write_bytes(content)
 
-    with pytest.raises(StorageError, match="damaged") as caught, closing(SqliteStore(path)) as damaged:
+    with pytest.raises(StorageError, match="damaged") as caught, SqliteStore(path) as damaged:
         damaged.snapshot()
     assert "cluster import" in (caught.value.hint or "")
 
@@ -125,7 +124,7 @@ def test_a_row_that_is_not_json_is_a_storage_error(path: Path) -> None:
         database.execute("INSERT INTO vms VALUES ('1', 'web', x'7b')")
     database.close()
 
-    with closing(SqliteStore(path)) as odd, pytest.raises(StorageError, match="a Vm in it"):
+    with SqliteStore(path) as odd, pytest.raises(StorageError, match="a Vm in it"):
         odd.snapshot()
 
 
