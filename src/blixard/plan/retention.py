@@ -1,6 +1,7 @@
-"""How long undo entries are kept: by number, age and bytes; pinned ones always (DESIGN.md section 6).
+"""How long undo entries are kept: by number, age and bytes; pinned ones always (DESIGN.md section 6). And telemetry.
 
-Pure, so that a plan can say what it will drop before it drops it.
+The policies are what the settings are when nobody says. Pure, so that a plan can say what it will drop before it drops
+it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from blixard.limits import MIB
 from blixard.model.changes import UndoSummary
 
 
@@ -19,6 +21,13 @@ class UndoPolicy(Struct, frozen=True, kw_only=True):
     keep: int = 3
     max_age: timedelta = timedelta(days=30)
     max_bytes: int | None = None
+
+
+class TelemetryPolicy(Struct, frozen=True, kw_only=True):
+    """The settings `telemetry.*`: what is older, or past the bytes the oldest, is dropped at the next write."""
+
+    max_age: timedelta = timedelta(days=7)
+    max_bytes: int = 256 * MIB
 
 
 def expired(entries: Iterable[UndoSummary], policy: UndoPolicy, now: datetime) -> tuple[int, ...]:

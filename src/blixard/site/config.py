@@ -17,13 +17,15 @@ from msgspec import Struct, structs
 
 from blixard.errors import StorageError, UsageError
 from blixard.home import default_data_dir
-from blixard.limits import DEFAULT, MIB, Limits
+from blixard.limits import DEFAULT, Limits
+from blixard.plan.retention import TelemetryPolicy, UndoPolicy
 from blixard.site.quantities import parse_duration, parse_size
 
 SYSTEM_FILE = Path("/etc/blixard/config.toml")
 PREFIX = "BLIXARD_"
 LANES = ("auto", "iroh", "tcp")
 T = TypeVar("T")
+_UNDO, _TELEMETRY = UndoPolicy(), TelemetryPolicy()
 
 
 class Setting(Struct, frozen=True):
@@ -89,12 +91,12 @@ def _lane(given: Any) -> str:
 
 KEYS: dict[str, Key] = {
     "data_dir": Key(_path, None),
-    "undo.keep": Key(_count, 3),
-    "undo.max_age": Key(_duration, timedelta(days=30)),
-    "undo.max_bytes": Key(_size, None),
+    "undo.keep": Key(_count, _UNDO.keep),
+    "undo.max_age": Key(_duration, _UNDO.max_age),
+    "undo.max_bytes": Key(_size, _UNDO.max_bytes),
     "redact.paths": Key(_texts, ()),
-    "telemetry.max_age": Key(_duration, timedelta(days=7)),
-    "telemetry.max_bytes": Key(_size, 256 * MIB),
+    "telemetry.max_age": Key(_duration, _TELEMETRY.max_age),
+    "telemetry.max_bytes": Key(_size, _TELEMETRY.max_bytes),
     "export.level": Key(_count, 1),
     "export.threads": Key(_count, None),
     "p2p.lane": Key(_lane, "auto"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from blixard.errors import NotFound
 from blixard.home import ClusterDir, Home
 from blixard.model.codec import check_name
-from blixard.plan.retention import UndoPolicy
+from blixard.plan.retention import TelemetryPolicy, UndoPolicy
 from blixard.site.config import Config
 from blixard.site.open_cluster import OpenCluster
 from blixard.site.who import Policy, SystemClock, Who
@@ -123,11 +123,11 @@ class Site:
         """The telemetry of a cluster on this node."""
         from blixard.telemetry.store import TelemetryStore
 
-        return TelemetryStore(
-            directory.telemetry_db,
+        policy = TelemetryPolicy(
             max_age=self.config.get("telemetry.max_age", timedelta),
             max_bytes=self.config.get("telemetry.max_bytes", int),
         )
+        return TelemetryStore(directory.telemetry_db, policy)
 
     @contextmanager
     def telemetry_source(self, opened: OpenCluster) -> Iterator[TelemetrySource]:

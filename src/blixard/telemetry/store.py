@@ -20,8 +20,8 @@ from msgspec import Struct
 from blixard import files
 from blixard.closing import Closing
 from blixard.errors import StorageError, UnsupportedVersion
-from blixard.limits import MIB
 from blixard.model.structs import JsonObject
+from blixard.plan.retention import TelemetryPolicy
 from blixard.telemetry.points import LogLine, Point, Series, SeriesKind, Severity, moment_of, nanoseconds
 
 SCHEMA_NUMBER = 1
@@ -67,14 +67,12 @@ class TelemetryStore(Closing):
 
     Args:
         path: of the database; made private when it is missing.
-        max_age: what is older is dropped at the next write.
-        max_bytes: past it the oldest is dropped at the next write.
+        policy: how much of it is kept.
     """
 
-    def __init__(self, path: Path, *, max_age: timedelta = timedelta(days=7), max_bytes: int = 256 * MIB) -> None:
+    def __init__(self, path: Path, policy: TelemetryPolicy = TelemetryPolicy()) -> None:  # noqa: B008 - frozen
         self._path = path
-        self._max_age = max_age
-        self._max_bytes = max_bytes
+        self._policy = policy
         self._connection = self._open()
 
     def close(self) -> None:
@@ -173,11 +171,11 @@ class TelemetryStore(Closing):
 
     def _prune(self, connection: sqlite3.Connection, now: int) -> None:
         """Drop what is too old, then the oldest until the size fits; what a deletion frees, the next write uses."""
-        oldest = now - self._max_age // timedelta(microseconds=1) * 1000
+        oldest = now - self._policy.max_age // timedelta(microseconds=1) * 1000
         connection.execute("DELETE FROM samples WHERE at < ?", (oldest,))
         connection.execute("DELETE FROM logs WHERE at < ?", (oldest,))
         connection.execute("DELETE FROM imports WHERE imported_at < ?", (oldest,))
-        while self._used_bytes(connection) > self._max_bytes and self._drop_oldest(connection):
+        while self._used_bytes(connection) > self._policy.max_bytes and self._drop_oldest(connection):
             pass
 
     def _used_bytes(self, connection: sqlite3.Connection) -> int:

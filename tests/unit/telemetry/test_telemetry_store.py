@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from blixard.errors import StorageError, UnsupportedVersion
+from blixard.plan.retention import TelemetryPolicy
 from blixard.telemetry.points import LogLine, Point, Series, SeriesKind, Severity
 from blixard.telemetry.store import TelemetryOrigin, TelemetryStore
 
@@ -61,7 +62,7 @@ def test_a_window_includes_both_ends_and_nothing_else(store: TelemetryStore) -> 
 
 
 def test_what_is_too_old_goes_at_the_next_write(tmp_path: Path) -> None:
-    with TelemetryStore(tmp_path / "t.db", max_age=timedelta(hours=1)) as store:
+    with TelemetryStore(tmp_path / "t.db", TelemetryPolicy(max_age=timedelta(hours=1))) as store:
         store.add_log(line("old"))
         store.add_samples([point()])
         store.add_imported(origin(), [("resourceLogs", {"a": 1})])
@@ -74,7 +75,7 @@ def test_what_is_too_old_goes_at_the_next_write(tmp_path: Path) -> None:
 
 
 def test_past_the_size_samples_go_before_imports_before_the_log(tmp_path: Path) -> None:
-    with TelemetryStore(tmp_path / "t.db", max_bytes=300_000) as store:
+    with TelemetryStore(tmp_path / "t.db", TelemetryPolicy(max_bytes=300_000)) as store:
         store.add_log(line("first"))
         for minute in range(20):
             store.add_samples([point(minute, number) for number in range(1000)])
@@ -88,7 +89,7 @@ def test_past_the_size_samples_go_before_imports_before_the_log(tmp_path: Path) 
 
 
 def test_an_import_over_the_size_is_not_kept_and_said(tmp_path: Path) -> None:
-    with TelemetryStore(tmp_path / "t.db", max_bytes=300_000) as store:
+    with TelemetryStore(tmp_path / "t.db", TelemetryPolicy(max_bytes=300_000)) as store:
         assert store.add_imported(origin(), [("resourceLogs", {"text": "x" * 400_000})]) is None
         assert list(store.imported()) == []
 

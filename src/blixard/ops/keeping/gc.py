@@ -13,8 +13,8 @@ from msgspec import Struct
 from blixard import files
 from blixard.errors import ExitCode
 from blixard.model.structs import JsonObject
-from blixard.ops.keeping.held_bytes import with_held_bytes
 from blixard.ops.keeping.leftovers import abandoned_imports, forget_staged, sweep_held, unnamed_files, unnamed_staging
+from blixard.ops.keeping.undo import entries
 from blixard.ops.keeping.unfinished import STAGED_FOR, given_up, sweep_founded
 from blixard.plan.retention import expired
 from blixard.ports import StateChange
@@ -115,11 +115,11 @@ def _founded(opened: OpenCluster, now: datetime, options: GcOptions) -> list[Fre
 
 
 def _expired(opened: OpenCluster, now: datetime) -> list[Freed]:
-    entries = with_held_bytes(opened.store.undo_entries(), opened.snapshot(), opened.directory)
-    dropped = set(expired(entries, opened.policy.undo, now))
+    kept = entries(opened)
+    dropped = set(expired(kept, opened.policy.undo, now))
     return [
         Freed(kind="undo", name=str(entry.id), size_bytes=entry.held_bytes, why=entry.title)
-        for entry in entries
+        for entry in kept
         if entry.id in dropped
     ]
 
