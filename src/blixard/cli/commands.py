@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import click
 
+from blixard.did_you_mean import close_names, did_you_mean
 from blixard.errors import ExitCode, UsageError, is_ticket_shaped
 
 if TYPE_CHECKING:
@@ -139,22 +140,16 @@ def failure_of(error: click.ClickException) -> UsageError:
     """What click found wrong with a command line, said as we say it."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "blixard"
-    hint = f"`{path} --help` shows what can be given"
-    possibilities = getattr(error, "possibilities", None)
-    if possibilities:
-        hint = "did you mean " + " or ".join(f"`{each}`" for each in possibilities) + "?"
+    possibilities = getattr(error, "possibilities", None) or ()
+    hint = did_you_mean(possibilities, otherwise=f"`{path} --help` shows what can be given")
     message = error.message if possibilities else error.format_message()
     message = re.sub(r"'([^']*)'", r"`\1`", message).rstrip(".")
     return UsageError(message[:1].lower() + message[1:], hint=hint)
 
 
 def _no_such_command(name: str, path: str, names: Iterable[str], groups: Iterable[str]) -> UsageError:
-    from difflib import get_close_matches
-
-    close = [f"{group} {name}" for group in groups] or get_close_matches(name, names)
-    hint = f"`{path} --help` lists the commands"
-    if close:
-        hint = "did you mean " + " or ".join(f"`{path} {each}`" for each in close) + "?"
+    close = [f"{group} {name}" for group in groups] or close_names(name, names)
+    hint = did_you_mean((f"{path} {each}" for each in close), otherwise=f"`{path} --help` lists the commands")
     if is_ticket_shaped(name):
         hint = "that is a ticket: `blixard ticket show TICKET` tells what is in it"
     return UsageError(f"no such command `{path} {name}`", hint=hint)

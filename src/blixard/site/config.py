@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct, structs
 
+from blixard.did_you_mean import close_names, did_you_mean
 from blixard.errors import StorageError, UsageError
 from blixard.home import default_data_dir
 from blixard.limits import DEFAULT, Limits
@@ -224,7 +225,10 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
         raise UsageError(f"`{path}` is not TOML: {error}") from error
     for name in table:
         if name not in KEYS:
-            raise UsageError(f"`{path}`: unknown setting `{name}`", hint=_closest(name))
+            hint = did_you_mean(
+                close_names(name, KEYS, most=2), otherwise="`blixard config show` lists the settings there are"
+            )
+            raise UsageError(f"`{path}`: unknown setting `{name}`", hint=hint)
     return table
 
 
@@ -236,15 +240,6 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + name] = value
     return flat
-
-
-def _closest(name: str) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, KEYS, n=2)
-    if close:
-        return "did you mean " + " or ".join(f"`{each}`" for each in close) + "?"
-    return "`blixard config show` lists the settings there are"
 
 
 def _default_data_dir(environment: Mapping[str, str]) -> Path:

@@ -6,13 +6,14 @@ the history too, so that the morning after shows what the night tried.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from msgspec import json, structs, to_builtins
 
 from blixard.closing import Closing
+from blixard.did_you_mean import close_names, did_you_mean
 from blixard.errors import BlixardError, Conflict, ExitCode, NotFound, StorageError, without_tickets
 from blixard.home import ClusterDir, Home
 from blixard.model.structs import ClusterSnapshot, JsonObject, Vm
@@ -217,15 +218,7 @@ def find_vm(snapshot: ClusterSnapshot, name: str, cluster: ClusterDir) -> Vm:
     vm = snapshot.vms.get(name)
     if vm is None:
         raise NotFound(
-            f"no VM `{name}` in cluster `{cluster.name}` of `{cluster.data_dir}`", hint=_close(name, snapshot.vms)
+            f"no VM `{name}` in cluster `{cluster.name}` of `{cluster.data_dir}`",
+            hint=did_you_mean(close_names(name, snapshot.vms), otherwise="`blixard vm list` shows them"),
         )
     return vm
-
-
-def _close(name: str, names: Iterable[str]) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, names)
-    return (
-        "did you mean " + " or ".join(f"`{each}`" for each in close) + "?" if close else "`blixard vm list` shows them"
-    )

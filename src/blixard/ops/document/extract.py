@@ -12,6 +12,7 @@ from pathlib import Path
 from msgspec import Struct, UnsetType
 
 from blixard import files
+from blixard.did_you_mean import close_names, did_you_mean
 from blixard.disks.staging.single import StagedFile
 from blixard.errors import DigestMismatch, NotFound, RefusedError, StorageError, UsageError
 from blixard.limits import DEFAULT, Limits
@@ -88,7 +89,8 @@ def _chosen(state: IncomingState, what: str) -> tuple[Vm, Disk | File]:
     name, slash, wanted = what.partition("/")
     incoming = state.vms.get(name)
     if incoming is None:
-        raise NotFound(f"no VM `{name}` in the file", hint=_close(name, list(state.vms)))
+        hint = did_you_mean(close_names(name, state.vms), otherwise="`blixard cluster inspect` lists the VMs")
+        raise NotFound(f"no VM `{name}` in the file", hint=hint)
     vm = incoming.vm
     if not slash:
         return vm, _only_disk(vm)
@@ -112,15 +114,6 @@ def _listed(vm: Vm) -> str:
     parts: list[Disk | File] = [*vm.disks, *vm.files]
     names = [f"`{vm.name}/{part.name}`" for part in parts]
     return ", ".join(names[:12]) + (" ..." if len(names) > 12 else "") if names else "none"
-
-
-def _close(name: str, names: list[str]) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, names)
-    if close:
-        return "did you mean " + " or ".join(f"`{each}`" for each in close) + "?"
-    return "`blixard cluster inspect` lists the VMs"
 
 
 def _kind(part: Disk | File) -> ContentKind:
