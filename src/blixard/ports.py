@@ -5,11 +5,12 @@ Each Protocol's docstrings are the contract; one conformance suite per port runs
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from io import BufferedReader
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol, Self
 
 from msgspec import Struct
 
@@ -24,8 +25,10 @@ __all__ = [
     "DiskWriter",
     "Extent",
     "ImportRow",
+    "Input",
     "LockHolder",
     "NodeBooks",
+    "Output",
     "Progress",
     "StateChange",
     "StateStore",
@@ -41,6 +44,85 @@ class Extent(Struct, frozen=True):
 
     offset: int
     length: int
+
+
+class Input(Protocol):
+    """One export being read, wherever it lies and however it is wrapped; leaving the `with` block closes it.
+
+    Whoever reads all of it takes `stream`, once; whoever jumps takes `read_at`, from as many threads as wanted. Neither
+    moves the other.
+    """
+
+    @property
+    def name(self) -> str:
+        """For people."""
+
+    @property
+    def size(self) -> int | None:
+        """In bytes; None where it cannot be known before the end."""
+
+    @property
+    def seekable(self) -> bool:
+        """True when `read_at` works and `size` is known; the index of a large export can then be used."""
+
+    @property
+    def stream(self) -> BufferedReader:
+        """All of it, front to back, once; `peek` shows the first bytes without taking them.
+
+        Raises (when it is read):
+            StorageError: it cannot be read any further, naming it.
+        """
+
+    def read_at(self, offset: int, n: int) -> bytes:
+        """The `n` bytes at `offset`; fewer only at the end, none behind it.
+
+        Raises:
+            StorageError: it cannot be read there, naming it.
+            UnsupportedOperation: it cannot seek.
+            ValueError: it is closed.
+        """
+
+    def close(self) -> None:
+        """Let go of it, the stream too; harmless twice."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *failure: object) -> None: ...
+
+
+class Output(Protocol):
+    """A document being written. Leaving the `with` block without `commit` is `abort`."""
+
+    @property
+    def file(self) -> BinaryIO:
+        """Write here, forwards only."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Where it grows, private, to appear whole or not at all, and can be verified; None: a stream."""
+
+    def commit(self, verify: Callable[[Input], None] | None = None) -> None:
+        """Everything is written: make it durable and give it its name.
+
+        Args:
+            verify: is given what was written, read back, before it has its name; raises when it is not good.
+
+        Raises:
+            StorageError: nothing stands there that was not there before.
+            UsageError: `verify` was given for a stream.
+            BrokenPipeError: nobody reads stdout any more.
+        """
+
+    def abort(self) -> None:
+        """Give up; what is not a stream leaves nothing. Harmless twice and after `commit`."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *failure: object) -> None: ...
 
 
 class DiskReader(Protocol):

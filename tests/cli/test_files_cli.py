@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from blixard.format.index import open_fast
+from blixard.place import open_input
 from support.cluster_files import (
     cluster_document,
     config_file,
@@ -317,5 +318,5 @@ def test_help_begins_with_an_example_that_is_a_line_of_this_verb(tmp_path: Path,
 
 
 def test_the_index_of_the_test_document_is_valid(tmp_path: Path) -> None:
-    with Path(put(tmp_path, cluster_document(compress=True))).open("rb") as file:
-        assert open_fast(file) is not None
+    with open_input(put(tmp_path, cluster_document(compress=True))) as given:
+        assert open_fast(given) is not None

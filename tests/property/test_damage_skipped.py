@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import random
 import shlex
@@ -19,6 +18,7 @@ from blixard.format.index import open_fast
 from blixard.model.structs import DiskFormat
 from support.commands import codes
 from support.documents import MIB, noise
+from support.inputs import BytesInput
 from support.world import KIB, World, fast_folder, picture
 
 W, X, Y, Z = (noise(20 * KIB, seed) + bytes(44 * KIB) for seed in range(4))
@@ -92,7 +92,7 @@ def _as_qcow2(raw: Path) -> Path:
 
 
 def _export(document: bytes, disks: dict[str, str]) -> Export:
-    view = open_fast(io.BytesIO(document))
+    view = open_fast(BytesInput(document))
     assert view is not None
     with view:
         rows = view.index.images

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -10,6 +9,7 @@ from blixard.errors import ExportFileError
 from blixard.format.index import open_fast
 from blixard.model.structs import ExportMetadata, Record
 from support.documents import Outcome, contents, data, disk, head, image, noise, read, reference, vm, write
+from support.inputs import BytesInput
 
 BOTH = pytest.mark.parametrize("compress", [False, True])
 
@@ -101,7 +101,7 @@ def test_a_flipped_bit_never_leads_the_index_astray(*, compress: bool) -> None:
 
 def assert_view_is_honest(damaged: bytes, whole: Outcome, where: int) -> None:
     """No view, or one that says the same, or one that says that something is wrong."""
-    opened = open_fast(io.BytesIO(damaged))
+    opened = open_fast(BytesInput(damaged))
     if opened is None:
         return
     with opened:

@@ -14,6 +14,7 @@ from blixard.format.index import open_fast
 from blixard.format.reader import read_export
 from blixard.format.strict_json import parse_exactly, parse_fast, parse_members_fast
 from support.documents import sample
+from support.inputs import BytesInput
 
 PLAIN, PACKED = sample(), sample(compress=True)
 TOKENS = [
@@ -59,7 +60,7 @@ def test_a_mutated_document_is_accepted_or_refused(changes: list[tuple[int, int,
 @settings(max_examples=150, deadline=None)
 def test_a_mutated_document_has_an_honest_view_or_none(changes: list[tuple[int, int, bytes]]) -> None:
     for document in (mutate(PLAIN, changes), mutate(PACKED, changes), PLAIN[:-600] + mutate(PLAIN[-600:], changes)):
-        opened = open_fast(io.BytesIO(document))
+        opened = open_fast(BytesInput(document))
         if opened is None:
             continue
         with opened, suppress(ExportFileError):

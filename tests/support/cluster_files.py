@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from blixard.format.index import open_fast
 from blixard.model.structs import ExportMetadata, File, FileRole, Integrity, JsonObject
 from support import documents
 from support.documents import MIB, data, disk, head, image, node, noise, pack, reference, uuid, vm
+from support.inputs import BytesInput
 
 FIRST, SECOND, THIRD = data(0, noise(70_000, 1)), data(MIB, b"text " * 20_000), data(2 * MIB, noise(9000, 3))
 SHARED = pack(noise(8192, 2))
@@ -74,7 +74,7 @@ def put(folder: Path, document: bytes, name: str = "cluster.json") -> str:
 
 def record_place(document: bytes, image_number: int, position: int) -> tuple[int, int]:
     """Where a record is stored: first byte, and first byte behind."""
-    view = open_fast(io.BytesIO(document))
+    view = open_fast(BytesInput(document))
     assert view is not None
     with view:
         return view.place(image_number, position)

@@ -6,7 +6,7 @@ os.open for writing, os.fsync or their like.
 
 from blixard.files.atomic import AtomicFile, atomic_write
 from blixard.files.copying import reflink_or_copy
-from blixard.files.descriptors import fdatasync, fsync, pwrite_all, read_bytes, truncate, write_all
+from blixard.files.descriptors import fdatasync, fsync, pread, pwrite_all, read_bytes, truncate, write_all
 from blixard.files.journal import Journal, clean_up
 from blixard.files.locks import FileLock, HeldLock, Holder
 from blixard.files.paths import (
@@ -25,7 +25,7 @@ from blixard.files.paths import (
 )
 from blixard.files.seam import Observation, observe, storage_error, translated
 from blixard.files.space import allocated_bytes, free_bytes, roomy_folder
-from blixard.files.streams import SinkStream, SourceStream, buffered_sink, buffered_source
+from blixard.files.streams import SinkStream, SourceStream, SpanStream, buffered_sink, buffered_source
 
 __all__ = [
     "AtomicFile",
@@ -36,6 +36,7 @@ __all__ = [
     "Observation",
     "SinkStream",
     "SourceStream",
+    "SpanStream",
     "allocated_bytes",
     "atomic_write",
     "buffered_sink",
@@ -54,6 +55,7 @@ __all__ = [
     "observe",
     "open_beneath",
     "open_existing",
+    "pread",
     "pwrite_all",
     "read_bytes",
     "reflink_or_copy",

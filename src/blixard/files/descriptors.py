@@ -31,6 +31,19 @@ def pwrite_all(fd: int, data: bytes | memoryview, offset: int, path: AnyPath) ->
         raise storage_error("write", path, error) from error
 
 
+def pread(fd: int, length: int, offset: int, path: AnyPath) -> bytes:
+    """The bytes at `offset`, fewer only at the end of the file; thread-safe, the file position does not move.
+
+    Raises:
+        StorageError: naming `path`.
+    """
+    with translated("read", path):
+        data = os.pread(fd, length, offset)
+        while len(data) < length and (more := os.pread(fd, length - len(data), offset + len(data))):
+            data += more
+        return data
+
+
 def write_all(fd: int, data: bytes | memoryview, path: AnyPath) -> None:
     """Write all of `data` at the file position (pipes and terminals too).
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from blixard.files.descriptors import write_all
@@ -54,36 +55,20 @@ class SinkStream(io.RawIOBase):
 
 
 class SourceStream(io.RawIOBase):
-    """A read-only stream over a descriptor, which it owns."""
+    """A read-only stream over a descriptor, front to back, which it owns."""
 
-    def __init__(self, fd: int, path: AnyPath, *, seekable: bool) -> None:
+    def __init__(self, fd: int, path: AnyPath) -> None:
         self._fd = fd
         self._path = path
-        self._seekable = seekable
 
     def readable(self) -> bool:
         """True."""
         return True
 
-    def seekable(self) -> bool:
-        """As the constructor was told."""
-        return self._seekable
-
-    def fileno(self) -> int:
-        """The descriptor."""
-        return self._fd
-
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Read up to the buffer's size; 0 at the end."""
         with translated("read", self._path):
             return os.readv(self._fd, [buffer])
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Move the position, when the source can."""
-        if not self._seekable:
-            raise io.UnsupportedOperation("seek")
-        with translated("seek in", self._path):
-            return os.lseek(self._fd, offset, whence)
 
     def close(self) -> None:
         """Close the descriptor; harmless twice."""
@@ -92,11 +77,49 @@ class SourceStream(io.RawIOBase):
             os.close(self._fd)
 
 
+class SpanStream(io.RawIOBase):
+    """The bytes between two offsets of something that is read by offset; any number of them read beside each other.
+
+    Without a buffer, so that a large read is not copied once more.
+
+    Args:
+        read_at: given an offset and a number of bytes.
+        span: first byte, and first byte behind.
+    """
+
+    def __init__(self, read_at: Callable[[int, int], bytes], span: tuple[int, int]) -> None:
+        self._read_at = read_at
+        self._begin, self._end = span
+        self._at = self._begin
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Move the position; only from the beginning of the span."""
+        if whence != os.SEEK_SET:
+            raise io.UnsupportedOperation("seek")
+        self._at = self._begin + offset
+        return offset
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most `size` bytes; none at the end of the span."""
+        left = max(0, self._end - self._at)
+        data = self._read_at(self._at, left if size < 0 else min(size, left))
+        self._at += len(data)
+        return data
+
+
 def buffered_sink(sink: SinkStream) -> BinaryIO:
     """`sink` with a buffer in front: an export's head is many small writes."""
     return cast("BinaryIO", io.BufferedWriter(sink, BUFFER_BYTES))
 
 
-def buffered_source(source: SourceStream) -> BinaryIO:
+def buffered_source(source: SourceStream) -> io.BufferedReader:
     """`source` with a buffer in front."""
-    return cast("BinaryIO", io.BufferedReader(source, BUFFER_BYTES))
+    return io.BufferedReader(source, BUFFER_BYTES)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from isal import igzip_lib, isal_zlib
 
@@ -39,6 +39,13 @@ class MemberDamaged(MalformedExport):
         self.begins = begins
 
 
+class ByteSource(Protocol):
+    """A stream as far as a document is read from it: a binary file, or a part of one."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; none at the end."""
+
+
 class TextSource(Protocol):
     """Where the text of a document comes from."""
 
@@ -50,7 +57,7 @@ class TextSource(Protocol):
         """At most `size` bytes; none only at the proven end."""
 
 
-def open_text(stream: BinaryIO, gzip: Callable[[BinaryIO, bytes], TextSource] | None = None) -> TextSource:
+def open_text(stream: ByteSource, gzip: Callable[[ByteSource, bytes], TextSource] | None = None) -> TextSource:
     """The text of a plain or gzip document, of the latter as `gzip` reads it; the first bytes decide, never a name."""
     head = b""
     while len(head) < len(MAGIC) and (piece := stream.read(len(MAGIC) - len(head))):
@@ -63,7 +70,7 @@ class PlainText:
 
     compressed = False
 
-    def __init__(self, stream: BinaryIO, head: bytes = b"") -> None:
+    def __init__(self, stream: ByteSource, head: bytes = b"") -> None:
         self._stream = stream
         self._head = head
 
@@ -86,7 +93,7 @@ class GzipText:
 
     compressed = True
 
-    def __init__(self, stream: BinaryIO, head: bytes = b"", *, before: int = 0) -> None:
+    def __init__(self, stream: ByteSource, head: bytes = b"", *, before: int = 0) -> None:
         self._stream = stream
         self._chunk = memoryview(head)
         self._at = 0

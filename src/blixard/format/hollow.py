@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from io import BytesIO
-from typing import BinaryIO
 
 from blixard.errors import MalformedExport
 from blixard.format.cursor import Cursor
-from blixard.format.envelope import GzipText, PlainText, open_text
+from blixard.format.envelope import ByteSource, GzipText, PlainText, open_text
 from blixard.format.index import FastView
 from blixard.format.records import WRITTEN, encode_record, frame, read_record
-from blixard.format.segments import Joined, Span
+from blixard.format.segments import Span
 from blixard.format.skeleton import span
 from blixard.limits import DEFAULT, Limits
 from blixard.model.structs import Record
@@ -27,12 +26,11 @@ Noted = Callable[[Record, int, int], None]
 """Told each record that carries bytes: the record, its image and its position there."""
 
 
-def hollow_document(view: FastView, file: BinaryIO, noted: Noted) -> Iterator[bytes]:
+def hollow_document(view: FastView, noted: Noted) -> Iterator[bytes]:
     """The text of the hollow document; reads the whole file once.
 
     Args:
-        view: of `file`.
-        file: where the document is stored; `view` seeks in it too.
+        view: of the document.
         noted: told where every frame is.
 
     Raises:
@@ -41,19 +39,19 @@ def hollow_document(view: FastView, file: BinaryIO, noted: Noted) -> Iterator[by
     """
     index, begin = view.index, 0
     for image, row in enumerate(index.images):
-        yield from _text(view, file, [(begin, row.at)])
+        yield from _text(view, [(begin, row.at)])
         yield from _lines(view, image, row.records, noted)
         begin = span(row)[1]
-    yield from _text(view, file, [(begin, index.record_tables), (int(index.own), file.seek(0, 2))])
+    yield from _text(view, [(begin, index.record_tables), (int(index.own), view.size)])
 
 
-def whole_text(file: BinaryIO) -> Iterator[bytes]:
-    """The text of a document from where `file` stands, inflated when it is gzip.
+def whole_text(stream: ByteSource) -> Iterator[bytes]:
+    """The text of a document from where `stream` stands, inflated when it is gzip.
 
     Raises:
         MalformedExport: the gzip is damaged or cut short.
     """
-    source = open_text(file)
+    source = open_text(stream)
     while piece := source.read(_PIECE):
         yield piece
 
@@ -85,7 +83,7 @@ def _lines(view: FastView, image: int, count: int, noted: Noted) -> Iterator[byt
         yield from encode_record(event.record, empty, compress=False, last=event.position == count - 1)
 
 
-def _text(view: FastView, file: BinaryIO, parts: list[bytes | Span]) -> Iterator[bytes]:
-    source = Joined(file, parts, compressed=view.index.layout == "gzip")
+def _text(view: FastView, parts: list[bytes | Span]) -> Iterator[bytes]:
+    source = view.text(parts)
     while piece := source.read(_PIECE):
         yield piece

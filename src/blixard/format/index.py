@@ -1,22 +1,24 @@
 """A seekable document opened along its index: state and images at once, any record or any image on demand.
 
-Serves inspect, extract and peers; import reads front to back. One caller at a time: it seeks in the file it was given.
+Serves inspect, extract and peers; import reads front to back. One caller at a time.
 """
 
 from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from tempfile import SpooledTemporaryFile
-from typing import IO, BinaryIO
+from typing import IO
 
 import msgspec
+from msgspec import UNSET
 
 from blixard.closing import Closing
 from blixard.errors import DigestMismatch, MalformedExport
 from blixard.format.cursor import Cursor
-from blixard.format.events import ImageRead, IntegrityReport, RecordRead
+from blixard.format.elements import element
+from blixard.format.events import ImageRead, IntegrityReport, RecordRead, TelemetryRead
 from blixard.format.images import ImagesReader
 from blixard.format.layout import Index, read_tables
 from blixard.format.records import read_record
@@ -25,16 +27,17 @@ from blixard.format.skeleton import Skeleton, read_index, read_skeleton, span
 from blixard.limits import DEFAULT, KIB, Limits
 from blixard.model.incoming import IncomingState
 from blixard.model.structs import JsonObject
+from blixard.ports import Input
 
 __all__ = ["FastView", "open_fast", "read_index"]
 
 _STRIDE = 1024
 
 
-def open_fast(file: BinaryIO, *, limits: Limits = DEFAULT) -> FastView | None:
-    """What a seekable document says, without reading records; None when it has no index that proves right."""
-    skeleton = read_skeleton(file, limits=limits)
-    return None if skeleton is None else FastView(file, skeleton, limits)
+def open_fast(given: Input, *, limits: Limits = DEFAULT) -> FastView | None:
+    """What a document says, without reading records; None when it cannot seek or has no index that proves right."""
+    skeleton = read_skeleton(given, limits=limits)
+    return None if skeleton is None else FastView(given, skeleton, limits)
 
 
 class FastView(Closing):
@@ -45,22 +48,24 @@ class FastView(Closing):
         images: heads and tails, in order.
         report: as at the end of a whole read, but the digests of images are taken as stated.
         index: where everything stands.
+        size: bytes of the file.
         late: unknown top-level keys that stand behind `images`.
     """
 
-    def __init__(self, file: BinaryIO, skeleton: Skeleton, limits: Limits) -> None:
+    def __init__(self, given: Input, skeleton: Skeleton, limits: Limits) -> None:
         self.state: IncomingState = skeleton.state
         self.images: tuple[ImageRead, ...] = skeleton.images
         self.report: IntegrityReport = skeleton.report
         self.index: Index = skeleton.index
         self.late: JsonObject = skeleton.late
-        self._file = file
+        self.size = given.size or 0
+        self._given = given
         self._limits = limits
         self._compressed = self.index.layout == "gzip"
         self._lengths: _Lengths | None = None
 
     def close(self) -> None:
-        """Give temporary files back; harmless twice. The file stays open: it is the caller's."""
+        """Give temporary files back; harmless twice. The input stays open: it is the caller's."""
         if self._lengths is not None:
             self._lengths.close()
             self._lengths = None
@@ -80,7 +85,7 @@ class FastView(Closing):
             span(self.index.images[image]),
             b"], " + json.dumps(tail)[1:].encode() + b"]",
         ]
-        reader = ImagesReader(Cursor(Joined(self._file, parts, compressed=self._compressed), self._limits))
+        reader = ImagesReader(Cursor(self.text(parts), self._limits))
         for event in reader.read():
             if isinstance(event, RecordRead):
                 yield RecordRead(image, event.position, event.record, event.text)
@@ -96,12 +101,34 @@ class FastView(Closing):
         begin, end = self.place(image, position)
         if end - begin > self._limits.record_text_bytes + KIB:
             raise MalformedExport(f"image {image}: record {position} is stored in {end - begin} bytes")
-        cursor = Cursor(Joined(self._file, [b"[", (begin, end)], compressed=self._compressed), self._limits)
+        cursor = Cursor(self.text([b"[", (begin, end)]), self._limits)
         cursor.expect(b"[", "an array")
         record, text, _ = read_record(cursor)
         if cursor.rest(8) not in (b",\n", b"\n"):
             raise MalformedExport(f"image {image}: record {position} is not where `record_tables` says")
         return RecordRead(image, position, record, text)
+
+    def telemetry(self) -> Iterator[TelemetryRead]:
+        """Its elements, in order; none when the document has no such section.
+
+        Raises:
+            MalformedExport, LimitExceeded: as in `read_export`.
+        """
+        if self.index.telemetry is UNSET:
+            return
+        cursor = self._section((self.index.telemetry, self.index.images_at))
+        for section in cursor.members():
+            if section != "telemetry":
+                element(cursor)
+                continue
+            cursor.allow(self._limits.telemetry_bytes, "telemetry_bytes")
+            for key in cursor.members():
+                for _ in cursor.items():
+                    yield TelemetryRead(key, element(cursor, "telemetry_element_bytes")[0])
+
+    def text(self, parts: Iterable[bytes | Span]) -> Joined:
+        """The text of parts of the file."""
+        return Joined(self._given, parts, compressed=self._compressed)
 
     def place(self, image: int, position: int) -> Span:
         """Where a record is stored: its line, or the gzip member of its line.
@@ -118,10 +145,7 @@ class FastView(Closing):
         return row.at + begin, row.at + begin + stored
 
     def _read_lengths(self) -> _Lengths:
-        section = (self.index.record_tables, int(self.index.own))
-        # what follows the section is `,` and the next key: one more makes it an object
-        parts: list[bytes | Span] = [b"{", section, b'"":0}']
-        cursor = Cursor(Joined(self._file, parts, compressed=self._compressed), self._limits)
+        cursor = self._section((self.index.record_tables, int(self.index.own)))
         lengths = _Lengths(self._limits.spill_bytes)
         try:
             self._fill(lengths, cursor)
@@ -129,6 +153,10 @@ class FastView(Closing):
             lengths.close()
             raise
         return lengths
+
+    def _section(self, section: Span) -> Cursor:
+        # what follows the section is `,` and the next key: one more makes it an object
+        return Cursor(self.text([b"{", section, b'"":0}']), self._limits)
 
     def _fill(self, lengths: _Lengths, cursor: Cursor) -> None:
         for key in cursor.members():

@@ -7,13 +7,12 @@ references refer to is content and stands in disks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
 
 from blixard.errors import DigestMismatch, MalformedExport
 from blixard.format.cursor import Cursor
 from blixard.format.digests import LinesDigest, SectionDigests
 from blixard.format.elements import element
-from blixard.format.envelope import MAGIC, MemberDamaged, TextSource, open_text
+from blixard.format.envelope import MAGIC, ByteSource, MemberDamaged, TextSource, open_text
 from blixard.format.events import DocumentEnd, Event, IntegrityReport, StateRead, TelemetryRead
 from blixard.format.hunt import find_value
 from blixard.format.images import ImagesReader
@@ -29,7 +28,7 @@ _START_BYTES = 16
 _HINT = "`import --skip-damaged` brings the disks that are whole; `blixard cluster verify FILE` names them"
 
 
-def read_export(stream: BinaryIO, *, limits: Limits = DEFAULT, skip_damaged: bool = False) -> Iterator[Event]:
+def read_export(stream: ByteSource, *, limits: Limits = DEFAULT, skip_damaged: bool = False) -> Iterator[Event]:
     """The events of a document, plain or gzip, up to `DocumentEnd`; what stands before damage comes before its error.
 
     Args:

@@ -7,11 +7,9 @@ after damage the text goes on there. Source: RFC 1952 section 2.3.
 
 from __future__ import annotations
 
-from typing import BinaryIO
-
 from isal import igzip_lib
 
-from blixard.format.envelope import CHUNK, MAGIC, GzipText
+from blixard.format.envelope import CHUNK, MAGIC, ByteSource, GzipText
 
 # deflate, no flags, no time; what follows tells of level and system
 BEGIN = MAGIC + b"\x08" + b"\0" * 5
@@ -20,7 +18,7 @@ BEGIN = MAGIC + b"\x08" + b"\0" * 5
 class MemberByMember(GzipText):
     """The text of a gzip document; after `MemberDamaged`, `skip` goes on with the next member."""
 
-    def __init__(self, stream: BinaryIO, head: bytes = b"") -> None:
+    def __init__(self, stream: ByteSource, head: bytes = b"") -> None:
         super().__init__(stream, head)
         self._over = False
         self._border = -1

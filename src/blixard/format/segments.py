@@ -8,47 +8,27 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
-from typing import BinaryIO
 
+from blixard.files import SpanStream
 from blixard.format.envelope import GzipText, PlainText, TextSource
+from blixard.ports import Input
 
 Span = tuple[int, int]
 """First byte, and first byte behind."""
-
-
-class Segment(io.RawIOBase):
-    """Bytes of `file` inside a span, as a stream of its own; seeks before each read, so segments can alternate."""
-
-    def __init__(self, file: BinaryIO, span: Span) -> None:
-        super().__init__()
-        self._file = file
-        self._at, self._end = span
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        """At most `size` bytes; none at the end of the span."""
-        left = self._end - self._at
-        self._file.seek(self._at)
-        data = self._file.read(left if size < 0 else min(size, left))
-        self._at += len(data)
-        return data
 
 
 class Joined:
     """The text of spans and of literal pieces, one behind the other; spans of a gzip file are whole members.
 
     Args:
-        file: seekable.
+        given: can seek.
         compressed: its spans are gzip members.
         parts: in order.
     """
 
-    def __init__(self, file: BinaryIO, parts: Iterable[bytes | Span], *, compressed: bool) -> None:
+    def __init__(self, given: Input, parts: Iterable[bytes | Span], *, compressed: bool) -> None:
         self.compressed = compressed
-        self._file = file
+        self._given = given
         self._parts = iter(parts)
         self._current: TextSource | None = None
 
@@ -72,5 +52,5 @@ class Joined:
     def _open(self, part: bytes | Span) -> TextSource:
         if isinstance(part, bytes):
             return PlainText(io.BytesIO(part))
-        stream: BinaryIO = Segment(self._file, part)  # type: ignore[assignment]  # what is called on it is there
+        stream = SpanStream(self._given.read_at, part)
         return GzipText(stream, before=part[0]) if self.compressed else PlainText(stream)

@@ -7,11 +7,9 @@ who asked reads front to back.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import BinaryIO
 
 from msgspec import UNSET, Struct
 
@@ -25,6 +23,7 @@ from blixard.format.segments import Joined, Span
 from blixard.limits import DEFAULT, Limits
 from blixard.model.incoming import IncomingState
 from blixard.model.structs import ImageHead, ImageTail, JsonObject
+from blixard.ports import Input
 
 _PLAIN_END = re.compile(rb'"self": "([0-9]{20})"\}\}\n\Z')
 _END_OF_RECORDS = re.compile(SPACE + rb"\]" + SPACE + b"," + SPACE)
@@ -45,13 +44,15 @@ class Skeleton(Struct, frozen=True, kw_only=True):
     late: JsonObject
 
 
-def read_index(file: BinaryIO, *, limits: Limits = DEFAULT) -> Index | None:
-    """The index of a file, when one stands where the file's last bytes say; its offsets are not proven by this."""
-    size = file.seek(0, os.SEEK_END)
-    compressed, at = _find(file, size)
+def read_index(given: Input, *, limits: Limits = DEFAULT) -> Index | None:
+    """The index of a file that can seek, when one stands where its last bytes say; no offset is proven by this."""
+    size = given.size
+    if not given.seekable or size is None:
+        return None
+    compressed, at = _find(given, size)
     if at is None or at >= size:
         return None
-    cursor = Cursor(Joined(file, [b"{", (at, size)], compressed=compressed), limits)
+    cursor = Cursor(Joined(given, [b"{", (at, size)], compressed=compressed), limits)
     try:
         for key in cursor.members():
             if key != "index":
@@ -64,18 +65,17 @@ def read_index(file: BinaryIO, *, limits: Limits = DEFAULT) -> Index | None:
     return index if own and _ordered(index, size) else None
 
 
-def read_skeleton(file: BinaryIO, *, limits: Limits = DEFAULT) -> Skeleton | None:
+def read_skeleton(given: Input, *, limits: Limits = DEFAULT) -> Skeleton | None:
     """The document without its records; None when there is no index or it does not prove right."""
-    index = read_index(file, limits=limits)
+    index = read_index(given, limits=limits)
     if index is None:
         return None
-    size = file.seek(0, os.SEEK_END)
     try:
-        if not all(_stands_at(file, index, key, at) for key, at in _places(index)):
+        if not all(_stands_at(given, index, key, at) for key, at in _places(index)):
             return None
-        if not all(_ends_right(file, index, row) for row in index.images):
+        if not all(_ends_right(given, index, row) for row in index.images):
             return None
-        return _read(file, index, size, limits)
+        return _read(given, index, limits)
     except ExportFileError:
         return None
 
@@ -85,11 +85,9 @@ def span(row: ImageRow) -> Span:
     return row.at, row.at + row.stored_bytes
 
 
-def _find(file: BinaryIO, size: int) -> tuple[bool, int | None]:
-    file.seek(0)
-    compressed = file.read(len(MAGIC)) == MAGIC
-    file.seek(max(0, size - _TAIL_BYTES))
-    tail = file.read(_TAIL_BYTES)
+def _find(given: Input, size: int) -> tuple[bool, int | None]:
+    compressed = given.read_at(0, len(MAGIC)) == MAGIC
+    tail = given.read_at(max(0, size - _TAIL_BYTES), _TAIL_BYTES)
     if compressed:
         return True, index_offset(tail)
     match = _PLAIN_END.search(tail)
@@ -121,33 +119,31 @@ def _places(index: Index) -> Iterator[tuple[str, int]]:
         yield "data_bytes", row.tail
 
 
-def _stands_at(file: BinaryIO, index: Index, key: str, at: int) -> bool:
+def _stands_at(given: Input, index: Index, key: str, at: int) -> bool:
     wanted = f'"{key}":'.encode()
     # a key is looked at, not what follows it: that may be a gigabyte of records
     end = min(at + _GLANCE_BYTES, int(index.own))
-    source = Joined(file, [(at, end)], compressed=index.layout == "gzip")
+    source = Joined(given, [(at, end)], compressed=index.layout == "gzip")
     text = b""
     while len(text) < len(wanted) and (piece := source.read(len(wanted) - len(text))):
         text += piece
     return text == wanted
 
 
-def _ends_right(file: BinaryIO, index: Index, row: ImageRow) -> bool:
+def _ends_right(given: Input, index: Index, row: ImageRow) -> bool:
     """Behind the last record's line stands the end of the array, and then the tail."""
     end = span(row)[1]
     compressed = index.layout == "gzip"
     if (row.records == 0) != (row.stored_bytes == 0) or row.tail - end > _GLANCE_BYTES:
         return False
-    if not compressed:
-        file.seek(end - 1)
-        if file.read(1) != b"\n":
-            return False
-    source = Joined(file, [(end, row.tail)], compressed=compressed)
+    if not compressed and given.read_at(end - 1, 1) != b"\n":
+        return False
+    source = Joined(given, [(end, row.tail)], compressed=compressed)
     return _END_OF_RECORDS.fullmatch(source.read(_GLANCE_BYTES)) is not None
 
 
-def _read(file: BinaryIO, index: Index, size: int, limits: Limits) -> Skeleton | None:
-    source = Joined(file, _without_records(index, size), compressed=index.layout == "gzip")
+def _read(given: Input, index: Index, limits: Limits) -> Skeleton | None:
+    source = Joined(given, _without_records(index, given.size or 0), compressed=index.layout == "gzip")
     state: IncomingState | None = None
     images: list[ImageRead] = []
     end: DocumentEnd | None = None

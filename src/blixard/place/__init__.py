@@ -1,9 +1,24 @@
 """Where an export lies: a file, a pipe or device, stdin and stdout; object stores would be the next module here.
 
-Each place gives a binary stream and says what it can promise: only a regular file appears whole or not at all.
+Adapters of `ports.Input` and `ports.Output`, and what can be asked about the name of a place. Each says what it can
+promise: only a regular file appears whole or not at all.
 """
 
-from blixard.place.source import Input, open_input
-from blixard.place.target import Output, open_output, same_file
+from blixard.place.names import absolute_name, exists, is_standard, pointed_to, same_file
+from blixard.place.source import open_input
+from blixard.place.spool import reread, spool, spooled
+from blixard.place.target import open_output, replacing_output
 
-__all__ = ["Input", "Output", "open_input", "open_output", "same_file"]
+__all__ = [
+    "absolute_name",
+    "exists",
+    "is_standard",
+    "open_input",
+    "open_output",
+    "pointed_to",
+    "replacing_output",
+    "reread",
+    "same_file",
+    "spool",
+    "spooled",
+]

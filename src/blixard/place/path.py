@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Self
 
 from blixard import files
-from blixard.files.atomic import Verify
+from blixard.place.source import FileInput
+from blixard.ports import Input
 
 
 class FileOutput:
@@ -17,20 +19,27 @@ class FileOutput:
         StorageError: its directory is not writable or full.
     """
 
-    atomic = True
-
-    def __init__(self, path: Path, *, journal: files.Journal | None) -> None:
-        self._file = files.AtomicFile(path, journal=journal)
+    def __init__(self, path: Path, *, journal: files.Journal | None, mode: int = 0o600) -> None:
+        self._file = files.AtomicFile(path, journal=journal, mode=mode)
         self.name = os.fspath(path)
+        self.folder = path.absolute().parent
 
     @property
     def file(self) -> BinaryIO:
         """Write here."""
         return self._file.file
 
-    def commit(self, verify: Verify | None = None) -> None:
+    def commit(self, verify: Callable[[Input], None] | None = None) -> None:
         """See `Output.commit`."""
-        self._file.commit(verify)
+        if verify is None:
+            self._file.commit()
+            return
+
+        def read_back(fd: int) -> None:
+            with FileInput(os.dup(fd), "the finished file") as given:
+                verify(given)
+
+        self._file.commit(read_back)
 
     def abort(self) -> None:
         """See `Output.abort`."""

@@ -1,36 +1,44 @@
-"""An input: a file, device, FIFO or stdin, as one buffered stream that says whether it can seek."""
+"""An input from a file, device, FIFO or stdin: all that has a descriptor."""
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
 
 from blixard import files
 from blixard.closing import Closing
 from blixard.errors import StorageError, UsageError
+from blixard.place.names import is_standard
 from blixard.place.standard import standard_input
+from blixard.ports import Input
 
 
-class Input(Closing):
-    """An open input; close it, or use it as a context manager.
-
-    Attributes:
-        stream: read here; I/O errors are StorageError.
-        seekable: `stream` can seek, and `size` is known; the index of a large export can then be used.
-        size: in bytes, None for a pipe.
-        name: for people.
-    """
+class FileInput(Closing):
+    """`ports.Input` of an open descriptor, which it owns."""
 
     def __init__(self, fd: int, name: str) -> None:
         self.name = name
         self.size = _size_of(fd)
-        self.seekable = self.size is not None
-        self.stream: BinaryIO = files.buffered_source(files.SourceStream(fd, name, seekable=self.seekable))
+        self.stream = files.buffered_source(files.SourceStream(fd, name))
+        self._fd = fd
+
+    @property
+    def seekable(self) -> bool:
+        """See `Input.seekable`."""
+        return self.size is not None
+
+    def read_at(self, offset: int, n: int) -> bytes:
+        """See `Input.read_at`."""
+        if self.stream.closed:
+            raise ValueError(f"`{self.name}` is closed")
+        if not self.seekable:
+            raise io.UnsupportedOperation(f"`{self.name}` cannot seek")
+        return files.pread(self._fd, n, offset, self.name)
 
     def close(self) -> None:
-        """Close the stream; harmless twice."""
+        """See `Input.close`."""
         self.stream.close()
 
 
@@ -55,8 +63,8 @@ def open_input(source: str) -> Input:
         UsageError: stdin is a terminal, or the path is a directory.
         StorageError: it is not there or cannot be read.
     """
-    if source == "-":
-        return Input(standard_input(), "standard input")
+    if is_standard(source):
+        return FileInput(standard_input(), "standard input")
     path = Path(source)
     if files.is_dir(path):
         raise UsageError(f"`{source}` is a directory", hint="name the export file in it")
@@ -64,7 +72,7 @@ def open_input(source: str) -> Input:
         raise StorageError(f"cannot read `{source}`: no such file", hint=_where(path))
     with files.translated("open", path):
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
-    return Input(fd, source)
+    return FileInput(fd, source)
 
 
 def _where(path: Path) -> str | None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Self
 
 from blixard import files
 from blixard.errors import RefusedError, StorageError, UsageError
-from blixard.files.atomic import Verify
+from blixard.ports import Input
 
 
 class StreamOutput:
@@ -26,7 +27,7 @@ class StreamOutput:
         sink: writes to `fd`; another one only where errors mean something else.
     """
 
-    atomic = False
+    folder = None
 
     def __init__(self, fd: int, name: str, *, owned: bool, sink: files.SinkStream | None = None) -> None:
         self._fd: int | None = fd
@@ -35,7 +36,7 @@ class StreamOutput:
         self.name = name
         self.file: BinaryIO = files.buffered_sink(self._sink)
 
-    def commit(self, verify: Verify | None = None) -> None:
+    def commit(self, verify: Callable[[Input], None] | None = None) -> None:
         """Write out what is buffered, and make it durable where it can be. See `Output.commit`."""
         if self._fd is None:
             raise ValueError("this output is committed or aborted already")

@@ -9,46 +9,14 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO, Protocol, Self
 
 from blixard import files
 from blixard.errors import RefusedError, StorageError, UsageError
-from blixard.files.atomic import Verify
+from blixard.place.names import is_standard, pointed_to
 from blixard.place.path import FileOutput
 from blixard.place.standard import standard_output
 from blixard.place.stream import StreamOutput, open_device
-
-
-class Output(Protocol):
-    """A document being written. Leaving the `with` block without `commit` is `abort`."""
-
-    @property
-    def file(self) -> BinaryIO:
-        """Write here, forwards only."""
-
-    @property
-    def name(self) -> str:
-        """For people."""
-
-    @property
-    def atomic(self) -> bool:
-        """True: whole or not at all, private, and `commit` can verify. False: a stream, what was written is gone."""
-
-    def commit(self, verify: Verify | None = None) -> None:
-        """Everything is written: make it durable and give it its name.
-
-        Raises:
-            StorageError: an atomic output is as if never begun.
-            UsageError: `verify` was given for a stream.
-            BrokenPipeError: nobody reads stdout any more.
-        """
-
-    def abort(self) -> None:
-        """Give up; an atomic output leaves nothing. Harmless twice and after `commit`."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *failure: object) -> None: ...
+from blixard.ports import Output
 
 
 def open_output(target: str, *, journal: files.Journal | None) -> Output:
@@ -63,7 +31,7 @@ def open_output(target: str, *, journal: files.Journal | None) -> Output:
         RefusedError: the path is a symlink.
         StorageError: it cannot be opened, or its directory is missing or not writable.
     """
-    if target == "-":
+    if is_standard(target):
         return standard_output()
     path = Path(target)
     mode = _mode_of(path)
@@ -75,7 +43,7 @@ def open_output(target: str, *, journal: files.Journal | None) -> Output:
     if stat.S_ISLNK(mode):
         raise RefusedError(
             f"`{path}` is a symbolic link, and an export does not write through one",
-            hint=f"name the file itself: `{_pointed_to(path)}`",
+            hint=f"name the file itself: `{pointed_to(target)}`",
         )
     if stat.S_ISDIR(mode):
         raise UsageError(f"`{path}` is a directory", hint=f"name a file in it: `{path}/backup.json.gz`")
@@ -86,14 +54,16 @@ def open_output(target: str, *, journal: files.Journal | None) -> Output:
     return StreamOutput(open_device(path), os.fspath(path), owned=True)
 
 
-def same_file(one: str, other: str) -> bool:
-    """True when both name one existing file, by whatever path: in and out must not be the same. `-` is never."""
-    if "-" in (one, other):
-        return False
-    try:
-        return Path(one).samefile(other)
-    except OSError:
-        return False
+def replacing_output(name: str, *, journal: files.Journal | None) -> Output:
+    """An output that replaces the file `name` and keeps its mode.
+
+    Raises:
+        StorageError: it is not there, or its directory is not writable.
+    """
+    path = Path(name)
+    with files.translated("examine", path):
+        mode = stat.S_IMODE(path.stat().st_mode)
+    return FileOutput(path, journal=journal, mode=mode)
 
 
 def _mode_of(path: Path) -> int | None:
@@ -114,10 +84,3 @@ def _check_parent(path: Path) -> None:
         f"cannot write `{path}`: the directory `{path.parent}` does not exist",
         hint=f"make it first: `mkdir -p {path.parent}`",
     )
-
-
-def _pointed_to(path: Path) -> str:
-    try:
-        return os.fspath(path.resolve())
-    except (OSError, RuntimeError):  # RuntimeError: a loop of links, before Python 3.13
-        return os.fspath(path.readlink())

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import re
 from typing import Any
@@ -13,13 +12,14 @@ from blixard.format.envelope import end_member, member
 from blixard.format.index import FastView, open_fast, read_index
 from blixard.limits import Limits
 from support.documents import Outcome, data, disk, head, image, noise, read, reference, sample, typical_vm, vm, write
+from support.inputs import BytesInput
 
 BOTH = pytest.mark.parametrize("compress", [False, True])
 MANY = 3000
 
 
 def view(document: bytes) -> FastView:
-    opened = open_fast(io.BytesIO(document))
+    opened = open_fast(BytesInput(document))
     assert opened is not None
     return opened
 
@@ -44,13 +44,13 @@ def edited_index(document: bytes, **changes: Any) -> bytes:
     return document[:at] + f'"index": {json.dumps(index)[:-1]}, "self": "{own}"}}}}\n'.encode()
 
 
-class Counting(io.BytesIO):
+class Counting(BytesInput):
     """Counts the bytes that were read."""
 
     taken = 0
 
-    def read(self, size: int | None = -1) -> bytes:
-        piece = super().read(size)
+    def read_at(self, offset: int, n: int) -> bytes:
+        piece = super().read_at(offset, n)
         self.taken += len(piece)
         return piece
 
@@ -120,7 +120,7 @@ def test_records_are_not_read(*, compress: bool) -> None:
 
 @BOTH
 def test_a_document_without_images_has_no_index(*, compress: bool) -> None:
-    assert open_fast(io.BytesIO(write(head(), [vm()], compress=compress))) is None
+    assert open_fast(BytesInput(write(head(), [vm()], compress=compress))) is None
 
 
 def test_a_document_that_was_reformatted_unpacked_or_packed_again_has_no_index() -> None:
@@ -141,7 +141,7 @@ def test_a_document_that_was_reformatted_unpacked_or_packed_again_has_no_index()
     ]
 
     for document in changed:
-        assert open_fast(io.BytesIO(document)) is None
+        assert open_fast(BytesInput(document)) is None
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_document_that_was_reformatted_unpacked_or_packed_again_has_no_index()
     ],
 )
 def test_an_index_that_lies_is_no_index(changes: dict[str, Any]) -> None:
-    assert open_fast(io.BytesIO(edited_index(sample(), **changes))) is None
+    assert open_fast(BytesInput(edited_index(sample(), **changes))) is None
 
 
 @pytest.mark.parametrize("shift", [-1, 1, 7])
@@ -186,14 +186,14 @@ def test_offsets_that_are_a_little_off_are_no_index(shift: int) -> None:
         {"images__tail": row["tail"] + shift},
         {"images__stored_bytes": row["stored_bytes"] + shift},
     ):
-        assert open_fast(io.BytesIO(edited_index(document, **changes))) is None, changes
+        assert open_fast(BytesInput(edited_index(document, **changes))) is None, changes
 
 
 @pytest.mark.parametrize("offset", [0, 1, 10**15, (1 << 64) - 1])
 def test_a_gzip_file_whose_end_lies_has_no_index(offset: int) -> None:
     document = sample(compress=True)
 
-    assert open_fast(io.BytesIO(document[: -len(end_member(0))] + end_member(offset))) is None
+    assert open_fast(BytesInput(document[: -len(end_member(0))] + end_member(offset))) is None
 
 
 def test_a_count_of_records_that_lies_is_found_when_tables_are_read() -> None:
@@ -246,7 +246,7 @@ def test_an_edited_tail_is_reported() -> None:
 
 @BOTH
 def test_the_index_itself_is_read_alone(*, compress: bool) -> None:
-    index = read_index(io.BytesIO(sample(compress=compress)))
+    index = read_index(BytesInput(sample(compress=compress)))
 
     assert index is not None
     assert [row.records for row in index.images] == [2, 3, 1]
@@ -256,5 +256,5 @@ def test_the_index_itself_is_read_alone(*, compress: bool) -> None:
 def test_a_document_over_a_limit_has_no_view() -> None:
     document = write(head(), [typical_vm(number) for number in range(10)], images=[])
 
-    assert open_fast(io.BytesIO(document), limits=Limits(vms=9)) is None
-    assert open_fast(io.BytesIO(document)) is not None
+    assert open_fast(BytesInput(document), limits=Limits(vms=9)) is None
+    assert open_fast(BytesInput(document)) is not None

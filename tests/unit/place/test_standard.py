@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from blixard.errors import StorageError, UsageError
-from blixard.place.source import Input
+from blixard.place.source import FileInput
 from blixard.place.standard import standard_input, standard_output
 
 
@@ -18,7 +18,7 @@ def test_a_pipe_takes_the_document_and_stays_open() -> None:
     os.close(writing)
 
     assert os.read(reading, 100) == b"content and more"
-    assert not output.atomic
+    assert output.folder is None
     os.close(reading)
 
 
@@ -66,7 +66,7 @@ def test_a_redirected_file_can_seek_and_is_read_from_its_start(tmp_path: Path) -
     path.write_bytes(b"content")
     fd = os.open(path, os.O_RDONLY)
     os.lseek(fd, 3, os.SEEK_SET)
-    with Input(standard_input(fd), "standard input") as given:
+    with FileInput(standard_input(fd), "standard input") as given:
         content = given.stream.read()
 
     assert (given.seekable, given.size, content) == (True, 7, b"content")
@@ -78,7 +78,7 @@ def test_a_pipe_cannot_seek() -> None:
     reading, writing = os.pipe()
     os.write(writing, b"content")
     os.close(writing)
-    with Input(standard_input(reading), "standard input") as given:
+    with FileInput(standard_input(reading), "standard input") as given:
         content = given.stream.read()
 
     assert (given.seekable, given.size, content) == (False, None, b"content")

@@ -6,7 +6,8 @@ import pytest
 
 from blixard import files
 from blixard.errors import RefusedError, StorageError, UsageError
-from blixard.place import Output, open_output, same_file
+from blixard.place import open_output, same_file
+from blixard.ports import Output
 from support.faults import names
 
 
@@ -18,9 +19,9 @@ def test_a_file_is_whole_private_and_can_be_verified(tmp_path: Path) -> None:
     read: list[bytes] = []
     with opened(tmp_path / "export.json") as output:
         output.file.write(b"content")
-        output.commit(lambda fd: read.append(os.read(fd, 99)))
+        output.commit(lambda given: read.append(given.stream.read()))
 
-    assert output.atomic
+    assert output.folder == tmp_path
     assert output.name == str(tmp_path / "export.json")
     assert read == [b"content"]
     assert (tmp_path / "export.json").read_bytes() == b"content"
@@ -102,7 +103,7 @@ def test_a_fifo_is_streamed_to_and_stays(tmp_path: Path) -> None:
     received = os.read(reading, 100)
     os.close(reading)
 
-    assert not output.atomic
+    assert output.folder is None
     assert received == b"content"
     assert stat.S_ISFIFO(fifo.stat().st_mode)
 
@@ -122,7 +123,7 @@ def test_a_device_is_streamed_to_and_cannot_be_verified() -> None:
     with opened("/dev/null") as output:
         output.file.write(b"content")
         with pytest.raises(UsageError, match="verify"):
-            output.commit(lambda _fd: None)
+            output.commit(lambda _given: None)
 
 
 def test_a_full_device_is_a_storage_error() -> None:

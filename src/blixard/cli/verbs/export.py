@@ -78,6 +78,7 @@ def export(session: Session, file: str | None, output: str | None, **given: Any)
     """
     from blixard.cli import wiring
     from blixard.ops.exporting.export import export_cluster
+    from blixard.place import is_standard
 
     if given["p2p_share"]:
         refuse_qr(session, given)
@@ -85,9 +86,9 @@ def export(session: Session, file: str | None, output: str | None, **given: Any)
         only_with("--p2p-share", sharing_options)
     network = network_of(session, given)
     options = _options(session, _one_name(file, output), given)
-    if given["p2p_share"] and options.output == "-":
+    if given["p2p_share"] and is_standard(options.output):
         raise UsageError("`--p2p-share` serves the file, and standard output is none", hint="use `-o FILE`")
-    if options.output == "-" and session.options.json:
+    if is_standard(options.output) and session.options.json:
         raise UsageError("`--json` and `-o -` both want standard output", hint="use `-o FILE`")
     with ExitStack() as stack:
         opened = stack.enter_context(wiring.open_cluster(session))
@@ -187,6 +188,8 @@ def _tell_before(session: Session, options: ExportOptions) -> None:
 
 
 def _tell(session: Session, options: ExportOptions, report: ExportReport) -> None:
+    from blixard.place import is_standard
+
     out = session.out
     for image in report.images:
         at = f"`{image.vm}/{image.disk}`"
@@ -202,7 +205,7 @@ def _tell(session: Session, options: ExportOptions, report: ExportReport) -> Non
     if out.json:
         out.document(report)
         return
-    if options.output == "-":
+    if is_standard(options.output):
         return
     parts = [human.counts(report.vms, "VM")]
     if options.images:

@@ -54,6 +54,7 @@ def extract(
     from blixard.cli import wiring
     from blixard.ops.document.extract import ExtractOptions
     from blixard.ops.document.extract import extract as take_out
+    from blixard.place import is_standard
 
     file, what = _two(words, source)
     options = ExtractOptions(
@@ -67,7 +68,7 @@ def extract(
     )
     with wiring.progress(session) as progress:
         report = take_out(options, progress=progress, journal=journal(session))
-    if session.out.json and output != "-":
+    if session.out.json and not is_standard(output):
         session.out.document(report)
     session.out.note(
         f"`{report.vm}/{report.name}` written to `{report.output}`: {report.format}, {human.size(report.size_bytes)}, "

@@ -39,7 +39,7 @@ def history(
     if file and document:
         raise UsageError("`--file` and `--document` both name a document", hint="give one of them")
     if file is not None:
-        document = op.document_of(file)
+        document = op.document_of(str(file))
     options = op.HistoryOptions(limit=limit or None, document=document, verb=verb, failed=failed)
     with wiring.open_cluster(session) as opened:
         found = op.history(opened, options)

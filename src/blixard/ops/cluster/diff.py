@@ -15,7 +15,7 @@ from blixard.model.owners import owners
 from blixard.model.structs import ClusterSnapshot
 from blixard.ops.document.glance import glance_at
 from blixard.ops.keeping.undo import find_entry
-from blixard.place import open_input
+from blixard.place import is_standard, open_input
 from blixard.plan.diff import State, StateDiff, diff_states, state_of_cluster, state_of_document
 from blixard.plan.undo import UndoPlan, plan_undo
 from blixard.plan.values import ContentAction
@@ -80,7 +80,7 @@ def diff(options: DiffOptions, open_cluster: Open) -> DiffReport:
         NotFound: no such cluster or undo entry.
         MalformedExport, UnsupportedVersion, LimitExceeded, StorageError: a file cannot be read.
     """
-    if options.before == options.after == "-":
+    if is_standard(options.before) and is_standard(options.after):
         raise UsageError("both sides are standard input", hint="name a file for one of them")
     one, before = _side(options.before, open_cluster, options.limits)
     other, after = _side(options.after, open_cluster, options.limits)

@@ -5,8 +5,6 @@ A file is found by the digest of its document, so a copy, a re-compressed or a r
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from msgspec import Struct
 
 from blixard.site.open_cluster import OpenCluster
@@ -40,8 +38,8 @@ def _wanted(recorded: Recorded, options: HistoryOptions) -> bool:
     return options.verb is None or recorded.entry.verb == options.verb
 
 
-def document_of(path: Path) -> str:
-    """The digest of the document in the file at `path`, computed by reading all of it.
+def document_of(file: str) -> str:
+    """The digest of the document in the file `file`, computed by reading all of it.
 
     Raises:
         MalformedExport: it is not an export.
@@ -51,7 +49,7 @@ def document_of(path: Path) -> str:
     from blixard.format.reader import read_export
     from blixard.place import open_input
 
-    with open_input(str(path)) as source:
+    with open_input(file) as source:
         for event in read_export(source.stream):
             if isinstance(event, DocumentEnd):
                 return event.report.document

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from functools import partial
 from io import BufferedReader
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from msgspec import Struct
 
@@ -34,8 +34,7 @@ from blixard.format.skeleton import read_index
 from blixard.limits import Limits
 from blixard.model.incoming import IncomingState
 from blixard.model.structs import ImageHead, ImageTail, JsonObject
-from blixard.place import Input
-from blixard.ports import Progress
+from blixard.ports import Input, Progress
 
 _LISTED = 10_000
 
@@ -104,18 +103,15 @@ def examine(
 
 
 def expect_data(given: Input, limits: Limits, progress: Progress) -> None:
-    """Tell how much there is to decode, where the file's index says so; leaves the stream at its start."""
-    if not given.seekable:
-        return
-    index = read_index(given.stream, limits=limits)
-    given.stream.seek(0)
+    """Tell how much there is to decode, where the file's index says so."""
+    index = read_index(given, limits=limits)
     if index is not None:
         progress.expect(sum(row.data_bytes for row in index.images))
 
 
-def starts_as_gzip(stream: BinaryIO) -> bool:
+def starts_as_gzip(stream: BufferedReader) -> bool:
     """What the first bytes say, which stay unread; also when the rest of the file makes no sense."""
-    return cast("BufferedReader", stream).peek(2)[:2] == MAGIC
+    return stream.peek(2)[:2] == MAGIC
 
 
 class Examination:

@@ -23,10 +23,8 @@ from blixard.model.owners import Owner
 from blixard.model.structs import ContentKind, Disk, DiskFormat, File, Vm
 from blixard.ops.document.image_window import ImageContent, Window, open_window
 from blixard.ops.document.scatter import scatter
-from blixard.place import open_input, open_output, same_file
+from blixard.place import is_standard, open_input, open_output, same_file
 from blixard.ports import Progress
-
-_STDOUT = "-"
 
 
 class ExtractOptions(Struct, frozen=True, kw_only=True):
@@ -131,7 +129,7 @@ def _image_of(owner: Owner, part: Disk | File) -> int:
 
 def _write_inline(options: ExtractOptions, owner: Owner, file: File) -> ExtractReport:
     """A file that stands in the document itself; it may go to standard output too."""
-    if options.output != _STDOUT:
+    if not is_standard(options.output):
         _check_output(options)
     content = file_bytes(file) or b""
     with open_output(options.output, journal=None) as output:
@@ -195,7 +193,7 @@ def _write_image(
 
 def _check_output(options: ExtractOptions) -> None:
     target = Path(options.output)
-    if options.output == _STDOUT:
+    if is_standard(options.output):
         raise UsageError("a disk is not written front to back, so it cannot go to standard output", hint="`-o FILE`")
     if same_file(options.source, options.output):
         raise UsageError("`-o` names the export itself")

@@ -6,10 +6,7 @@ never a link that leads somewhere else than it did.
 
 from __future__ import annotations
 
-import stat
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import BinaryIO, cast
 
 from msgspec import Struct
@@ -21,8 +18,8 @@ from blixard.limits import DEFAULT, Limits
 from blixard.ops.document.canonical_form import CanonicalForm, canonical_form
 from blixard.ops.document.comparison import Difference, TextComparison
 from blixard.ops.document.examine import Examined, examine, starts_as_gzip
-from blixard.place import Input, Output, open_input, open_output, same_file
-from blixard.ports import Progress
+from blixard.place import is_standard, open_input, open_output, pointed_to, replacing_output, reread, same_file
+from blixard.ports import Input, Output, Progress
 
 
 class FmtOptions(Struct, frozen=True, kw_only=True):
@@ -66,19 +63,18 @@ def format_file(options: FmtOptions, *, progress: Progress, journal: files.Journ
         DigestMismatch: a record is damaged, which sealing would hide.
         RefusedError, StorageError: the output cannot be written; the file is as it was.
     """
-    if options.source == "-":
+    if is_standard(options.source):
         raise UsageError("`fmt` reads a file more than once, and standard input cannot be", hint="name the file")
     _check_target(options)
-    # two looks at one file: a comparison reads it while the form is being written from it
-    with open_input(options.source) as given, open_input(options.source) as other:
+    with open_input(options.source) as given:
         if not given.seekable:
             raise UsageError(f"`fmt` reads a file more than once, and `{given.name}` cannot be", hint="name a file")
         compressed = starts_as_gzip(given.stream)
         found = examine(given.stream, threads=options.threads, limits=options.limits, progress=progress)
         _refuse_damage(found)
         form = canonical_form(found, options.limits)
-        reopen = partial(_rewound, given)
-        why = _not_in_form(form, found, reopen, other, compressed=compressed)
+        reopen = partial(reread, given)
+        why = _not_in_form(form, found, given, compressed=compressed)
         written, document = None, _document(found)
         if not options.check and (why or options.output):
             written = options.output or options.source
@@ -96,14 +92,11 @@ def format_file(options: FmtOptions, *, progress: Progress, journal: files.Journ
     )
 
 
-def _output(options: FmtOptions, journal: files.Journal | None) -> Output | files.AtomicFile:
+def _output(options: FmtOptions, journal: files.Journal | None) -> Output:
     """The file in its place keeps its mode: a template in git is for everybody to read."""
     if options.output is not None:
         return open_output(options.output, journal=journal)
-    path = Path(options.source)
-    with files.translated("examine", path):
-        mode = stat.S_IMODE(path.stat().st_mode)
-    return files.AtomicFile(path, journal=journal, mode=mode)
+    return replacing_output(options.source, journal=journal)
 
 
 def _check_target(options: FmtOptions) -> None:
@@ -111,10 +104,8 @@ def _check_target(options: FmtOptions) -> None:
         raise UsageError("`--check` writes nothing", hint="leave out `-o` or `--check`")
     if options.output and same_file(options.source, options.output):
         raise UsageError("`-o` names the file itself", hint="leave out `-o` to replace it")
-    if not options.check and options.output is None and Path(options.source).is_symlink():
-        raise RefusedError(
-            f"`{options.source}` is a symbolic link", hint=f"name the file itself: `{Path(options.source).resolve()}`"
-        )
+    if not options.check and options.output is None and (target := pointed_to(options.source)) is not None:
+        raise RefusedError(f"`{options.source}` is a symbolic link", hint=f"name the file itself: `{target}`")
 
 
 def _refuse_damage(found: Examined) -> None:
@@ -129,9 +120,7 @@ def _refuse_damage(found: Examined) -> None:
     )
 
 
-def _not_in_form(
-    form: CanonicalForm, found: Examined, reopen: Callable[[], BinaryIO], other: Input, *, compressed: bool
-) -> str | None:
+def _not_in_form(form: CanonicalForm, found: Examined, given: Input, *, compressed: bool) -> str | None:
     """The first thing that is not as `fmt` would write it; None when the file is in form."""
     seal = found.seal
     assert seal is not None  # noqa: S101 - no problem ended the pass
@@ -139,21 +128,16 @@ def _not_in_form(
         return f"`{seal.edited[0]}` was edited" if seal.edited else "it has no `integrity`"
     if not form.sealed and seal.present:
         return "a template has no `integrity`"
-    comparison = TextComparison(_rewound(other), whole=not compressed)
+    comparison = TextComparison(reread(given), whole=not compressed)
     try:
         # of gzip the text counts, not how well it was compressed; the index in it tells of bytes and is checked apart
-        form.write(reopen, cast("BinaryIO", comparison), compress=False, layout=not compressed)
+        form.write(partial(reread, given), cast("BinaryIO", comparison), compress=False, layout=not compressed)
         comparison.finish()
     except Difference as difference:
         return str(difference)
-    if compressed and form.has_layout and read_skeleton(other.stream) is None:
+    if compressed and form.has_layout and read_skeleton(given) is None:
         return "its index does not match it"
     return None
-
-
-def _rewound(given: Input) -> BinaryIO:
-    given.stream.seek(0)
-    return given.stream
 
 
 def _document(found: Examined) -> str | None:

@@ -10,16 +10,13 @@ from collections.abc import Callable
 
 from msgspec import UNSET, Struct
 
-from blixard.format.cursor import Cursor
-from blixard.format.elements import element
 from blixard.format.events import DocumentEnd, ImageRead, IntegrityReport, RecordRead, StateRead, TelemetryRead
 from blixard.format.index import FastView, open_fast
 from blixard.format.reader import read_export
-from blixard.format.segments import Joined
 from blixard.limits import MIB, Limits
 from blixard.model.incoming import IncomingState
 from blixard.model.structs import ImageHead, ImageTail, JsonObject
-from blixard.place import Input
+from blixard.ports import Input
 
 _QUICK_TELEMETRY = 8 * MIB
 """More than this is not read for the sake of a number."""
@@ -70,16 +67,14 @@ def glance_at(given: Input, limits: Limits, *, full: bool = False, look: Look | 
     Raises:
         MalformedExport, UnsupportedVersion, LimitExceeded, StorageError: it cannot be read.
     """
-    if given.seekable:
-        view = None if full else open_fast(given.stream, limits=limits)
-        if view is not None:
-            with view:
-                return _quick(given, view, limits, look)
-        given.stream.seek(0)
+    view = None if full else open_fast(given, limits=limits)
+    if view is not None:
+        with view:
+            return _quick(view, look)
     return _streamed(given, limits, look)
 
 
-def _quick(given: Input, view: FastView, limits: Limits, look: Look | None) -> Seen:
+def _quick(view: FastView, look: Look | None) -> Seen:
     index = view.index
     images = tuple(
         SeenImage(head=read.head, tail=read.tail, records=row.records, stored_bytes=row.stored_bytes)
@@ -89,7 +84,7 @@ def _quick(given: Input, view: FastView, limits: Limits, look: Look | None) -> S
     stored = 0
     if index.telemetry is not UNSET:
         stored = index.images_at - index.telemetry
-        telemetry = None if stored > _QUICK_TELEMETRY and look is None else _telemetry(given, view, limits, look)
+        telemetry = None if stored > _QUICK_TELEMETRY and look is None else _telemetry(view, look)
     return Seen(
         quick=True,
         state=view.state,
@@ -101,25 +96,12 @@ def _quick(given: Input, view: FastView, limits: Limits, look: Look | None) -> S
     )
 
 
-def _telemetry(given: Input, view: FastView, limits: Limits, look: Look | None) -> dict[str, int]:
-    """Count the elements of the section where the index says that it is."""
-    assert view.index.telemetry is not UNSET  # noqa: S101 - the caller looked
-    span = (view.index.telemetry, view.index.images_at)
-    # what follows the section is `,` and the next key: one more makes it an object
-    source = Joined(given.stream, [b"{", span, b'"":0}'], compressed=view.index.layout == "gzip")
-    cursor = Cursor(source, limits)
+def _telemetry(view: FastView, look: Look | None) -> dict[str, int]:
     counts: Counter[str] = Counter()
-    for section in cursor.members():
-        if section != "telemetry":
-            element(cursor)
-            continue
-        cursor.allow(limits.telemetry_bytes, "telemetry_bytes")
-        for key in cursor.members():
-            for position in cursor.items():
-                value, _ = element(cursor, "telemetry_element_bytes")
-                counts[key] += 1
-                if look is not None:
-                    look(key, position, value)
+    for event in view.telemetry():
+        if look is not None:
+            look(event.key, counts[event.key], event.element)
+        counts[event.key] += 1
     return dict(counts)
 
 

@@ -9,26 +9,23 @@ and damage to one image does not hide the others.
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
-from blixard import files
-from blixard.errors import ExportFileError, MalformedExport, StorageError
+from blixard.errors import ExportFileError, MalformedExport
 from blixard.format.events import ImageRead, RecordRead, StateRead
 from blixard.format.index import FastView, open_fast
 from blixard.format.reader import read_export
 from blixard.format.records import frame
-from blixard.limits import MIB, Limits
+from blixard.limits import Limits
 from blixard.model.incoming import IncomingState
 from blixard.model.structs import ImageHead, ImageTail, Record
-from blixard.place import Input
+from blixard.place import reread, spooled
+from blixard.ports import Input
 
 Load = Callable[[], bytes]
 """Gives a record's zstd frame."""
@@ -66,10 +63,10 @@ def open_window(given: Input, limits: Limits) -> Iterator[Window]:
     Raises:
         MalformedExport, UnsupportedVersion, LimitExceeded: it cannot be read.
     """
-    with _seekable(given) as source:
-        window = indexed_window(source.stream, limits)
+    with spooled(given) as source:
+        window = indexed_window(source, limits)
         if window is None:
-            yield StreamWindow(source.stream, limits)
+            yield StreamWindow(source, limits)
             return
         with closing(window):
             yield window
@@ -78,8 +75,8 @@ def open_window(given: Input, limits: Limits) -> Iterator[Window]:
 class StreamWindow:
     """A window on any document, read front to back as often as it takes."""
 
-    def __init__(self, stream: BinaryIO, limits: Limits) -> None:
-        self._stream = stream
+    def __init__(self, given: Input, limits: Limits) -> None:
+        self._given = given
         self._limits = limits
         self.state = next(event.state for event in self._events() if isinstance(event, StateRead))
 
@@ -104,22 +101,21 @@ class StreamWindow:
                 return
 
     def _events(self) -> Iterator[object]:
-        self._stream.seek(0)
-        return read_export(self._stream, limits=self._limits)
+        return read_export(reread(self._given), limits=self._limits)
 
 
-def indexed_window(stream: BinaryIO, limits: Limits) -> IndexedWindow | None:
+def indexed_window(given: Input, limits: Limits) -> IndexedWindow | None:
     """The window; None when the index is missing or does not prove right."""
-    view = open_fast(stream, limits=limits)
-    return None if view is None else IndexedWindow(stream, view, limits)
+    view = open_fast(given, limits=limits)
+    return None if view is None else IndexedWindow(given, view, limits)
 
 
 class IndexedWindow:
     """See `Window`."""
 
-    def __init__(self, stream: BinaryIO, view: FastView, limits: Limits) -> None:
+    def __init__(self, given: Input, view: FastView, limits: Limits) -> None:
         self.state = view.state
-        self._stream = stream
+        self._given = given
         self._view = view
         self._limits = limits
         self._instead: StreamWindow | None = None
@@ -136,7 +132,7 @@ class IndexedWindow:
                 note_reference(references, event.record)
         except ExportFileError:
             # a lie of the index or damage: reading front to back finds out which
-            self._instead = StreamWindow(self._stream, self._limits)
+            self._instead = StreamWindow(self._given, self._limits)
             return self._instead.content(image)
         known = self._view.images[image]
         return ImageContent(image=image, head=known.head, tail=known.tail, whole=True, references=references)
@@ -177,27 +173,3 @@ def note_reference(references: dict[bytes, list[tuple[int, int, int]]], record: 
     """Remember where a record's bytes go, when they stand in another one."""
     if not record.carries and record.offset is not None:
         references.setdefault(record.digest, []).append((record.offset, record.skip, record.length))
-
-
-@contextmanager
-def _seekable(given: Input) -> Iterator[Input]:
-    if given.seekable:
-        yield given
-        return
-    with _spool(given) as source:
-        yield source
-
-
-def _spool(given: Input) -> Input:
-    """All of a stream in a temporary file that has no name."""
-    folder = files.roomy_folder()
-    try:
-        with tempfile.TemporaryFile(dir=folder) as spool:
-            shutil.copyfileobj(given.stream, spool, MIB)
-            spool.flush()
-            return Input(os.dup(spool.fileno()), given.name)
-    except OSError as error:
-        raise StorageError(
-            f"cannot spool `{given.name}` in `{folder}`: {os.strerror(error.errno or 0).lower()}",
-            hint="give the file by name, or set TMPDIR to where there is space",
-        ) from error

@@ -11,6 +11,7 @@ import shlex
 from msgspec import Struct
 
 from blixard.model.owners import Owner
+from blixard.place import is_standard
 
 
 class Rescue(Struct, frozen=True, kw_only=True):
@@ -29,7 +30,7 @@ class Rescue(Struct, frozen=True, kw_only=True):
 
 def rescue_commands(rescue: Rescue) -> tuple[str, ...]:
     """Shell lines, one for each command; none when nothing is intact, or the file was a stream."""
-    if rescue.source == "-":
+    if is_standard(rescue.source):
         return ()
     if rescue.readable:
         return (_import(rescue),) if rescue.intact else ()

@@ -19,8 +19,8 @@ from blixard.model.agreement import Shape, check_agreement, stated_shape
 from blixard.model.owners import Owner, linked, owners
 from blixard.ops.document.examine import Examined, examine, expect_data, starts_as_gzip
 from blixard.ops.document.rescue import Rescue, rescue_commands
-from blixard.place import Input, open_input
-from blixard.ports import Progress
+from blixard.place import open_input
+from blixard.ports import Input, Progress
 from blixard.site.silence import SILENT
 
 _THREADS = min(4, os.cpu_count() or 1)
@@ -103,18 +103,14 @@ def verify_file(options: VerifyOptions, *, progress: Progress) -> VerifyReport:
         return _report(options, found, compressed=compressed)
 
 
-def verify_descriptor(fd: int) -> None:
-    """Read a finished export back: what `export --verify` does between fsync and rename (`files.atomic.Verify`).
-
-    Args:
-        fd: of the file, readable; it stays open.
+def verify_written(given: Input) -> None:
+    """Read a finished export back: what `export --verify` does before it has its name (`Output.commit`).
 
     Raises:
         MalformedExport, DigestMismatch: the file is not what was written.
         StorageError: it cannot be read.
     """
-    with Input(os.dup(fd), "the finished file") as given:
-        found = examine(given.stream, threads=_THREADS, limits=DEFAULT, progress=SILENT)
+    found = examine(given.stream, threads=_THREADS, limits=DEFAULT, progress=SILENT)
     if found.problem is not None:
         raise found.problem
     if found.damage:

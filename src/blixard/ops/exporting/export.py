@@ -26,14 +26,14 @@ from blixard.model.structs import (
     JsonObject,
     Provenance,
 )
-from blixard.ops.document.verify import verify_descriptor
+from blixard.ops.document.verify import verify_written
 from blixard.ops.exporting.images import Encoding, ImageReport, check_consistency, write_images
 from blixard.ops.exporting.selection import Omitted, Selection, select, used_bytes
-from blixard.place import Output, open_output
+from blixard.place import absolute_name, is_standard, open_output
 from blixard.plan.scope import WHOLE, Scope
 from blixard.plan.templates import template_of
 from blixard.plan.values import kept_of
-from blixard.ports import Progress, TelemetrySource
+from blixard.ports import Output, Progress, TelemetrySource
 from blixard.redact.document import Element, Masked, masked
 from blixard.site.open_cluster import OpenCluster
 from blixard.version import __version__
@@ -126,7 +126,7 @@ def _check(options: ExportOptions) -> None:
         raise UsageError("a template holds neither images nor telemetry", hint="leave out `--include-...`")
     if options.secrets_out and not options.redact:
         raise UsageError("`--secrets-out` keeps what `--redact` masks", hint="add `--redact`")
-    if options.verify and options.output == "-":
+    if options.verify and is_standard(options.output):
         raise UsageError("`--verify` reads the file back, and standard output cannot be", hint="use `-o FILE`")
 
 
@@ -177,7 +177,7 @@ class _Export:
 
     def _publish(self, output: Output, written: Masked) -> None:
         """Give the document its name, and the secrets that it masks theirs: neither without room for both."""
-        verify = verify_descriptor if self._options.verify else None
+        verify = verify_written if self._options.verify else None
         path = self._options.secrets_out
         if path is None:
             output.commit(verify)
@@ -241,9 +241,9 @@ class _Export:
 
     def _check_space(self, output: Output, selection: Selection) -> None:
         """Refuse at once what cannot succeed; what may or may not fit is found out by writing, and leaves nothing."""
-        if not output.atomic or not selection.images:
+        folder = output.folder
+        if folder is None or not selection.images:
             return
-        folder = Path(self._options.output).absolute().parent
         used, free = used_bytes(selection, files.allocated_bytes), files.free_bytes(folder)
         if used > free * _BEST_RATIO:
             raise StorageError(
@@ -255,7 +255,7 @@ class _Export:
         """Write all of it; return the document's digest and its size as stored."""
         options = self._options
         # where the export goes there is room; the system's temporary folder may be memory
-        folder = Path(options.output).absolute().parent if output.atomic else self._cluster.directory.path
+        folder = output.folder or self._cluster.directory.path
         marks = not options.template
         with ExportWriter(
             output.file,
@@ -299,7 +299,7 @@ class _Export:
         more: dict[str, Any] = {
             "scope": options.scope.to_object(),
             "document": report.document,
-            "place": _place(options.output),
+            "place": absolute_name(options.output),
             "images": options.images and options.scope.to_object() is None and report.exit_code is ExitCode.DONE,
             "vms": report.vms,
             "size_bytes": report.size_bytes,
@@ -320,10 +320,6 @@ def _told(provenance: Provenance | None) -> JsonObject | None:
         return None
     told: JsonObject = to_builtins(structs.replace(provenance, kept=UNSET))
     return told
-
-
-def _place(output: str) -> str:
-    return output if output == "-" else str(Path(output).absolute())
 
 
 def _exit_code(images: list[ImageReport]) -> ExitCode:

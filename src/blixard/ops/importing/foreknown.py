@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from blixard.limits import Limits
 from blixard.model.structs import EMPTY
-from blixard.place import Input
+from blixard.ports import Input
 
 
 class Foreknown(Struct, frozen=True):
@@ -31,13 +31,10 @@ NOTHING = Foreknown()
 
 
 def foreknown_of(source: Input, limits: Limits) -> Foreknown:
-    """What is known beforehand; the stream stands at its beginning again."""
-    if not source.seekable:
-        return NOTHING
+    """What is known beforehand; nothing of `source.stream` is taken."""
     from blixard.format.skeleton import read_skeleton
 
-    found = read_skeleton(source.stream, limits=limits)
-    source.stream.seek(0)
+    found = read_skeleton(source, limits=limits)
     if found is None or found.report.claimed is None or found.report.edited:
         return NOTHING
     return Foreknown(

@@ -48,10 +48,9 @@ class ReferredRecords:
         found = self._digests = DigestTable(0, spill_bytes=self._limits.spill_bytes, folder=folder)
         if again is None:
             return
-        with again as events:
-            for event in events:
-                if isinstance(event, RecordRead) and event.image in wanted and not event.record.carries:
-                    found.put(event.record.digest, b"")
+        for event in again:
+            if isinstance(event, RecordRead) and event.image in wanted and not event.record.carries:
+                found.put(event.record.digest, b"")
 
     def close(self) -> None:
         """Release memory and file; harmless twice."""

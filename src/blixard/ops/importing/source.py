@@ -17,7 +17,8 @@ from blixard.format.reader import read_export
 from blixard.format.records import frame
 from blixard.limits import Limits
 from blixard.ops.importing.foreknown import Foreknown, foreknown_of
-from blixard.place import Input, open_input
+from blixard.place import open_input, reread
+from blixard.ports import Input
 
 
 class ImportSource(Protocol):
@@ -35,7 +36,7 @@ class ImportSource(Protocol):
             StorageError, TransferError: it cannot be read.
         """
 
-    def again(self) -> AbstractContextManager[Iterator[Event]] | None:
+    def again(self) -> Iterator[Event] | None:
         """The document once more, beside `events`; None when it can be read only once."""
 
     @property
@@ -70,14 +71,13 @@ def file_source(name: str, limits: Limits, *, skip_damaged: bool = False) -> Ite
         UsageError: it is a directory or a terminal.
     """
     with open_input(name) as source:
-        yield _FileSource(name, source, limits, skip_damaged=skip_damaged)
+        yield _FileSource(source, limits, skip_damaged=skip_damaged)
 
 
 class _FileSource:
     at_hand = True
 
-    def __init__(self, name: str, source: Input, limits: Limits, *, skip_damaged: bool) -> None:
-        self._name = name
+    def __init__(self, source: Input, limits: Limits, *, skip_damaged: bool) -> None:
         self._skip_damaged = skip_damaged
         self._source = source
         self._limits = limits
@@ -86,8 +86,10 @@ class _FileSource:
     def events(self) -> Iterator[Event]:
         return read_export(self._source.stream, limits=self._limits, skip_damaged=self._skip_damaged)
 
-    def again(self) -> AbstractContextManager[Iterator[Event]] | None:
-        return None if self._name == "-" else self._once_more()
+    def again(self) -> Iterator[Event] | None:
+        if not self._source.seekable:
+            return None
+        return read_export(reread(self._source), limits=self._limits, skip_damaged=self._skip_damaged)
 
     def load(self, event: RecordRead, *, held: bool) -> Load | None:  # noqa: ARG002 - the text is here already
         return None if event.text is None else partial(frame, event.text)
@@ -97,8 +99,3 @@ class _FileSource:
 
     def warnings(self) -> tuple[str, ...]:
         return ()
-
-    @contextmanager
-    def _once_more(self) -> Iterator[Iterator[Event]]:
-        with open_input(self._name) as again:
-            yield read_export(again.stream, limits=self._limits, skip_damaged=self._skip_damaged)

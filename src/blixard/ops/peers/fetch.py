@@ -10,7 +10,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -27,7 +26,7 @@ from blixard.model.structs import Record
 from blixard.ops.document.canonical_form import Stored, canonical_form, encoding
 from blixard.ops.document.examine import Examined, FoundImage
 from blixard.ops.peers.source import FrameFromPeer, PeerSource
-from blixard.place import open_output
+from blixard.place import exists, open_output
 from blixard.ports import Progress
 
 VERB = "cluster fetch"
@@ -147,7 +146,7 @@ class _Records:
 
 
 def _check_clobber(options: FetchFileOptions) -> None:
-    if not options.clobber and options.output != "-" and Path(options.output).exists():
+    if not options.clobber and exists(options.output):
         raise RefusedError(f"`{options.output}` exists", hint="name another file, or leave out `--no-clobber`")
 
 

@@ -6,14 +6,12 @@ its frame in one read. A file that is renamed or deleted meanwhile is served fro
 
 from __future__ import annotations
 
-import os
 import struct
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
 from blixard import files
 from blixard.closing import Closing
@@ -26,7 +24,7 @@ from blixard.format.index import FastView, open_fast
 from blixard.format.reader import read_export
 from blixard.limits import DEFAULT, Limits
 from blixard.model.structs import Record
-from blixard.place import open_input
+from blixard.place import open_input, reread, spool
 from blixard.ports import Progress
 
 _PLACE = struct.Struct("<II")
@@ -56,11 +54,10 @@ class ServedFile(Closing):
         self._view: FastView | None = None
         self._stack = ExitStack()
         keep_freed_memory()
-        folder = files.roomy_folder()
         try:
-            self._places = DigestTable(_PLACE.size, spill_bytes=limits.spill_bytes, folder=folder)
+            spill = files.roomy_folder()
+            self._places = DigestTable(_PLACE.size, spill_bytes=limits.spill_bytes, folder=spill)
             self._stack.callback(self._places.close)
-            self._hollow: IO[bytes] = self._stack.enter_context(tempfile.TemporaryFile(dir=folder))  # noqa: SIM115 - the stack closes it
             self._open(progress)
         except BaseException:
             self._stack.close()
@@ -78,7 +75,7 @@ class ServedFile(Closing):
 
     def open_document(self) -> BinaryIO:
         """The hollow document, from its beginning; several may be open at once."""
-        return Path(f"/proc/self/fd/{self._hollow.fileno()}").open("rb")
+        return reread(self._hollow)
 
     def frame(self, digest: bytes) -> bytes | None:
         """The zstd frame of the record with this digest, as it lies in the file; None when there is none."""
@@ -88,7 +85,7 @@ class ServedFile(Closing):
                 return None
             begin, end = self._view.place(*_PLACE.unpack(row))
             compressed = self._view.index.layout == "gzip"
-        stored = os.pread(self._file.fileno(), end - begin, begin)
+        stored = self._given.read_at(begin, end - begin)
         found, frame = stored_frame(stored, compressed=compressed, limits=self._limits)
         return frame if found == digest else None
 
@@ -97,18 +94,16 @@ class ServedFile(Closing):
         self._stack.close()
 
     def _open(self, progress: Progress) -> None:
-        source = self._stack.enter_context(open_input(self._path))
-        if not source.seekable:
+        self._given = self._stack.enter_context(open_input(self._path))
+        if not self._given.seekable:
             raise UsageError(f"`{self._path}` cannot be shared: it is not a file that can be read twice")
-        self._file: BinaryIO = source.stream
-        view = open_fast(self._file, limits=self._limits)
+        view = open_fast(self._given, limits=self._limits)
         if view is not None:
             self._view = self._stack.enter_context(view)
             self._check(view.report)
             self._keep(self._with_places(view, progress))
             return
-        self._file.seek(0)
-        self._keep(whole_text(self._file))
+        self._keep(whole_text(self._given.stream))
         self._check(self._report_of_state())
 
     def _report_of_state(self) -> IntegrityReport:
@@ -137,10 +132,8 @@ class ServedFile(Closing):
         self.document = report.document
 
     def _keep(self, pieces: Iterator[bytes]) -> None:
-        for piece in pieces:
-            self._hollow.write(piece)
-        self._hollow.flush()
-        self.document_size = self._hollow.tell()
+        self._hollow = self._stack.enter_context(spool(pieces, "the hollow document", task="keep the document"))
+        self.document_size = self._hollow.size or 0
 
     def _with_places(self, view: FastView, progress: Progress) -> Iterator[bytes]:
         """The hollow document; every frame's place goes into the table on the way."""
@@ -155,5 +148,5 @@ class ServedFile(Closing):
             progress.advance(share - done[image])
             done[image] = share
 
-        yield from hollow_document(view, self._file, noted)
+        yield from hollow_document(view, noted)
         progress.end()

@@ -6,16 +6,14 @@ asked for; from then on every byte is checked against it. A sender that lies is 
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import IO, BinaryIO
+from contextlib import ExitStack, contextmanager
+from typing import BinaryIO
 
-from blixard import files
 from blixard.disks.records.memory import keep_freed_memory
 from blixard.disks.records.walk import Load
-from blixard.errors import ExportFileError, LimitExceeded, PeerMisbehaved, StorageError, UnsupportedVersion
+from blixard.errors import ExportFileError, LimitExceeded, PeerMisbehaved, UnsupportedVersion
 from blixard.format.events import DocumentEnd, Event, ImageRead, RecordRead
 from blixard.format.reader import read_export
 from blixard.home import Home
@@ -24,6 +22,8 @@ from blixard.ops.importing.foreknown import Foreknown
 from blixard.peer.fetch.options import FetchOptions
 from blixard.peer.fetch.remote import Remote
 from blixard.peer.wire.ticket import Ticket
+from blixard.place import reread, spool
+from blixard.ports import Input
 from blixard.site.network import NetworkSettings
 
 _PIECE = MIB
@@ -58,8 +58,8 @@ def peer_source(
         node = stack.enter_context(network.node(home, verb))
         remote = stack.enter_context(Remote.connect(tickets, node.endpoint, options, lanes=node.lanes))
         stack.callback(remote.leave)
-        document = stack.enter_context(tempfile.TemporaryFile(dir=files.roomy_folder()))
-        foreknown = _proven(remote, document, limits)
+        document, foreknown = _proven(remote, limits)
+        stack.enter_context(document)
         source = PeerSource(remote, document, foreknown, limits)
         source.without = node.warnings
         yield source
@@ -76,7 +76,7 @@ class PeerSource:
 
     at_hand = False
 
-    def __init__(self, remote: Remote, document: IO[bytes], foreknown: Foreknown, limits: Limits) -> None:
+    def __init__(self, remote: Remote, document: Input, foreknown: Foreknown, limits: Limits) -> None:
         self.foreknown = foreknown
         self.remote = remote
         self.wanted = True
@@ -86,12 +86,11 @@ class PeerSource:
 
     def events(self) -> Iterator[Event]:
         """As the port says; `RecordRead.text` is empty where a frame has to be asked for."""
-        with self.open_document() as stream:
-            yield from read_export(stream, limits=self._limits)
+        return read_export(reread(self._document), limits=self._limits)
 
-    def again(self) -> AbstractContextManager[Iterator[Event]]:
+    def again(self) -> Iterator[Event]:
         """As the port says."""
-        return self._once_more()
+        return self.events()
 
     def load(self, event: RecordRead, *, held: bool) -> Load | None:
         """As the port says; the frame is asked for now, unless it is held."""
@@ -109,12 +108,7 @@ class PeerSource:
 
     def open_document(self) -> BinaryIO:
         """The hollow document from its beginning, beside others that read it."""
-        return open(f"/proc/self/fd/{self._document.fileno()}", "rb")  # noqa: PTH123 - no path, a descriptor; the caller closes it
-
-    @contextmanager
-    def _once_more(self) -> Iterator[Iterator[Event]]:
-        with self.open_document() as stream:
-            yield read_export(stream, limits=self._limits)
+        return reread(self._document)
 
 
 class FrameFromPeer:
@@ -140,7 +134,7 @@ class FrameFromPeer:
         self._remote.reject(self._digest, why)
 
 
-def _proven(remote: Remote, document: IO[bytes], limits: Limits) -> Foreknown:
+def _proven(remote: Remote, limits: Limits) -> tuple[Input, Foreknown]:
     """Have the hollow document, and hold it against the tickets; a sender whose document is of no use is dropped.
 
     What cannot be read to its end cannot be held against a ticket. When a document says that it is of another version,
@@ -149,43 +143,40 @@ def _proven(remote: Remote, document: IO[bytes], limits: Limits) -> Foreknown:
     """
     while True:
         try:
-            _receive(remote, document, limits)
-            return _judged(document, remote.document_digest, limits)
+            document = spool(_received(remote, limits), "the senders' document", task="keep the document")
+            try:
+                return document, _judged(document, remote.document_digest, limits)
+            except BaseException:
+                document.close()
+                raise
         except (UnsupportedVersion, LimitExceeded) as problem:
             remote.reject_document(problem)
         except (ExportFileError, PeerMisbehaved) as problem:
             remote.reject_document(PeerMisbehaved(f"the sender's document is wrong: {problem.message}"))
 
 
-def _receive(remote: Remote, document: IO[bytes], limits: Limits) -> None:
+def _received(remote: Remote, limits: Limits) -> Iterator[bytes]:
     most = limits.state_bytes + limits.telemetry_bytes + _KEYS_BYTES * limits.records
-    document.seek(0)
-    document.truncate()
     received = 0
     with remote.document() as stream:
         while piece := stream.read(_PIECE):
             received += len(piece)
             if received > most:
                 raise LimitExceeded("the document is longer than any within the limits", hint=_HINT)
-            try:
-                document.write(piece)
-            except OSError as error:
-                raise StorageError(f"cannot keep the document in `{files.roomy_folder()}`: {error.strerror}") from error
-    document.flush()
+            yield piece
 
 
-def _judged(document: IO[bytes], digest: str, limits: Limits) -> Foreknown:
+def _judged(document: Input, digest: str, limits: Limits) -> Foreknown:
     """What is known beforehand of a document that is what the ticket names.
 
     Raises:
         ExportFileError: it is malformed.
         PeerMisbehaved: it is another one.
     """
-    document.seek(0)
     digests: dict[int, str] = {}
     data_bytes: dict[int, int] = {}
     carried: Counter[int] = Counter()
-    for event in read_export(document, limits=limits):  # type: ignore[arg-type]  # a binary file, whatever its wrapper
+    for event in read_export(document.stream, limits=limits):
         if isinstance(event, RecordRead):
             carried[event.image] += event.record.length if event.record.carries else 0
         elif isinstance(event, ImageRead):

@@ -1,17 +1,17 @@
 import gzip
-import io
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from blixard.errors import DigestMismatch, ExitCode, LimitExceeded, MalformedExport, UnsupportedVersion
+from blixard.format.envelope import MAGIC
 from blixard.format.index import open_fast
 from blixard.limits import Limits
 from blixard.model.structs import JsonObject
-from blixard.ops.document.verify import VerifyOptions, verify_descriptor, verify_file
+from blixard.ops.document.verify import VerifyOptions, verify_file, verify_written
 from blixard.ops.document.verify import VerifyReport as Report
+from blixard.place import open_input
 from blixard.site.silence import SILENT
 from support import documents
 from support.cluster_files import (
@@ -24,6 +24,7 @@ from support.cluster_files import (
     sorted_by_key,
     with_damaged_record,
 )
+from support.inputs import BytesInput
 
 LAYOUTS = pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzip"])
 
@@ -216,7 +217,7 @@ def test_a_damaged_gzip_member_is_named_by_its_place_in_the_file(tmp_path: Path)
 @LAYOUTS
 def test_damage_behind_the_disks_leaves_the_lines_that_take_them_out(tmp_path: Path, *, compress: bool) -> None:
     document = cluster_document(compress=compress)
-    view = open_fast(io.BytesIO(document))
+    view = open_fast(BytesInput(document))
     assert view is not None
     at = int(view.index.integrity or 0) + 30
 
@@ -265,10 +266,10 @@ def test_a_limit_that_is_passed_is_no_verdict(tmp_path: Path) -> None:
 
 
 def test_a_finished_export_is_read_back(tmp_path: Path) -> None:
-    with Path(put(tmp_path, cluster_document(compress=True))).open("rb") as file:
-        verify_descriptor(file.fileno())
+    with open_input(put(tmp_path, cluster_document(compress=True))) as given:
+        verify_written(given)
 
-        assert os.fstat(file.fileno()).st_size
+        assert given.read_at(0, 2) == MAGIC
 
 
 @pytest.mark.parametrize(
@@ -284,8 +285,8 @@ def test_a_finished_export_is_read_back(tmp_path: Path) -> None:
 def test_an_export_that_is_not_what_was_written_is_not_published(
     tmp_path: Path, document: bytes, error: type[Exception]
 ) -> None:
-    with Path(put(tmp_path, document)).open("rb") as file, pytest.raises(error):
-        verify_descriptor(file.fileno())
+    with open_input(put(tmp_path, document)) as given, pytest.raises(error):
+        verify_written(given)
 
 
 @pytest.mark.parametrize(
