@@ -271,14 +271,16 @@ class StateStore(Closing, Protocol):
 class NodeBooks(Closing, Protocol):
     """What one node keeps for itself: imports that it has begun, and history entries that its history has not yet.
 
-    Never on another machine, so they can be written before anything is staged and read when no store answers. They may
-    fall behind the state, but never run ahead: a row that is done, or an entry in the outbox, tells of a change that is
-    applied. The embedded store writes them in the transaction of the change. A store on other machines keeps
-    `import_done` and `history` with the change, in its own transaction, and brings them here after it and whenever a
-    node opens its books, any number of times; so who has opened both knows whether a row that is not done was applied.
-    Rows are given up only by who holds `ClusterLocks.alone`: that the import's row is there may be looked up before the
-    change, under that lock, where it cannot be in one transaction with it. One conformance suite
-    (tests/support/books_conformance.py) runs on every adapter.
+    They lie on the node itself: they can be written before anything is staged, and read when no store answers. They
+    may fall behind the state, but never run ahead of it: a row that is done and an entry in the outbox tell of a change
+    that is applied.
+
+    The embedded store writes them in the transaction of the change. A store on other machines keeps `import_done` and
+    `history` with the change, in its own transaction; they are brought here after it, and again whenever a node opens
+    its books, any number of times. So whoever opened both knows whether the import of a row that is not done was
+    applied. A row is given up only under `ClusterLocks.alone`, so such a store may look for an import's row under that
+    lock before the change, instead of in it. One conformance suite (tests/support/books_conformance.py) runs on every
+    adapter.
     """
 
     def begin_import(self, row: ImportRow) -> None:

@@ -11,7 +11,7 @@ import pytest
 from blixard import files
 from blixard.errors import StorageError
 from blixard.home import Home
-from blixard.store.opening import make_store, open_store
+from blixard.store.opening import locks_of, make_store, open_store
 from support.faults import FailAt, killed_at, names, operations
 from support.state import uid
 
@@ -24,11 +24,15 @@ def create(root: Path) -> None:
 
 
 def rename(root: Path) -> None:
-    Home(root).rename("old", "new")
+    home = Home(root)
+    with locks_of(home.cluster("old")).ending("cluster rename"):
+        home.rename("old", "new")
 
 
 def delete(root: Path) -> None:
-    Home(root).delete("old")
+    home = Home(root)
+    with locks_of(home.cluster("old")).ending("cluster delete"):
+        home.delete("old")
 
 
 def choose(root: Path) -> None:

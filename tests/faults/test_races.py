@@ -11,6 +11,7 @@ import pytest
 from blixard import files
 from blixard.errors import Conflict
 from blixard.home import ClusterDir, Home
+from blixard.store.opening import locks_of
 from support.faults import names
 
 PROCESSES = 4
@@ -72,8 +73,10 @@ def come_and_go(root: Path, number: int) -> None:
         home.sweep()
         home.create(f"own-{number}")
         home.set_current(f"own-{number}")
-        home.rename(f"own-{number}", f"renamed-{number}")
-        home.delete(f"renamed-{number}")
+        with locks_of(home.cluster(f"own-{number}")).ending("cluster rename"):
+            renamed = home.rename(f"own-{number}", f"renamed-{number}")
+        with locks_of(renamed).ending("cluster delete"):
+            home.delete(renamed.name)
 
 
 def test_clusters_come_and_go_beside_each_other(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from blixard import files
 from blixard.errors import Conflict, InvalidField, LimitExceeded, Locked, NotFound, StorageError
 from blixard.home.cluster import ClusterDir
-from blixard.home.locks import FlockLocks
 from blixard.model.codec import check_name
 
 if TYPE_CHECKING:
@@ -203,18 +202,17 @@ class Home:
                 swept.append(folder)
         return swept
 
-    def rename(self, old: str, new: str, wait_seconds: float = 0) -> ClusterDir:
-        """Give a cluster another name; `current` goes with it.
+    def rename(self, old: str, new: str) -> ClusterDir:
+        """Give a cluster another name; `current` goes with it. The caller holds `ClusterLocks.ending`.
 
         Raises:
             NotFound: there is no cluster `old`.
             Conflict: a cluster has the name `new`.
-            Locked: somebody works on it, still after `wait_seconds`.
             StorageError: it has its old name, or (fsync only) the new one.
         """
         check_name(new, "cluster")
         cluster = self.cluster(old)
-        with FlockLocks(cluster).ending("cluster rename", wait_seconds), self._locked("cluster rename"):
+        with self._locked("cluster rename"):
             self._check_free(new)
             is_current = self.current() == old
             if is_current:
@@ -226,16 +224,17 @@ class Home:
                 self._write_current(new)
         return ClusterDir(self.clusters_dir / new, new)
 
-    def delete(self, name: str, wait_seconds: float = 0) -> None:
+    def delete(self, name: str) -> None:
         """Delete a cluster with its disks and history; files kept in place elsewhere are not touched.
+
+        The caller holds `ClusterLocks.ending`.
 
         Raises:
             NotFound: there is no such cluster.
-            Locked: somebody works on it, still after `wait_seconds`.
             StorageError: it is still there; or it is gone and some of its files remain for the next sweep.
         """
         cluster = self.cluster(name)
-        with FlockLocks(cluster).ending("cluster delete", wait_seconds), self._locked("cluster delete"):
+        with self._locked("cluster delete"):
             trash = self.clusters_dir / f"{_TRASH}{os.urandom(8).hex()}"
             files.rename(cluster.path, trash)
             files.fsync_dir(self.clusters_dir)

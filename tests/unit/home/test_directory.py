@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from blixard.errors import Conflict, InvalidField, Locked, NotFound
+from blixard.errors import Conflict, InvalidField, NotFound
 from blixard.home import ClusterDir, Home
-from blixard.home.locks import FlockLocks
 from support.faults import names
 
 
@@ -155,17 +154,6 @@ def test_deleting_does_not_follow_links(home: Home, tmp_path: Path) -> None:
     home.delete("web")
 
     assert (tmp_path / "images" / "disk.img").read_bytes() == b"precious"
-
-
-def test_a_cluster_in_use_is_neither_deleted_nor_renamed(home: Home) -> None:
-    cluster = home.create("web")
-    with FlockLocks(cluster).reading_disks("cluster share"):
-        with pytest.raises(Locked, match="cluster share"):
-            home.delete("web")
-        with pytest.raises(Locked, match="cluster share"):
-            home.rename("web", "front")
-
-    assert home.clusters() == ("web",)
 
 
 def test_a_sweep_takes_rubbish_and_leaves_the_rest(home: Home) -> None:

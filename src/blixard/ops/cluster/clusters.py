@@ -16,7 +16,7 @@ from blixard.model.codec import check_name
 from blixard.ports import StateChange
 from blixard.site.open_cluster import OpenCluster
 from blixard.site.this_node import this_node
-from blixard.store.opening import make_store, open_store
+from blixard.store.opening import locks_of, make_store, open_store
 
 
 class Made(Struct, frozen=True, kw_only=True):
@@ -106,7 +106,9 @@ def rename_cluster(
         Locked: somebody works on it.
     """
     home.sweep()
-    renamed = home.rename(old, new, lock_wait)
+    check_name(new, "cluster")
+    with locks_of(home.cluster(old)).ending("cluster rename", lock_wait):
+        renamed = home.rename(old, new)
     with reopen(renamed) as opened:
         options = {"from": old, "to": new}
         opened.edit("cluster rename", options, lambda _snapshot: StateChange(rename_cluster=new))
@@ -120,7 +122,8 @@ def delete_cluster(home: Home, name: str, lock_wait: float) -> None:
         Locked: somebody works on it, still after `lock_wait` seconds.
     """
     home.sweep()
-    home.delete(name, lock_wait)
+    with locks_of(home.cluster(name)).ending("cluster delete", lock_wait):
+        home.delete(name)
 
 
 def _listed(home: Home, name: str, *, current: bool) -> Listed:

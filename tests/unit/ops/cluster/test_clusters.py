@@ -8,6 +8,7 @@ from blixard.ops.cluster.clusters import delete_cluster, init_cluster, list_clus
 from blixard.site.open_cluster import OpenCluster
 from support.clusters import a_cluster, reopen
 from support.faults import killed_at
+from support.lock_conformance import VERBS
 
 
 def init(home: Home, name: str, **fields: int) -> object:
@@ -106,12 +107,20 @@ def test_a_rename_that_is_killed_anywhere_leaves_one_cluster_under_one_name(tmp_
     assert number > 5
 
 
-def test_a_cluster_at_work_is_neither_renamed_nor_deleted(tmp_path: Path) -> None:
-    with a_cluster(tmp_path) as opened, opened.locks.exporting("cluster export"):
-        with pytest.raises(Locked, match="cluster export"):
+@pytest.mark.parametrize("how", VERBS)
+def test_a_cluster_at_work_is_neither_renamed_nor_deleted(tmp_path: Path, how: str) -> None:
+    with a_cluster(tmp_path) as opened, getattr(opened.locks, how)("cluster something"):
+        with pytest.raises(Locked, match="cluster something"):
             rename(opened.home, "lab", "new")
-        with pytest.raises(Locked, match="cluster export"):
+        with pytest.raises(Locked, match="cluster something"):
             delete_cluster(opened.home, "lab", 0)
+
+        assert opened.home.clusters() == ("lab",)
+
+
+def test_a_name_that_is_none_is_told_before_anything_else(tmp_path: Path) -> None:
+    with a_cluster(tmp_path) as opened, opened.locks.alone("cluster import"), pytest.raises(InvalidField):
+        rename(opened.home, "lab", "a/b")
 
 
 def test_a_deleted_cluster_is_gone(tmp_path: Path) -> None:
