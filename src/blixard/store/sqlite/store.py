@@ -218,9 +218,9 @@ class SqliteStore(Closing):
         self._delete_vms({*change.delete_vms, *(_id_of(vm) for vm in change.put_vms)})
         if not change.put_vms:
             return
-        rows = [(vm.id, vm.name, _encode(vm)) for vm in change.put_vms]
+        rows = ((vm.id, vm.name, _encode(vm)) for vm in change.put_vms)  # one at a time: all of them are 66 MB
         put = self._database.write_many("INSERT OR IGNORE INTO vms VALUES (?, ?, ?)", rows)
-        if put != len(rows):
+        if put != len(change.put_vms):
             raise self._name_conflict(change.put_vms)
 
     def _delete_vms(self, gone: set[str]) -> None:
