@@ -144,10 +144,11 @@ class SqliteStore(Closing):
                     hint="run the command again: it plans on the state as it is now",
                 )
             revision = max(change.raise_revision_to, revision + 1)
+            # first, as its text may be the largest: the pages of all that follows are kept until the commit
+            self._apply_undo(change)
             self._apply_nodes(change)
             self._apply_vms(change)
             self._apply_contents(change)
-            self._apply_undo(change)
             self.books.write_down(change)
             self._apply_cluster(change, revision)
         return revision
