@@ -61,7 +61,7 @@ def members(
             window = _Window(cursor)
             found = window.members(seen, fast)
             if not found:
-                patience = window.lines
+                patience = window.lines()
                 break
             yield from found
 
@@ -70,22 +70,24 @@ class _Window:
     """The members that follow in the buffer, up to the last line that looks like the end of one."""
 
     def __init__(self, cursor: Cursor) -> None:
-        self.lines = 0
         self._cursor = cursor
-        self._begin = self._end = 0
+        self._begin, self._end = 0, -1
+        self._closing = cursor.line + b"}"
         next_ = _NEXT.match(cursor.buffer, cursor.pos) if cursor.line else None
         if next_ is None:
             return
-        closing = cursor.line + b"},"
         self._begin = next_.end()
-        self._end = cursor.buffer.rfind(closing, self._begin, self._begin + _reach(cursor, _WINDOW))
-        if self._end >= 0:
-            self._end += len(closing) - 1
-            self.lines = cursor.buffer.count(closing[:-1], self._begin, self._end)
+        last = cursor.buffer.rfind(self._closing + b",", self._begin, self._begin + _reach(cursor, _WINDOW))
+        if last >= 0:
+            self._end = last + len(self._closing)
+
+    def lines(self) -> int:
+        """How many lines look like the end of a member."""
+        return self._cursor.buffer.count(self._closing, self._begin, self._end) if self._end >= 0 else 0
 
     def members(self, seen: set[str], fast: Fast) -> list[tuple[str, Any, bytes]] | None:
         """Pass and decode them; None when one of them wants to be looked at alone."""
-        if not self.lines:
+        if self._end < 0:
             return None
         cursor = self._cursor
         text = b"{" + cursor.buffer[self._begin : self._end] + b"}"

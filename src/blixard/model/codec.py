@@ -64,12 +64,16 @@ def check_vm(vm: Vm, at: str = "vm") -> None:
     Raises:
         InvalidField: naming the field below `at`.
     """
-    if len(vm.disks) > 1:
-        _check_unique(vm.disks, at, "disks")
-    if len(vm.files) > 1:
-        _check_unique(vm.files, at, "files")
-    if len(vm.networks) > 1:
-        _check_unique(vm.networks, at, "networks")
+    if vm.disks or vm.files or len(vm.networks) > 1:
+        _check_parts(vm, at)
+    if vm.node_id is not None:
+        _check_u64(vm.node_id, at, "node_id")
+
+
+def _check_parts(vm: Vm, at: str) -> None:
+    _check_unique(vm.disks, at, "disks")
+    _check_unique(vm.files, at, "files")
+    _check_unique(vm.networks, at, "networks")
     for position, file in enumerate(vm.files):
         _check_file(file, f"{at}.files[{position}]")
     for position, disk in enumerate(vm.disks):
@@ -77,8 +81,6 @@ def check_vm(vm: Vm, at: str = "vm") -> None:
             raise InvalidField(
                 f"{at}.disks[{position}].size_bytes", f"{disk.size_bytes} is over the limit `disk_bytes`"
             )
-    if vm.node_id is not None:
-        _check_u64(vm.node_id, at, "node_id")
 
 
 def has_free_values(vm: Vm) -> bool:
