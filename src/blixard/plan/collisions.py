@@ -7,7 +7,6 @@ none stops the import, because replacing a lost cluster looks just the same.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from operator import itemgetter
 
 from blixard.model.structs import ClusterSnapshot, Vm
 from blixard.plan.values import Collision
@@ -25,19 +24,19 @@ def find_collisions(
         staying: the cluster's other VMs, as they stay.
         others: other clusters of this machine.
     """
-    new = [(vm.name, addresses_of(vm), ours) for vm, ours in arriving]
+    new = list(arriving)
     if not new:
         return ()
-    others_here = [(vm, vm.name) for vm in staying]
-    others_here += [(vm, f"{cluster.name}/{vm.name}") for cluster in others for vm in cluster.vms.values()]
-    old = [(shown, addresses_of(vm)) for vm, shown in others_here]
-    shared = _shared((addresses for _, addresses, _ in new), (addresses for _, addresses in old))
+    old = [(vm, "") for vm in staying]
+    old += [(vm, f"{cluster.name}/") for cluster in others for vm in cluster.vms.values()]
+    # usually none, and then 100,000 sets of addresses were not kept
+    shared = _shared((addresses_of(vm) for vm, _ in new), (addresses_of(vm) for vm, _ in old))
     if not shared:
         return ()
     users: dict[Address, list[str]] = {address: [] for address in shared}
-    for name, addresses in (*((name, addresses) for name, addresses, _ in new), *old):
-        for address in addresses & shared:
-            users[address].append(name)
+    for vm, where in (*((vm, "") for vm, _ in new), *old):
+        for address in addresses_of(vm) & shared:
+            users[address].append(where + vm.name)
     return tuple(_collisions(new, users))
 
 
@@ -72,12 +71,10 @@ def _shared(new: Iterable[set[Address]], old: Iterable[set[Address]]) -> set[Add
     return twice
 
 
-def _collisions(
-    new: list[tuple[str, set[Address], Vm | None]], shared: dict[Address, list[str]]
-) -> Iterator[Collision]:
-    for name, addresses, ours in sorted(new, key=itemgetter(0)):
+def _collisions(new: list[tuple[Vm, Vm | None]], shared: dict[Address, list[str]]) -> Iterator[Collision]:
+    for vm, ours in sorted(new, key=lambda each: each[0].name):
         had = addresses_of(ours) if ours is not None else set()
-        for kind, value in sorted((addresses & shared.keys()) - had):
-            rest = tuple(sorted(user for user in shared[kind, value] if user != name))
+        for kind, value in sorted((addresses_of(vm) & shared.keys()) - had):
+            rest = tuple(sorted(user for user in shared[kind, value] if user != vm.name))
             if rest:
-                yield Collision(kind, value, name, rest)
+                yield Collision(kind, value, vm.name, rest)

@@ -64,6 +64,8 @@ def plan_contents(
     made: Vm, ours: Vm | None, incoming: PreparedVm, rules: ContentRules
 ) -> tuple[Vm, list[ContentChange]]:
     """The contents of a VM that is created or updated, and the VM with the facts of what stays."""
+    if ours is None and not parts_of(made):
+        return made, []
     images = _images(incoming.vm.disks)
     changes = [_decide(made, disk, images.get(disk.name), ours, rules) for disk in made.disks]
     if made.files:

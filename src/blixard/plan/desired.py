@@ -66,7 +66,7 @@ def _fields(pair: Pair, mode: Mode) -> Vm:
 
 def _without_masks(incoming: PreparedVm, theirs: Vm) -> Vm:
     """A new VM without what was masked; a required field keeps its mask."""
-    places = tuple(place for place in incoming.redacted if place not in _REQUIRED)
+    places = incoming.redacted and tuple(place for place in incoming.redacted if place not in _REQUIRED)
     if not places:
         return theirs
     return without_image_links(decode_vm(without_places(incoming.given, places), f"vms.{theirs.name}"))

@@ -102,10 +102,16 @@ class _Finder:
 
     def pairs(self, incoming: Iterable[PreparedVm]) -> list[Pair]:
         found: dict[str, tuple[Vm, FoundBy]] = {}
-        used: set[str | None] = set()
-        rest: list[PreparedVm] = []
         listed = list(incoming)
         ids = {each.source: self._id(each) for each in listed}
+        if self._current.vms:
+            self._find(listed, ids, found)
+        taken = set(self._by_id) | {made for made in ids.values() if made is not None}
+        return [self._pair(each, found.get(each.source), ids[each.source], taken) for each in listed]
+
+    def _find(self, listed: list[PreparedVm], ids: dict[str, str | None], found: dict[str, tuple[Vm, FoundBy]]) -> None:
+        used: set[str | None] = set()
+        rest: list[PreparedVm] = []
         for each in listed:
             ours = self._by_id.get(ids[each.source] or "")
             if ours is None or ours.id in used:
@@ -115,8 +121,6 @@ class _Finder:
                 used.add(ours.id)
         for look in (self._by_origin, self._by_name):
             rest = look(rest, found, used)
-        taken = set(self._by_id) | {made for made in ids.values() if made is not None}
-        return [self._pair(each, found.get(each.source), ids[each.source], taken) for each in listed]
 
     def _id(self, each: PreparedVm) -> str | None:
         source = each.vm.id
@@ -192,6 +196,8 @@ def _settle_names(
     pairs: list[Pair], stays: list[tuple[Vm, str]], deleted: list[Vm], options: ImportOptions
 ) -> Matching:
     holders = {vm.name: vm for vm, _ in stays}
+    if not holders:
+        return Matching(pairs=tuple(pairs), clashes=(), deleted=tuple(deleted), stays=())
     settled = _keep_names_here(pairs, holders)
     names = {pair.name for pair in settled} | holders.keys()
     made: list[Pair] = []

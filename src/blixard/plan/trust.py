@@ -5,6 +5,8 @@ Trust is of a value: what was trusted here and comes again unchanged stays trust
 
 from __future__ import annotations
 
+from functools import cache
+from itertools import compress
 from operator import attrgetter
 
 from msgspec import structs
@@ -34,9 +36,9 @@ def inert_fields(made: Vm, ours: Vm | None, incoming: PreparedVm, *, trusted: bo
         return ours.untrusted
     sensitive = _sensitive(made)
     if incoming.chosen:
-        sensitive = [pointer for pointer in sensitive if not _is_chosen(pointer, incoming)]
+        sensitive = tuple(pointer for pointer in sensitive if not _is_chosen(pointer, incoming))
     if ours is None:
-        return () if trusted else tuple(sensitive)
+        return () if trusted else sensitive
     before, theirs = _by_place(ours), _by_place(incoming.vm)
     inert: list[str] = []
     for pointer in sensitive:
@@ -56,12 +58,18 @@ def trust(vm: Vm) -> Vm:
     return structs.replace(vm, untrusted=())
 
 
-def _sensitive(vm: Vm) -> list[str]:
-    pointers = [pointer for pointer, value in zip(_POINTERS, _VALUES(vm), strict=True) if value]
+def _sensitive(vm: Vm) -> tuple[str, ...]:
+    pointers = _set_fields(*map(bool, _VALUES(vm)))
     for n, network in enumerate(vm.networks):
         if network.bridge:
-            pointers.append(f"/networks/{n}/bridge")
+            pointers += (f"/networks/{n}/bridge",)
     return pointers
+
+
+@cache
+def _set_fields(*are_set: bool) -> tuple[str, ...]:
+    """One tuple for all VMs that have the same fields set."""
+    return tuple(compress(_POINTERS, are_set))
 
 
 def _by_place(vm: Vm) -> dict[tuple[str, str], tuple[object, bool]]:

@@ -69,10 +69,13 @@ def findings(plan: ImportPlan) -> Iterator[str]:
     if plan.untrusted:
         different = {pointer for inert in plan.untrusted for pointer in inert.pointers}
         pointers = sorted({_field(pointer) for pointer in different})
-        vms = _some([inert.vm for inert in plan.untrusted])
-        yield f"inert until `blixard vm trust NAME`: {', '.join(pointers)} of {vms}"
-    for text in sorted({move.text() for move in plan.moves}):
-        yield f"{text}: {_some([move.vm for move in plan.moves if move.text() == text])}"
+        names = _some([inert.vm for inert in plan.untrusted])
+        yield f"inert until `blixard vm trust NAME`: {', '.join(pointers)} of {names}"
+    moved: dict[str, list[str]] = {}
+    for move in plan.moves:
+        moved.setdefault(move.text(), []).append(move.vm)
+    for text, vms in sorted(moved.items()):
+        yield f"{text}: {_some(vms)}"
     yield from _collisions(plan)
     if plan.missing_networks:
         yield f"networks that are not here: {_some(plan.missing_networks)}; `--map-network OLD=NEW`"
