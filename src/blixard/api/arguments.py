@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, TypeVar
+
+from blixard.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from blixard.ops.exporting.export import ExportOptions
     from blixard.ops.importing.request import ImportRequest
-    from blixard.plan.options import ImportOptions
+    from blixard.plan.options import ImportOptions, Values
     from blixard.plan.rules import Rules
+    from blixard.plan.saved import SavedPlan
     from blixard.ports import Progress
     from blixard.site.site import Site
 
 StrPath: TypeAlias = str | os.PathLike[str]
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+Pairs: TypeAlias = Mapping[_Key, _Value] | Iterable[tuple[_Key, _Value]]
 _SMALL_FILE = 16 << 20
 
 
 class ExportArguments(TypedDict, total=False):
-    """How an export is made; everything has the command's default. `-o -` is `output="-"`: standard output."""
+    """How an export is made; what is left out, or None, has the command's default. `output="-"` is standard output."""
 
     compress: bool
     """Gzip, whatever the file is called; True."""
-    level: int
-    """Of gzip, 0 to 3."""
+    level: int | None
+    """Of gzip, 0 to 3; None is the setting's."""
     images: bool
     """Also the content of disks and large files."""
     telemetry: bool
     """Also logs and metrics of this node."""
-    telemetry_since: datetime
+    telemetry_since: datetime | None
     """Aware; 24 hours ago."""
     only: Sequence[str]
     """Selectors `vm=GLOB`, `node=ID`, `label=K=V`: take only these."""
@@ -39,28 +45,28 @@ class ExportArguments(TypedDict, total=False):
     """Selectors: leave these out."""
     redact: bool
     """Mask what looks like a secret."""
-    secrets_out: StrPath
+    secrets_out: StrPath | None
     """Keep what was masked in this file."""
     images_unredacted: bool
     """With `redact`: disks leave as they are."""
     template: bool
     """For git: plain, no revision, no placement, no digests, a fixed time."""
-    require_consistency: Literal["stopped", "filesystem", "crash", "unknown"]
+    require_consistency: Literal["stopped", "filesystem", "crash", "unknown"] | None
     """Refuse a disk that is less than this."""
     all_or_nothing: bool
     """No file when a disk cannot be read."""
     verify: bool
     """Read the file back from the disk before it gets its name."""
-    exported_at: datetime
+    exported_at: datetime | None
     """Aware; now."""
-    threads: int
+    threads: int | None
     """Workers; one for each core."""
     progress: Progress
     """Told about every disk."""
 
 
 class ImportArguments(TypedDict, total=False):
-    """How an import is made; everything has the command's default."""
+    """How an import is made; what is left out, or None, has the command's default."""
 
     merge: bool
     """Add and update, delete nothing; False replaces."""
@@ -70,23 +76,23 @@ class ImportArguments(TypedDict, total=False):
     """Selectors `vm=GLOB`, `node=ID`, `label=K=V`, with names of the file."""
     except_: Sequence[str]
     """Selectors: leave these alone."""
-    rename: Mapping[str, str]
+    rename: Pairs[str, str]
     """VM names, those of the file to those of the cluster."""
-    prefix: str
+    prefix: str | None
     """Put before the name of every other VM."""
-    map_node: Mapping[int, int]
+    map_node: Pairs[int, int]
     """Place VMs of one node on another."""
-    map_network: Mapping[str, str]
+    map_network: Pairs[str, str]
     """Join another network or bridge."""
-    set: Mapping[str, Any]
-    """JSON pointer, with names of the cluster, to value."""
-    rules: StrPath
+    set: Pairs[str, Any]
+    """JSON pointer, with names of the cluster, to value; in this order."""
+    rules: StrPath | None
     """A TOML file that holds all of these; what is given here wins."""
     variables: Mapping[str, Any]
     """Values of a template's variables."""
-    secrets_file: StrPath
+    secrets_file: StrPath | None
     """What an export's `secrets_out` kept."""
-    on_conflict: Literal["fail", "update", "keep", "rename"]
+    on_conflict: Literal["fail", "update", "keep", "rename"] | None
     """What a merge does with a VM whose name another VM has."""
     match: Literal["id", "name"]
     """How VMs are found."""
@@ -96,9 +102,9 @@ class ImportArguments(TypedDict, total=False):
     """Own ids and MACs for the copies."""
     with_nodes: bool
     """Bring the nodes of another cluster as records."""
-    adopt_node: int
+    adopt_node: int | None
     """Take labels and topology of this node of the file."""
-    node_id: int
+    node_id: int | None
     """This machine's node id, where the import makes the cluster."""
     start: Sequence[str]
     """Globs of VMs that are not held; `["*"]` is all."""
@@ -114,7 +120,7 @@ class ImportArguments(TypedDict, total=False):
     """Replace disks that a process has open."""
     consent: bool
     """Replace a cluster that was not named and that the file does not match (`-y`)."""
-    threads: int
+    threads: int | None
     """Workers; one for each core."""
     progress: Progress
     """Told about every image."""
@@ -132,12 +138,12 @@ def export_options(site: Site, output: StrPath, given: ExportArguments) -> Expor
     from blixard.plan.scope import parse_scope
 
     _check_known(given, ExportArguments)
-    required, secrets = given.get("require_consistency"), given.get("secrets_out")
+    level, required, secrets = given.get("level"), given.get("require_consistency"), given.get("secrets_out")
     template = given.get("template", False)
     return ExportOptions(
         output=os.fspath(output),
         compress=given.get("compress", True) and not template,
-        level=given.get("level", site.config.get("export.level", int)),
+        level=site.config.get("export.level", int) if level is None else level,
         images=given.get("images", False),
         telemetry=given.get("telemetry", False),
         telemetry_since=given.get("telemetry_since"),
@@ -155,19 +161,36 @@ def export_options(site: Site, output: StrPath, given: ExportArguments) -> Expor
     )
 
 
-def import_request(site: Site, source: StrPath, cluster: str | None, given: ImportArguments) -> ImportRequest:
+def import_request(
+    site: Site,
+    source: StrPath,
+    cluster: str | None,
+    given: ImportArguments,
+    *,
+    values: Values | None = None,
+    saved: SavedPlan | None = None,
+) -> ImportRequest:
     """What `ops` is asked for.
+
+    Args:
+        site: the data directory, for its settings.
+        source: a path, `-`, or how reports call the sender.
+        cluster: that was named.
+        given: how it is made.
+        values: of a template's variables, where they have several sources; else the `variables` given.
+        saved: the plan that must be applied as it is.
 
     Raises:
         TypeError: an argument that there is not.
         UsageError: a selector, a rule or a file of them that is none.
     """
     from blixard.ops.importing.request import ImportRequest
+    from blixard.plan.options import Values
 
     _check_known(given, ImportArguments)
     return ImportRequest(
         source=os.fspath(source),
-        options=_import_options(given),
+        options=_import_options(given, values or Values(file=dict(given.get("variables", {})))),
         cluster=cluster,
         environment_cluster=os.environ.get("BLIXARD_CLUSTER") or None,
         dry_run=given.get("dry_run", False),
@@ -176,22 +199,23 @@ def import_request(site: Site, source: StrPath, cluster: str | None, given: Impo
         accept_edited=given.get("accept_edited", False),
         skip_damaged=given.get("skip_damaged", False),
         force_in_use=given.get("force_in_use", False),
+        saved=saved,
         limits=site.config.limits,
         threads=site.threads(given.get("threads")),
     )
 
 
-def _import_options(given: ImportArguments) -> ImportOptions:
-    from blixard.plan.options import ImportOptions, MatchBy, Mode, OnConflict, Values
+def _import_options(given: ImportArguments, values: Values) -> ImportOptions:
+    from blixard.plan.options import ImportOptions, MatchBy, Mode, OnConflict
     from blixard.site.site import networks_here
 
     return ImportOptions(
         mode=Mode.MERGE if given.get("merge") else Mode.REPLACE,
         rules=_rules(given),
-        values=Values(file=dict(given.get("variables", {}))),
+        values=values,
         secrets=_secrets(given.get("secrets_file")),
-        on_conflict=OnConflict(given.get("on_conflict", "fail")),
-        match=MatchBy(given.get("match", "id")),
+        on_conflict=OnConflict(given.get("on_conflict") or OnConflict.FAIL),
+        match=MatchBy(given.get("match", MatchBy.ID)),
         replace_disks=given.get("replace_disks", False),
         new_identity=given.get("new_identity", False),
         with_nodes=given.get("with_nodes", False),
@@ -207,28 +231,49 @@ def _rules(given: ImportArguments) -> Rules:
     from blixard.plan.rules import Rules, combine, parse_rules
     from blixard.plan.scope import parse_scope
 
+    sets = given.get("set", ())
     made = Rules(
         scope=parse_scope(given.get("only", ()), given.get("except_", ())),
-        rename=dict(given.get("rename", {})),
-        prefix=given.get("prefix", ""),
-        map_node=dict(given.get("map_node", {})),
-        map_network=dict(given.get("map_network", {})),
-        sets=tuple(given.get("set", {}).items()),
+        rename=dict(given.get("rename", ())),
+        prefix=given.get("prefix") or "",
+        map_node=dict(given.get("map_node", ())),
+        map_network=dict(given.get("map_network", ())),
+        sets=tuple(sets.items() if isinstance(sets, Mapping) else sets),
     )
     file = given.get("rules")
-    return made if file is None else combine(parse_rules(_read(file).decode(), os.fspath(file)), made)
+    return made if file is None else combine(parse_rules(text_of(file), os.fspath(file)), made)
 
 
 def _secrets(file: StrPath | None) -> dict[str, Any]:
     from blixard.redact.document import read_secrets
 
-    return {} if file is None else read_secrets(_read(file), os.fspath(file))
+    return {} if file is None else read_secrets(bytes_of(file), os.fspath(file))
 
 
-def _read(file: StrPath) -> bytes:
+def bytes_of(file: StrPath) -> bytes:
+    """A small file that an argument names: a plan, or secrets.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     from blixard.files import read_bytes
 
-    return read_bytes(Path(file), _SMALL_FILE)
+    try:
+        return read_bytes(Path(file), _SMALL_FILE)
+    except StorageError as error:
+        raise UsageError(error.message, hint=error.hint) from error
+
+
+def text_of(file: StrPath) -> str:
+    """A small text file that an argument names: rules, or variables.
+
+    Raises:
+        UsageError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        return bytes_of(file).decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"`{os.fspath(file)}` is not UTF-8") from error
 
 
 def _check_known(given: Mapping[str, Any], known: type) -> None:

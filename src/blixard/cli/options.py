@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
+from msgspec import Struct
 
 from blixard.cli.commands import CommonOption, Leaf, leaf
 from blixard.errors import ExitCode, UsageError
@@ -87,6 +88,28 @@ def command(
             return function(session, **given)
 
         return leaf(examples=examples, exits=exits, common=common_options())(with_session)
+
+    return decorate
+
+
+def group(argument: str, kind: type[Struct], *options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Options whose values a command gets as one struct, so that what they mean is typed from here on.
+
+    Args:
+        argument: what the command calls the struct.
+        kind: the struct; its fields are named as click names the options.
+        options: in the order of help.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def gathered(*args: Any, **given: Any) -> Any:
+            values = {name: given.pop(name) for name in kind.__struct_fields__}
+            return function(*args, **given, **{argument: kind(**values)})
+
+        for option in reversed(options):
+            option(gathered)
+        return gathered
 
     return decorate
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from blixard.cli.options import command
 from blixard.cli.screen import human
-from blixard.cli.verbs.network import network_of
+from blixard.cli.verbs.network import NetworkFlags, network_of
 from blixard.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def doctor(session: Session) -> ExitCode | None:
     from blixard.ops.doctor.doctor import examine
     from blixard.site.who import SystemClock
 
-    checks = examine(wiring.site(session).home, SystemClock(), network_of(session, {}))
+    checks = examine(wiring.site(session).home, SystemClock(), network_of(session, NetworkFlags()))
     failed = any(check.verdict is Verdict.FAIL for check in checks)
     if session.out.json:
         session.out.document({"healthy": not failed, "checks": checks})

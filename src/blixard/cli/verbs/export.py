@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
 from blixard.cli.options import command, only_with
 from blixard.cli.screen import human
-from blixard.cli.verbs.file_source import thread_count
-from blixard.cli.verbs.network import network_of, refuse_qr
-from blixard.cli.verbs.share import options_of, serve, sharing_options
+from blixard.cli.verbs.network import NetworkFlags, network_of, refuse_qr
+from blixard.cli.verbs.share import Sharing, options_of, serve, sharing_options
 from blixard.errors import ExitCode, UsageError
 from blixard.site.quantities import parse_duration
 
 if TYPE_CHECKING:
+    from blixard.api.arguments import ExportArguments
     from blixard.cli.session import Session
     from blixard.ops.exporting.export import ExportOptions, ExportReport
 
@@ -29,8 +28,28 @@ _SHOWN = 5
 def selection(function: Any) -> Any:
     """The options `--only` and `--except`, which export and import share."""
     metavar = "vm=GLOB|node=ID|label=K=V"
-    function = click.option("--except", "excluded", multiple=True, metavar=metavar, help="Leave these out")(function)
+    function = click.option("--except", "except_", multiple=True, metavar=metavar, help="Leave these out")(function)
     return click.option("--only", multiple=True, metavar=metavar, help="Take only these; may be repeated")(function)
+
+
+def _moment(text: str, option: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"`{option} {text}` is not a time", hint="write `2026-11-24T03:00:00Z`") from error
+    if moment.tzinfo is None:
+        raise UsageError(f"`{option} {text}` has no time zone", hint=f"write `{text}Z` for UTC")
+    return moment.astimezone(UTC)
+
+
+def _since(text: str) -> datetime:
+    if text[:4].isdigit() and "-" in text:
+        return _moment(text, "--telemetry-since")
+    return datetime.now(UTC) - parse_duration(text)
+
+
+def _exported_at(text: str) -> datetime:
+    return _moment(text, "--exported-at")
 
 
 @command(
@@ -51,9 +70,9 @@ def selection(function: Any) -> Any:
 )
 @click.argument("file", required=False)
 @click.option("-o", "--output", metavar="FILE", help="Where to; `-` is standard output")
-@click.option("--include-images", is_flag=True, help="Also the content of disks and large files")
-@click.option("--include-telemetry", is_flag=True, help="Also logs and metrics of this node")
-@click.option("--telemetry-since", metavar="WHEN", help="A duration or RFC 3339 time  [24h]")
+@click.option("--include-images", "images", is_flag=True, help="Also the content of disks and large files")
+@click.option("--include-telemetry", "telemetry", is_flag=True, help="Also logs and metrics of this node")
+@click.option("--telemetry-since", type=_since, metavar="WHEN", help="A duration or RFC 3339 time  [24h]")
 @click.option("--no-compress", is_flag=True, help="Plain JSON instead of gzip")
 @click.option("--level", type=click.IntRange(0, 3), metavar="0..3", help="Of gzip  [1]")
 @selection
@@ -64,11 +83,21 @@ def selection(function: Any) -> Any:
 @click.option("--require-consistency", type=click.Choice(_CONSISTENCIES), help="Refuse a disk that is less than this")
 @click.option("--all-or-nothing", is_flag=True, help="No file when a disk cannot be read")
 @click.option("--verify", is_flag=True, help="Read the file back from the disk before it gets its name")
-@click.option("--exported-at", metavar="TIME", help="RFC 3339  [SOURCE_DATE_EPOCH, else now]")
+@click.option("--exported-at", type=_exported_at, metavar="TIME", help="RFC 3339  [SOURCE_DATE_EPOCH, else now]")
 @click.option("--threads", type=click.IntRange(1, 64), metavar="N", help="Workers  [one for each core]")
 @click.option("--p2p-share", is_flag=True, help="Then serve the file to those who have its ticket")
 @sharing_options
-def export(session: Session, file: str | None, output: str | None, **given: Any) -> ExitCode | None:
+def export(
+    session: Session,
+    file: str | None,
+    output: str | None,
+    *,
+    no_compress: bool,
+    p2p_share: bool,
+    sharing: Sharing,
+    network: NetworkFlags,
+    **asked: Unpack[ExportArguments],
+) -> ExitCode | None:
     """Write a cluster into one file.
 
     The state, and on request its disks and telemetry, as one JSON document, gzip
@@ -76,17 +105,20 @@ def export(session: Session, file: str | None, output: str | None, **given: Any)
     appears whole or not at all. A disk that cannot be read does not cost the others:
     the file says so, and the command ends with 3.
     """
+    from blixard.api.arguments import export_options
     from blixard.cli import wiring
     from blixard.ops.exporting.export import export_cluster
     from blixard.place import is_standard
 
-    if given["p2p_share"]:
-        refuse_qr(session, given)
+    if p2p_share:
+        refuse_qr(session, qr=sharing.qr)
     else:
         only_with("--p2p-share", sharing_options)
-    network = network_of(session, given)
-    options = _options(session, _one_name(file, output), given)
-    if given["p2p_share"] and is_standard(options.output):
+    chosen = network_of(session, network)
+    asked["compress"] = not no_compress
+    asked["exported_at"] = asked["exported_at"] or _source_date()
+    options = export_options(wiring.site(session), _one_name(file, output), asked)
+    if p2p_share and is_standard(options.output):
         raise UsageError("`--p2p-share` serves the file, and standard output is none", hint="use `-o FILE`")
     if is_standard(options.output) and session.options.json:
         raise UsageError("`--json` and `-o -` both want standard output", hint="use `-o FILE`")
@@ -97,14 +129,14 @@ def export(session: Session, file: str | None, output: str | None, **given: Any)
         _tell_before(session, options)
         with wiring.progress(session) as progress:
             report = export_cluster(opened, options, progress=progress, telemetry=telemetry)
-        if not given["p2p_share"]:
+        if not p2p_share:
             _tell(session, options, report)
             return report.exit_code
         if not session.out.json:
             _tell(session, options, report)
-        what = options_of(session, options.output, given, report.document)
+        what = options_of(session, options.output, sharing, report.document)
         try:
-            served = serve(session, what, network, qr=given["qr"], opened=opened)
+            served = serve(session, what, chosen, qr=sharing.qr, opened=opened)
         finally:
             # whatever became of the share: the file is written
             if session.out.json:
@@ -121,56 +153,7 @@ def _one_name(file: str | None, output: str | None) -> str:
     return name
 
 
-def _options(session: Session, output: str, given: dict[str, Any]) -> ExportOptions:
-    from blixard.model.structs import Consistency
-    from blixard.ops.exporting.export import ExportOptions
-    from blixard.plan.scope import parse_scope
-
-    config = session.config
-    required = given["require_consistency"]
-    return ExportOptions(
-        output=output,
-        compress=not given["no_compress"] and not given["template"],
-        level=config.get("export.level", int) if given["level"] is None else given["level"],
-        images=given["include_images"],
-        telemetry=given["include_telemetry"],
-        telemetry_since=_since(given["telemetry_since"]),
-        scope=parse_scope(given["only"], given["excluded"]),
-        redact=given["redact"],
-        redact_paths=config.get("redact.paths", tuple),
-        secrets_out=Path(given["secrets_out"]) if given["secrets_out"] else None,
-        images_unredacted=given["images_unredacted"],
-        template=given["template"],
-        require_consistency=None if required is None else Consistency(required),
-        all_or_nothing=given["all_or_nothing"],
-        verify=given["verify"],
-        exported_at=_exported_at(given["exported_at"]),
-        threads=thread_count(session, given["threads"]),
-    )
-
-
-def _moment(text: str, option: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"`{option} {text}` is not a time", hint="write `2026-11-24T03:00:00Z`") from error
-    if moment.tzinfo is None:
-        raise UsageError(f"`{option} {text}` has no time zone", hint=f"write `{text}Z` for UTC")
-    return moment.astimezone(UTC)
-
-
-def _since(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    if text[:4].isdigit() and "-" in text:
-        return _moment(text, "--telemetry-since")
-    length: timedelta = parse_duration(text)
-    return datetime.now(UTC) - length
-
-
-def _exported_at(text: str | None) -> datetime | None:
-    if text is not None:
-        return _moment(text, "--exported-at")
+def _source_date() -> datetime | None:
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if not epoch:
         return None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from blixard.cli.options import command
-from blixard.cli.verbs.fetching import fetching_options, senders, tickets_of
+from blixard.cli.verbs.fetching import Fetching, fetching_options, senders, tickets_of
+from blixard.cli.verbs.network import NetworkFlags
 from blixard.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -33,7 +34,17 @@ if TYPE_CHECKING:
 @click.option("--no-compress", is_flag=True, help="Plain JSON instead of gzip")
 @click.option("--no-clobber", is_flag=True, help="Refuse to replace a file")
 @fetching_options
-def fetch(session: Session, ticket: str | None, sources: tuple[str, ...], output: str, **given: Any) -> None:
+def fetch(
+    session: Session,
+    ticket: str | None,
+    sources: tuple[str, ...],
+    *,
+    output: str,
+    no_compress: bool,
+    no_clobber: bool,
+    fetching: Fetching,
+    network: NetworkFlags,
+) -> None:
     """Fetch an export by ticket into a file, without a cluster.
 
     TICKET is a ticket, or `-` for standard input; `--ticket-file` and BLIXARD_TICKET
@@ -48,11 +59,11 @@ def fetch(session: Session, ticket: str | None, sources: tuple[str, ...], output
     from blixard.ops.peers.fetch import fetch as fetch_file
 
     named = (*([ticket] if ticket else []), *sources)
-    opened = senders(session, tickets_of(named, given["ticket_files"]), given, VERB)
+    opened = senders(session, tickets_of(named, fetching.ticket_files), fetching, network, VERB, looking=False)
     options = FetchFileOptions(
         output=output,
-        compress=not given["no_compress"],
-        clobber=not given["no_clobber"],
+        compress=not no_compress,
+        clobber=not no_clobber,
         limits=session.config.limits,
     )
     warnings = Warnings(session.out)

@@ -9,10 +9,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
-from msgspec import structs
+from msgspec import Struct, structs
 
-from blixard.cli.options import duration
-from blixard.cli.verbs.network import network_of, network_options
+from blixard.cli.options import duration, group
+from blixard.cli.verbs.network import NetworkFlags, network_of, network_options
 from blixard.cli.verbs.peer import ticket_text
 from blixard.errors import InvalidTicket
 
@@ -25,16 +25,19 @@ if TYPE_CHECKING:
 MINUTE = timedelta(minutes=1)
 
 
+class Fetching(Struct, frozen=True, kw_only=True):
+    """From whom and how patiently, as given."""
+
+    ticket_files: tuple[str, ...]
+    timeout: timedelta
+    connections: int | None
+
+
 def fetching_options(function: Any) -> Any:
     """Options of every command that fetches."""
-    for option in (
-        click.option(
-            "--connections",
-            type=click.IntRange(1, 16),
-            metavar="N",
-            help="To each sender  [1, up to 4 while each brings more]",
-        ),
-        click.option("--timeout", type=duration, default=MINUTE, metavar="DURATION", help="For a silent sender  [1m]"),
+    fetching = group(
+        "fetching",
+        Fetching,
         click.option(
             "--ticket-file",
             "ticket_files",
@@ -42,9 +45,15 @@ def fetching_options(function: Any) -> Any:
             metavar="FILE",
             help="Tickets, one a line, out of sight of process lists",
         ),
-    ):
-        function = option(function)
-    return network_options(function)
+        click.option("--timeout", type=duration, default=MINUTE, metavar="DURATION", help="For a silent sender  [1m]"),
+        click.option(
+            "--connections",
+            type=click.IntRange(1, 16),
+            metavar="N",
+            help="To each sender  [1, up to 4 while each brings more]",
+        ),
+    )
+    return network_options(fetching(function))
 
 
 def tickets_of(sources: Sequence[str], ticket_files: Sequence[str]) -> list[Ticket]:
@@ -79,35 +88,34 @@ def _parsed(text: str, which: str) -> Ticket:
 
 
 def senders(
-    session: Session, tickets: Sequence[Ticket], given: dict[str, Any], verb: str
+    session: Session, tickets: Sequence[Ticket], fetching: Fetching, flags: NetworkFlags, verb: str, *, looking: bool
 ) -> Callable[[], AbstractContextManager[PeerSource]]:
-    """Opens the document at its senders."""
+    """Opens the document at its senders; `looking` is for who will not take it: a use of the ticket stays open."""
     from blixard.cli import wiring
     from blixard.ops.peers.source import peer_source
 
-    options = _patience(given["timeout"], given["connections"])
-    network = network_of(session, given)
+    options = _patience(fetching)
+    network = network_of(session, flags)
     site = wiring.site(session)
-    looking = bool(given.get("dry_run"))
 
     @contextmanager
     def opened() -> Iterator[PeerSource]:
         limits = session.config.limits
         with peer_source(site.home, tickets, network, options=options, limits=limits, verb=verb) as source:
-            source.wanted = not looking  # to look takes a use, as the document does, and leaves it open
+            source.wanted = not looking
             yield source
 
     return opened
 
 
-def _patience(timeout: timedelta, connections: int | None) -> FetchOptions:
+def _patience(fetching: Fetching) -> FetchOptions:
     """How to fetch; a number of connections that was given is kept to, whatever each brings."""
     from blixard.peer.fetch.options import FetchOptions
 
-    options = FetchOptions(timeout=timeout.total_seconds())
-    if connections is None:
+    options = FetchOptions(timeout=fetching.timeout.total_seconds())
+    if fetching.connections is None:
         return options
-    return structs.replace(options, connections=connections, most_connections=connections)
+    return structs.replace(options, connections=fetching.connections, most_connections=fetching.connections)
 
 
 def sender_names(tickets: Sequence[Ticket]) -> str:

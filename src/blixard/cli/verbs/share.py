@@ -12,11 +12,12 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
 
-from blixard.cli.options import command, duration
+from blixard.cli.options import command, duration, group
 from blixard.cli.screen import human
 from blixard.cli.verbs.file_source import refuse_ticket
-from blixard.cli.verbs.network import network_of, network_options, refuse_qr
+from blixard.cli.verbs.network import NetworkFlags, network_of, network_options, refuse_qr
 from blixard.errors import BlixardError, ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -30,16 +31,26 @@ DAY = timedelta(hours=24)
 _HEX_DIGITS = 64
 
 
+class Sharing(Struct, frozen=True, kw_only=True):
+    """How long, how often and for whom, as given."""
+
+    share_for: timedelta
+    uses: int | None
+    allowed: tuple[str, ...]
+    qr: bool
+
+
 def sharing_options(function: Any) -> Any:
-    """Options of a share: how long, how often, for whom."""
-    for option in (
-        click.option("--qr", is_flag=True, help="Also show the ticket as a QR code"),
-        click.option("--allow-peer", "allowed", multiple=True, metavar="ID", help="Only these may fetch (`peer id`)"),
-        click.option("--share-uses", "uses", type=click.IntRange(min=1), metavar="N", help="Stop after N receivers"),
+    """Options of a share: how long, how often, for whom, and over which network."""
+    sharing = group(
+        "sharing",
+        Sharing,
         click.option("--share-for", type=duration, default=DAY, metavar="DURATION", help="Serve so long  [24h]"),
-    ):
-        function = option(function)
-    return network_options(function)
+        click.option("--share-uses", "uses", type=click.IntRange(min=1), metavar="N", help="Stop after N receivers"),
+        click.option("--allow-peer", "allowed", multiple=True, metavar="ID", help="Only these may fetch (`peer id`)"),
+        click.option("--qr", is_flag=True, help="Also show the ticket as a QR code"),
+    )
+    return network_options(sharing(function))
 
 
 @command(
@@ -55,25 +66,25 @@ def sharing_options(function: Any) -> Any:
 )
 @click.argument("file")
 @sharing_options
-def share(session: Session, file: str, **given: Any) -> ExitCode:
+def share(session: Session, file: str, *, sharing: Sharing, network: NetworkFlags) -> ExitCode:
     """Serve an export file to those who have its ticket, until Ctrl-C.
 
     Prints a new ticket. Works with no relay and no DNS. Ends with 0 when somebody has
     got all of it, with 3 when nobody has.
     """
     refuse_ticket(file)
-    refuse_qr(session, given)
-    network = network_of(session, given)
-    options = options_of(session, file, given)
+    refuse_qr(session, qr=sharing.qr)
+    chosen = network_of(session, network)
+    options = options_of(session, file, sharing)
     with _history_of(session) as opened:
-        return serve(session, options, network, qr=given["qr"], opened=opened)
+        return serve(session, options, chosen, qr=sharing.qr, opened=opened)
 
 
-def options_of(session: Session, file: str, given: dict[str, Any], document: str | None = None) -> ShareOptions:
+def options_of(session: Session, file: str, sharing: Sharing, document: str | None = None) -> ShareOptions:
     """What is shared, to whom, for how long; `document` when the file must have that digest."""
     from blixard.ops.peers.share import ShareOptions
 
-    for each in given["allowed"]:
+    for each in sharing.allowed:
         if len(each) != _HEX_DIGITS or not set(each) <= set("0123456789abcdef"):
             raise UsageError(
                 f"`--allow-peer {each}` is no peer id", hint="`blixard peer id` on the other node prints it"
@@ -81,9 +92,9 @@ def options_of(session: Session, file: str, given: dict[str, Any], document: str
     return ShareOptions(
         path=file,
         document=document,
-        share_for=given["share_for"],
-        uses=given["uses"],
-        allowed=tuple(given["allowed"]),
+        share_for=sharing.share_for,
+        uses=sharing.uses,
+        allowed=sharing.allowed,
         limits=session.config.limits,
     )
 
