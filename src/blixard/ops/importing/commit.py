@@ -5,15 +5,17 @@ Before the transaction the old cluster stands, after it the new one; nothing in 
 
 from __future__ import annotations
 
+import uuid
 from contextlib import suppress
 from typing import Any
 
-from msgspec import Struct, structs, to_builtins
+from msgspec import structs, to_builtins
 
 from blixard.errors import BlixardError
 from blixard.ops.importing.integrity import exit_code_of
-from blixard.ops.importing.request import VERB, ImportRequest
-from blixard.ops.importing.stage import StagedImport, contents_of_images
+from blixard.ops.importing.phases import Committed, Job, Ready
+from blixard.ops.importing.request import VERB
+from blixard.ops.importing.stage import StagedImport
 from blixard.ops.importing.telemetry import TelemetrySpool
 from blixard.plan.change import to_change
 from blixard.plan.retention import expired
@@ -24,50 +26,46 @@ from blixard.site.open_cluster import OpenCluster
 from blixard.telemetry.store import TelemetryOrigin, TelemetryStore
 
 
-class Committed(Struct, frozen=True):
-    """The new revision, and the undo entry that takes the import back."""
-
-    revision: int
-    undo: int | None
-
-
-def commit(
-    cluster: OpenCluster,
-    plan: ImportPlan,
-    request: ImportRequest,
-    import_id: str,
-    *,
-    staged: StagedImport | None,
-    telemetry: TelemetrySpool,
-    warnings: tuple[str, ...] = (),
-) -> Committed:
+def commit(job: Job, ready: Ready, staged: StagedImport | None) -> Committed:
     """Make the plan the state; what was told of its source stands in the history with it.
 
     The caller holds back what could interrupt it: that a new cluster is published belongs to the same step.
+
+    Args:
+        job: the import.
+        ready: its plan.
+        staged: where its disks are; None for a document without images.
 
     Raises:
         StorageError: the cluster is as it was; what was staged stays for the next import of the same document.
         Conflict: the state moved although it was locked.
     """
+    cluster, plan = ready.target.cluster, ready.plan
+    import_id = uuid.uuid4().hex if staged is None else staged.row.id
+    about, asked = _about(job, plan, import_id), job.request.asked()
     if plan.is_empty:
-        return _nothing_to_do(cluster, plan, request, import_id, staged=staged, telemetry=telemetry, warnings=warnings)
-    contents = {} if staged is None else staged.move_in(cluster, plan.images())
+        # the cluster is what the file says: the revision does not move, and no undo entry pushes out another
+        _keep_telemetry(cluster, plan, job.telemetry)
+        cluster.note(VERB, asked, exit_code_of(plan), **about)
+        if staged is not None:
+            staged.committed()
+        return Committed(import_id, plan.base_revision, None)
+    images = plan.images()
+    disks = {image: disk for image, disk in ready.arrived.disks.items() if image in images}
     change = to_change(
         plan,
-        contents_of_images(plan, contents),
+        {} if staged is None else staged.move_in(disks),
         import_id=import_id,
         now=cluster.clock.now(),
         title=_title(plan),
-        history=to_builtins(
-            cluster.entry(VERB, request.asked(), exit_code_of(plan), **_about(plan, request, import_id, warnings))
-        ),
+        history=to_builtins(cluster.entry(VERB, asked, exit_code_of(plan), **about)),
     )
     change = structs.replace(
         change,
         drop_undo=_expired(cluster, change.undo),
         import_done=None if staged is None else import_id,
     )
-    kept = _keep_telemetry(cluster, plan, telemetry)
+    kept = _keep_telemetry(cluster, plan, job.telemetry)
     try:
         revision = cluster.store.apply(change, plan.base_revision)
     except BaseException:
@@ -76,25 +74,7 @@ def commit(
     cluster.settle(VERB, exit_code_of(plan))
     if staged is not None:
         staged.committed()
-    return Committed(revision, _newest_undo(cluster, change))
-
-
-def _nothing_to_do(
-    cluster: OpenCluster,
-    plan: ImportPlan,
-    request: ImportRequest,
-    import_id: str,
-    *,
-    staged: StagedImport | None,
-    telemetry: TelemetrySpool,
-    warnings: tuple[str, ...] = (),
-) -> Committed:
-    """The cluster is what the file says: the revision does not move, and no undo entry pushes out another."""
-    _keep_telemetry(cluster, plan, telemetry)
-    cluster.note(VERB, request.asked(), exit_code_of(plan), **_about(plan, request, import_id, warnings))
-    if staged is not None:
-        staged.committed()
-    return Committed(plan.base_revision, None)
+    return Committed(import_id, revision, _newest_undo(cluster, change))
 
 
 def _title(plan: ImportPlan) -> str:
@@ -108,15 +88,15 @@ def _title(plan: ImportPlan) -> str:
     return f"{plan.mode} from `{plan.source.cluster_name}` of {when}: {done}"
 
 
-def _about(plan: ImportPlan, request: ImportRequest, import_id: str, warnings: tuple[str, ...]) -> dict[str, Any]:
+def _about(job: Job, plan: ImportPlan, import_id: str) -> dict[str, Any]:
     """What the history says of an import beyond what was asked for."""
     return {
         "document": plan.source.document,
-        "place": request.source,
+        "place": job.request.source,
         "images": bool(plan.images()),
         "vms": sum(change.kind is not Action.DELETE for change in plan.vms),
         "import_id": import_id,
-        "warnings": warnings,
+        "warnings": job.source.warnings(),
     }
 
 

@@ -25,7 +25,7 @@ def as_claimed(report: IntegrityReport, request: ImportRequest) -> IntegrityRepo
     return structs.replace(report, document=report.claimed, edited=())
 
 
-def judge(report: IntegrityReport, request: ImportRequest, head: ExportHead) -> list[str]:
+def judge(report: IntegrityReport, request: ImportRequest, head: ExportHead) -> tuple[str, ...]:
     """The warnings that a document deserves.
 
     Raises:
@@ -34,7 +34,7 @@ def judge(report: IntegrityReport, request: ImportRequest, head: ExportHead) -> 
     if not report.present:
         return _without_integrity(request, head)
     if not report.edited and report.claimed == report.document:
-        return []
+        return ()
     sections = ", ".join(f"`{name}`" for name in report.edited) or "`integrity`"
     if request.strict:
         raise DigestMismatch(
@@ -45,7 +45,7 @@ def judge(report: IntegrityReport, request: ImportRequest, head: ExportHead) -> 
             f"{sections} do not match the file's digests: it was damaged or edited",
             hint="`blixard cluster verify FILE` says where; `--accept-edited` imports it all the same",
         )
-    return [f"the file was edited after it was exported: {sections} do not match its digests"]
+    return (f"the file was edited after it was exported: {sections} do not match its digests",)
 
 
 def check_stated(plan: ImportPlan, staged: Mapping[int, Staged]) -> None:
@@ -68,9 +68,9 @@ def exit_code_of(plan: ImportPlan) -> ExitCode:
     return ExitCode.PARTIAL if plan.failed_images else ExitCode.DONE
 
 
-def _without_integrity(request: ImportRequest, head: ExportHead) -> list[str]:
+def _without_integrity(request: ImportRequest, head: ExportHead) -> tuple[str, ...]:
     if request.strict:
         raise DigestMismatch("the file has no `integrity`, so nothing vouches for it", hint="leave out `--strict`")
     if head.metadata.template is not None:
-        return []
-    return ["the file has no `integrity`: that it is whole cannot be proven"]
+        return ()
+    return ("the file has no `integrity`: that it is whole cannot be proven",)

@@ -1,4 +1,4 @@
-"""What can be known to fail before anything is written: space.
+"""What can be known to fail before anything is written: no space, disks that somebody has open.
 
 A refusal here costs nothing; the same discovery after an hour of staging costs an hour.
 """
@@ -9,24 +9,34 @@ from collections.abc import Mapping
 
 from blixard import files
 from blixard.errors import StorageError
+from blixard.ops.importing.request import ImportRequest
 from blixard.ops.keeping.held_bytes import held_bytes
+from blixard.ops.keeping.in_use import check_in_use
 from blixard.ops.keeping.leftovers import forget_staged
 from blixard.plan.values import ImportPlan
 from blixard.ports import ImportRow
 from blixard.site.open_cluster import OpenCluster
 
 
-def check_space(plan: ImportPlan, cluster: OpenCluster, data_bytes: Mapping[int, int]) -> None:
-    """Refuse what cannot fit. Without an index the sizes of data are not known; then writing is watched instead.
+def look_ahead(plan: ImportPlan, cluster: OpenCluster, request: ImportRequest, data_bytes: Mapping[int, int]) -> None:
+    """Refuse what cannot fit, and to replace a disk that is in use.
 
     Args:
         plan: names the images that will be staged.
         cluster: where they go.
-        data_bytes: by image, where it is known beforehand.
+        request: whether a disk in use stops it.
+        data_bytes: by image, where it is known beforehand; elsewhere writing is watched instead.
 
     Raises:
         StorageError: naming what undo entries hold and how to drop them.
+        RefusedError: naming who uses a disk.
     """
+    _check_space(plan, cluster, data_bytes)
+    if not request.force_in_use:
+        check_in_use(plan.contents, cluster, option="--force-in-use")
+
+
+def _check_space(plan: ImportPlan, cluster: OpenCluster, data_bytes: Mapping[int, int]) -> None:
     needed = sum(data_bytes.get(image, 0) for image in plan.images())
     free = files.free_bytes(cluster.directory.disks) - cluster.policy.limits.space_reserve_bytes
     staged = sum(_staged_bytes(cluster, row) for row in cluster.books.imports())  # ours counts, others' can go

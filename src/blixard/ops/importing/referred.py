@@ -6,16 +6,17 @@ records are all that is kept of it; without it (a pipe) everything has to be, un
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
+from blixard.closing import Closing
 from blixard.disks.records.dedup import DigestTable
 from blixard.format.events import RecordRead
 from blixard.limits import Limits
 from blixard.ops.importing.source import ImportSource
-from blixard.plan.values import ImportPlan
 
 
-class ReferredRecords:
+class ReferredRecords(Closing):
     """Asked for each record of an image that is not taken; everything is needed until `look` was called.
 
     Args:
@@ -30,29 +31,28 @@ class ReferredRecords:
         """True when a reference may need the record."""
         return self._digests is None or self._digests.get(digest) is not None
 
-    def look(self, source: ImportSource, plan: ImportPlan, folder: Path) -> None:
-        """Read the document once more, only to see what the images of `plan` refer to.
+    def look(self, source: ImportSource, images: Collection[int], folder: Path) -> None:
+        """Read the document once more, only to see what the images that are taken refer to.
 
         Args:
             source: read front to back, and no record is decoded; when that cannot be, everything stays needed.
-            plan: names the images that are taken.
+            images: that are taken.
             folder: where what does not fit into memory goes.
 
         Raises:
             ExportFileError, StorageError: as reading it for the import would.
         """
-        wanted = plan.images()
-        again = source.again() if wanted else None
-        if wanted and again is None:
+        again = source.again() if images else None
+        if images and again is None:
             return
         found = self._digests = DigestTable(0, spill_bytes=self._limits.spill_bytes, folder=folder)
         if again is None:
             return
         for event in again:
-            if isinstance(event, RecordRead) and event.image in wanted and not event.record.carries:
+            if isinstance(event, RecordRead) and event.image in images and not event.record.carries:
                 found.put(event.record.digest, b"")
 
     def close(self) -> None:
-        """Release memory and file; harmless twice."""
+        """Release memory and file."""
         if self._digests is not None:
             self._digests.close()

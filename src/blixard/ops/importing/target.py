@@ -7,16 +7,18 @@ and the next import of the same file goes on in the same place.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 from blixard import files
 from blixard.errors import BlixardError, InternalError, NotFound
 from blixard.home import ClusterDir, Home
-from blixard.model.structs import ClusterSnapshot, ExportHead, Node
+from blixard.model.incoming import IncomingState
+from blixard.model.structs import ClusterSnapshot, ExportHead
 from blixard.ops.importing.request import VERB, ImportRequest
+from blixard.ops.keeping.stamps import with_proven_digests
 from blixard.ops.keeping.unfinished import can_go_on
+from blixard.plan.document import document_name
 from blixard.plan.target import Choice, Existing, choose_target
 from blixard.site.open_cluster import OpenCluster
 from blixard.site.this_node import this_node
@@ -28,44 +30,22 @@ Opening = Callable[[ClusterDir], OpenCluster]
 
 
 class ImportTarget:
-    """The target of one import; `close` ends every lock and closes what was opened.
+    """What a plan is made against.
 
     Attributes:
         choice: which cluster, and who named it.
-        cluster: opened; None in a dry run that would make it.
-        snapshot: what the plan is made against.
+        snapshot: its state; a disk that was written to since its import has no digest in it.
     """
 
-    def __init__(self, home: Home, choice: Choice, cluster: OpenCluster | None, snapshot: ClusterSnapshot) -> None:
+    def __init__(self, home: Home, choice: Choice, snapshot: ClusterSnapshot) -> None:
         self.choice = choice
-        self.cluster = cluster
         self.snapshot = snapshot
         self._home = home
-        self._stack = ExitStack()
 
     @property
     def new(self) -> bool:
         """True when the import makes it."""
         return self.choice.existing is None
-
-    def hold(self, stack: ExitStack) -> None:
-        """Take over locks."""
-        self._stack = stack
-
-    def publish(self) -> None:
-        """Give a new cluster its name, and make it the current one when nothing was named.
-
-        Raises:
-            Conflict: somebody made a cluster of that name meanwhile.
-        """
-        if self.cluster is None or not self.new:
-            return
-        directory = self.cluster.directory
-        self.cluster.close()
-        self._stack.close()
-        self._home.publish(directory)
-        if self.choice.becomes_current or self._home.current() is None:
-            self._home.set_current(self.choice.name)
 
     def others(self) -> list[ClusterSnapshot]:
         """The states of the other clusters here, for addresses in use; one that cannot be read is left out."""
@@ -76,39 +56,95 @@ class ImportTarget:
                     found.append(_read(self._home.cluster(name)))
         return found
 
+
+class HeldTarget(ImportTarget):
+    """The target of an import that writes: open as `cluster`, and nobody else is at work on it."""
+
+    def __init__(
+        self, home: Home, choice: Choice, snapshot: ClusterSnapshot, cluster: OpenCluster, locks: ExitStack
+    ) -> None:
+        super().__init__(home, choice, snapshot)
+        self.cluster = cluster
+        self._locks = locks
+
+    def publish(self) -> None:
+        """Give a new cluster its name, and make it the current one when nothing was named.
+
+        Raises:
+            Conflict: somebody made a cluster of that name meanwhile.
+        """
+        if not self.new:
+            return
+        self.cluster.close()
+        self._locks.close()
+        self._home.publish(self.cluster.directory)
+        if self.choice.becomes_current or self._home.current() is None:
+            self._home.set_current(self.choice.name)
+
     def release(self) -> None:
         """End the locks; the cluster stays open."""
-        self._stack.close()
+        self._locks.close()
 
     def close(self) -> None:
         """Close the cluster and end its locks; a new one that no import can go on with goes. Harmless twice."""
-        if self.cluster is not None:
-            self.cluster.close()
-            if self.new:
-                self._discard_unless_kept(self.cluster.directory, self.cluster.clock.now())
-        self._stack.close()
-
-    def _discard_unless_kept(self, founded: ClusterDir, now: datetime) -> None:
-        with suppress(BlixardError):  # what ended the import is to be told; the next one sweeps
-            if files.is_dir(founded.path) and not can_go_on(founded, now):
-                self._home.discard(founded)
+        self.cluster.close()
+        if self.new:
+            founded, now = self.cluster.directory, self.cluster.clock.now()
+            with suppress(BlixardError):  # what ended the import is to be told; the next one sweeps
+                if files.is_dir(founded.path) and not can_go_on(founded, now):
+                    self._home.discard(founded)
+        self._locks.close()
 
 
-def find_target(
-    home: Home, opening: Opening, request: ImportRequest, head: ExportHead, document_name: str
-) -> ImportTarget:
-    """Choose, lock and open the target.
+@contextmanager
+def look_at_target(
+    home: Home, opening: Opening, request: ImportRequest, state: IncomingState
+) -> Iterator[tuple[ImportTarget, OpenCluster | None]]:
+    """The target that a document would go into, for a dry run: nothing is locked or made; None is not there yet.
+
+    Raises:
+        RefusedError: a replace of a cluster that nobody named and the file does not match.
+    """
+    choice = _choose(home, request, state)
+    if choice.existing is None:
+        node = this_node(home, _node_id(request, state.head))
+        empty = ClusterSnapshot(
+            id=_cluster_id(request), name=choice.name, revision=0, nodes={node.id: node}, self_node=node.id
+        )
+        yield ImportTarget(home, choice, empty), None
+        return
+    with opening(home.cluster(choice.name)) as cluster:
+        yield ImportTarget(home, choice, with_proven_digests(cluster.snapshot(), cluster.directory)), cluster
+
+
+@contextmanager
+def hold_target(home: Home, opening: Opening, request: ImportRequest, state: IncomingState) -> Iterator[HeldTarget]:
+    """Choose, lock and open the target of a document.
+
+    A failure inside stands in the history of a cluster that was there before.
 
     Raises:
         RefusedError: a replace of a cluster that nobody named and the file does not match.
         Locked: somebody is at work on it.
     """
+    target = _hold(home, opening, request, state)
+    try:
+        if target.new:
+            yield target
+            return
+        with target.cluster.recording(VERB, request.asked()):
+            yield target
+    finally:
+        target.close()
+
+
+def _hold(home: Home, opening: Opening, request: ImportRequest, state: IncomingState) -> HeldTarget:
     for attempt in range(_ATTEMPTS):
-        choice = _choose(home, request, head, document_name)
+        choice = _choose(home, request, state)
         if choice.existing is not None:
-            return _existing_target(home, opening, request, choice)
+            return _hold_existing(home, opening, request, choice)
         try:
-            return _new_target(home, opening, request, choice, head)
+            return _hold_new(home, opening, request, choice, state.head)
         except BlixardError as error:
             # another import of that name was at work beside us: it made the cluster, or gave it up
             overtaken = isinstance(error, NotFound) or choice.name in home.clusters()
@@ -117,33 +153,58 @@ def find_target(
     raise InternalError("the last attempt returns or raises")
 
 
-def _choose(home: Home, request: ImportRequest, head: ExportHead, document_name: str) -> Choice:
+def _choose(home: Home, request: ImportRequest, state: IncomingState) -> Choice:
+    name = document_name(state, request.options)
     return choose_target(
         request.cluster,
         request.environment_cluster,
         home.current(),
-        head,
-        _existing(home, request, document_name),
+        state.head,
+        _existing(home, request, name),
         mode=request.options.mode,
         consent=request.consent,
-        document_name=document_name,
+        document_name=name,
     )
 
 
-def _existing_target(home: Home, opening: Opening, request: ImportRequest, choice: Choice) -> ImportTarget:
-    opened = opening(home.cluster(choice.name))
-    stack = ExitStack()
-    try:
-        if not request.dry_run:
-            with opened.recording(VERB, request.asked()):
-                stack.enter_context(opened.locks.alone(VERB, opened.policy.lock_wait))
-        target = ImportTarget(home, choice, opened, opened.snapshot())
-    except BaseException:
-        stack.close()
-        opened.close()
-        raise
-    target.hold(stack)
+def _hold_existing(home: Home, opening: Opening, request: ImportRequest, choice: Choice) -> HeldTarget:
+    with ExitStack() as failed:
+        cluster = failed.enter_context(opening(home.cluster(choice.name)))
+        locks = failed.enter_context(ExitStack())
+        with cluster.recording(VERB, request.asked()):
+            locks.enter_context(cluster.locks.alone(VERB, cluster.policy.lock_wait))
+        target = HeldTarget(home, choice, with_proven_digests(cluster.snapshot(), cluster.directory), cluster, locks)
+        failed.pop_all()
     return target
+
+
+def _hold_new(home: Home, opening: Opening, request: ImportRequest, choice: Choice, head: ExportHead) -> HeldTarget:
+    node_id = _node_id(request, head)
+    node = this_node(home, node_id)
+
+    def build(directory: ClusterDir) -> None:
+        make_store(directory, cluster_id=_cluster_id(request), self_node=node_id, nodes=(node,))
+
+    with ExitStack() as unfit:
+        cluster = unfit.enter_context(opening(home.found(choice.name, build)))
+        locks = unfit.enter_context(ExitStack())
+        # at least a moment: who sweeps holds it only to look
+        locks.enter_context(cluster.locks.alone(VERB, max(cluster.policy.lock_wait, _SWEEP_SECONDS)))
+        snapshot = cluster.snapshot()
+        if snapshot.revision == 0 and snapshot.self_node == node_id:
+            unfit.pop_all()
+            return HeldTarget(home, choice, snapshot, cluster, locks)
+    # killed between its commit and its name, or begun for another node: what it had staged is in the file still
+    home.discard(cluster.directory)
+    return _hold_new(home, opening, request, choice, head)
+
+
+def _node_id(request: ImportRequest, head: ExportHead) -> int:
+    return head.exported_by_node if request.options.node_id is None else request.options.node_id
+
+
+def _cluster_id(request: ImportRequest) -> str:
+    return request.saved.cluster_id if request.saved is not None else str(uuid.uuid4())
 
 
 def _existing(home: Home, request: ImportRequest, document_name: str) -> list[Existing]:
@@ -162,38 +223,3 @@ def _existing(home: Home, request: ImportRequest, document_name: str) -> list[Ex
 def _read(directory: ClusterDir) -> ClusterSnapshot:
     with open_store(directory) as store:
         return store.snapshot()
-
-
-def _new_target(home: Home, opening: Opening, request: ImportRequest, choice: Choice, head: ExportHead) -> ImportTarget:
-    node_id = head.exported_by_node if request.options.node_id is None else request.options.node_id
-    node = this_node(home, node_id)
-    cluster_id = request.saved.cluster_id if request.saved is not None else str(uuid.uuid4())
-    if request.dry_run:
-        return ImportTarget(home, choice, None, _empty(choice.name, cluster_id, node))
-
-    def build(directory: ClusterDir) -> None:
-        make_store(directory, cluster_id=cluster_id, self_node=node_id, nodes=(node,))
-
-    opened = opening(home.found(choice.name, build))
-    stack = ExitStack()
-    try:
-        # at least a moment: who sweeps holds it only to look
-        stack.enter_context(opened.locks.alone(VERB, max(opened.policy.lock_wait, _SWEEP_SECONDS)))
-        snapshot = opened.snapshot()
-        if snapshot.revision > 0 or snapshot.self_node != node_id:
-            # killed between its commit and its name, or begun for another node: what it had staged is in the file still
-            stack.close()
-            opened.close()
-            home.discard(opened.directory)
-            return _new_target(home, opening, request, choice, head)
-    except BaseException:
-        stack.close()
-        opened.close()
-        raise
-    target = ImportTarget(home, choice, opened, snapshot)
-    target.hold(stack)
-    return target
-
-
-def _empty(name: str, cluster_id: str, node: Node) -> ClusterSnapshot:
-    return ClusterSnapshot(id=cluster_id, name=name, revision=0, nodes={node.id: node}, self_node=node.id)

@@ -13,13 +13,14 @@ from typing import IO
 
 import msgspec
 
+from blixard.closing import Closing
 from blixard.errors import StorageError
 from blixard.format.events import TelemetryRead
 from blixard.limits import MIB
 from blixard.model.structs import JsonObject
 
 
-class TelemetrySpool:
+class TelemetrySpool(Closing):
     """Elements in the order of the document.
 
     Args:
@@ -59,6 +60,6 @@ class TelemetrySpool:
             yield key, element
 
     def close(self) -> None:
-        """Release the file; harmless twice."""
+        """Release the file."""
         if self._file is not None:
             self._file.close()
