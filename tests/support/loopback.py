@@ -176,6 +176,11 @@ class LoopbackLink:
         with self._changed:
             return self._lost is not None
 
+    def is_over_within(self, seconds: float) -> bool:
+        """Wait until it is closed or lost."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._lost is not None, seconds)
+
     def open(self, timeout: float | None) -> LoopbackChannel:
         """As `Link.open`."""
         there, back = Pipe(self._network.capacity), Pipe(self._network.capacity)

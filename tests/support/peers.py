@@ -119,6 +119,8 @@ class World:
         self.served = MemoryDocument()
         self.notes = Notes()
         self.stack = ExitStack()
+        self.changed = threading.Condition()
+        """Notified when a sender of a fetch begins or ceases to answer."""
 
     def serve(
         self,
@@ -168,9 +170,14 @@ class World:
         endpoint: Endpoint | None = None,
     ) -> Remote:
         ours = endpoint or self.endpoint(client_id)
-        remote = Remote.connect(tickets or (self.ticket(),), ours, options, lanes=lanes)
+        remote = Remote.connect(tickets or (self.ticket(),), ours, options, lanes=lanes, changed=self.changed)
         self.stack.callback(remote.close)
         return remote
+
+    def wait_until(self, remote: Remote, reached: Callable[[Statistics], bool]) -> None:
+        """Wait for what a fetch of this world has counted, which changes in threads of its own."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: reached(remote.statistics()), SOON), remote.statistics()
 
     def play(self, behave: Callable[[LoopbackLink], None], server_id: str = SERVER) -> None:
         """A server of the test's own making: `behave` gets each link, in a thread of its own."""
@@ -231,12 +238,6 @@ def opened(remote: Remote, digest: bytes, length: int) -> bytes:
 def read_document(remote: Remote) -> bytes:
     with remote.document() as document:
         return document.read()
-
-
-def wait_until(remote: Remote, reached: Callable[[Statistics], bool]) -> None:
-    """Wait for what a fetch has counted, which changes in threads of its own."""
-    with remote._fetch.changed:
-        assert remote._fetch.changed.wait_for(lambda: reached(remote.statistics()), SOON), remote.statistics()
 
 
 def welcomed(link: LoopbackLink, served: MemoryDocument, *, size: int | None = None) -> LoopbackChannel:

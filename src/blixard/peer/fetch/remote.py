@@ -61,6 +61,7 @@ class Remote(Closing):
         options: FetchOptions | None = None,
         *,
         lanes: LaneMaker | None = None,
+        changed: threading.Condition | None = None,
     ) -> Self:
         """Connect to all senders; return as soon as one has let us in.
 
@@ -69,6 +70,7 @@ class Remote(Closing):
             endpoint: ours; it is closed with the remote, also when this raises.
             options: how patiently, and over how many connections.
             lanes: makes the direct lane of a session; None: there is none.
+            changed: notified whenever a sender begins or ceases to answer, for whoever watches.
 
         Raises:
             InvalidTicket: they are of different documents.
@@ -82,7 +84,7 @@ class Remote(Closing):
             TransferMeter(),
             Threads("fetch", failed=lambda problem: remote._broke(problem)),  # noqa: PLW0108 - it is made below
             threading.Event(),
-            threading.Condition(),
+            changed or threading.Condition(),
             lanes,
         )
         remote = cls(fetch, tuple(Sender(fetch, ticket) for ticket in tickets))

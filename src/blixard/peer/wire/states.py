@@ -51,7 +51,7 @@ class State(StrEnum):
     RECORDS = "records"
     """Request channel: the server's answers to requests for records."""
     OVER = "over"
-    """Nothing more may come."""
+    """Nothing more may come but the end."""
 
 
 Table = Mapping[State, Mapping[type[Message] | None, State]]
@@ -63,14 +63,14 @@ FROM_SERVER: Table = {
     State.STANDING: {Ping: State.STANDING, Bye: State.STANDING, Refused: State.OVER, None: State.OVER},
     State.DOCUMENT: {Part: State.DOCUMENT, DocumentSent: State.OVER, None: State.OVER},
     State.RECORDS: {RecordFrame: State.RECORDS, Missing: State.OVER, None: State.OVER},
-    State.OVER: {},
+    State.OVER: {None: State.OVER},
 }
 """What a client may hear. A server may end a channel at any time, and is unreachable then; it does not misbehave."""
 FROM_CLIENT: Table = {
     State.HELLO: {ClientHello: State.STANDING},
     State.STANDING: {Ping: State.STANDING, Done: State.STANDING, None: State.OVER},
     State.REQUEST: {GetDocument: State.REQUEST, GetRecords: State.REQUEST, None: State.OVER},
-    State.OVER: {},
+    State.OVER: {None: State.OVER},
 }
 """What a server may hear. Whoever ends its control channel leaves, and had what it wanted."""
 

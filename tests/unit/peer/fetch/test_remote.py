@@ -26,7 +26,6 @@ from support.peers import (
     World,
     collect,
     read_document,
-    wait_until,
     welcomed,
 )
 
@@ -72,7 +71,7 @@ def test_several_connections_to_one_sender_share_the_work(here: World) -> None:
     here.serve()
     remote = here.fetch(options=replace(QUICK, connections=3))
     assert collect(remote, here.served.wanted) == here.served.records
-    wait_until(remote, lambda seen: seen.links == 3)
+    here.wait_until(remote, lambda seen: seen.links == 3)
 
 
 def test_tickets_of_different_documents_are_not_fetched_together(here: World) -> None:

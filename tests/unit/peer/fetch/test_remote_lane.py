@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from blixard.errors import PeerMisbehaved
 from support.link_conformance import SOON
 from support.loopback_lanes import LaneWorld, LoopbackLane
-from support.peers import OTHER, QUICK, MemoryDocument, World, collect, opened, wait_until
+from support.peers import OTHER, QUICK, MemoryDocument, World, collect, opened
 
 
 def test_a_lane_takes_over_when_it_stands(here: World) -> None:
@@ -96,14 +96,14 @@ def test_a_lane_that_broke_after_it_brought_much_is_made_again(here: World) -> N
     options = replace(QUICK, lane_worth_bytes=1, lane_again_seconds=0.05, reply_seconds=SOON)
     remote = here.fetch(options=options, lanes=lanes.of_client)
     assert collect(remote, served.wanted[:10]) == served.records[:10]
-    wait_until(remote, lambda seen: seen.links == 2)
+    here.wait_until(remote, lambda seen: seen.links == 2)
     served.go.clear()
     for digest, length in served.wanted[10:]:
         remote.request(digest, length)
     link = lanes.clients[0].link
     assert link is not None
     link.cut()
-    wait_until(remote, lambda seen: (seen.reconnects, seen.links) == (1, 2))
+    here.wait_until(remote, lambda seen: (seen.reconnects, seen.links) == (1, 2))
     served.go.set()
 
     assert [opened(remote, *each) for each in served.wanted[10:]] == served.records[10:]
@@ -128,7 +128,7 @@ def test_a_lane_is_not_made_again_when_all_is_there(here: World) -> None:
     link = lanes.clients[0].link
     assert link is not None
     link.cut()
-    wait_until(remote, lambda _seen: bool(waiting_for_a_lane()))
+    here.wait_until(remote, lambda _seen: bool(waiting_for_a_lane()))
     (later,) = waiting_for_a_lane()
     served.go.set()
     assert opened(remote, digest, length) == served.records[-1]

@@ -10,7 +10,7 @@ from blixard.peer.wire import protocol
 from blixard.peer.wire.protocol import head
 from support.link_conformance import SOON
 from support.loopback import LoopbackLink
-from support.peers import OTHER, QUICK, SERVER, MemoryDocument, World, collect, read_document, wait_until, welcomed
+from support.peers import OTHER, QUICK, SERVER, MemoryDocument, World, collect, read_document, welcomed
 
 
 def test_a_sender_that_comes_back_with_another_document_size_is_a_liar(here: World) -> None:
@@ -59,7 +59,7 @@ def test_a_rejected_document_is_read_from_the_next_sender_until_none_is_left(her
     here.serve()
     here.serve(OTHER)
     remote = here.fetch(here.ticket(), here.ticket(OTHER))
-    wait_until(remote, lambda seen: seen.senders == 2)
+    here.wait_until(remote, lambda seen: seen.senders == 2)
     read_document(remote)
     remote.reject_document(PeerMisbehaved("it has another digest"))
     assert read_document(remote) == here.served.document_bytes
@@ -72,7 +72,7 @@ def test_of_a_lie_and_a_document_that_cannot_be_read_here_the_lie_is_told(here: 
     here.serve()
     here.serve(OTHER)
     remote = here.fetch(here.ticket(), here.ticket(OTHER))
-    wait_until(remote, lambda seen: seen.senders == 2)
+    here.wait_until(remote, lambda seen: seen.senders == 2)
     read_document(remote)
     remote.reject_document(PeerMisbehaved("it has another digest"))
     read_document(remote)
