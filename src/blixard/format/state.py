@@ -22,7 +22,7 @@ from blixard.limits import MIB
 from blixard.model.codec import U64_MAX, check_name, check_vm, decode_node, decode_object, decode_vm
 from blixard.model.collection import no_collection
 from blixard.model.incoming import IncomingNode, IncomingState, IncomingVm
-from blixard.model.structs import Disk, ExportHead, ExportMetadata, File, JsonObject, RaftState, Vm
+from blixard.model.structs import ExportHead, ExportMetadata, JsonObject, RaftState, Vm
 
 KEYS = ("version", "exported_at", "cluster_name", "exported_by_node", "nodes", "vms", "raft_state", "metadata")
 VERSION = "1.0"
@@ -171,8 +171,7 @@ class StateReader:
         self._digests.add_digest("vms", names_digest(digests))
 
     def _note_images(self, vm: Vm) -> None:
-        items: tuple[Disk | File, ...] = (*vm.disks, *vm.files)
-        for item in items:
+        for item in vm.parts:
             if item.image is UNSET:
                 continue
             if item.image in self.named_images:

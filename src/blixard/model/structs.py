@@ -166,6 +166,16 @@ class Disk(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tr
     image: ImageIndex | UnsetType = UNSET
     unknown: JsonObject | UnsetType = UNSET
 
+    @property
+    def kind(self) -> ContentKind:
+        """What its content is kept as."""
+        return ContentKind.DISK
+
+    @property
+    def inline(self) -> bool:
+        """False: the bytes of a disk are never in the struct."""
+        return False
+
 
 class File(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
     """A VM's file: up to 1 MiB in `text` (UTF-8) or `base64`; a larger one is content, `image` in a document."""
@@ -177,6 +187,11 @@ class File(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tr
     base64: str | UnsetType = UNSET
     image: ImageIndex | UnsetType = UNSET
     unknown: JsonObject | UnsetType = UNSET
+
+    @property
+    def kind(self) -> ContentKind:
+        """What its content is kept as, unless it is inline."""
+        return ContentKind.FILE
 
     @property
     def inline(self) -> bool:
@@ -224,6 +239,15 @@ class Vm(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True
     networks: tuple[Network, ...] = ()
     boot: JsonObject | None = None
     unknown: JsonObject | UnsetType = UNSET
+
+    @property
+    def parts(self) -> tuple[Disk | File, ...]:
+        """Disks, then files: all that may have content."""
+        return (*self.disks, *self.files)
+
+    def key_of(self, part: Disk | File) -> ContentKey:
+        """Under which key the content of a disk or file of this VM is kept."""
+        return ContentKey(self.id or "", part.kind, part.name)
 
 
 class RaftState(Struct, frozen=True, kw_only=True):

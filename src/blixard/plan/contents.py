@@ -30,11 +30,6 @@ class ContentRules(Struct, frozen=True, kw_only=True):
     self_node: int
 
 
-def parts_of(vm: Vm) -> tuple[Disk | File, ...]:
-    """Disks, then files."""
-    return (*vm.disks, *vm.files)
-
-
 def check_images(vms: Iterable[Vm]) -> None:
     """No two disks or files name the same image.
 
@@ -43,7 +38,7 @@ def check_images(vms: Iterable[Vm]) -> None:
     """
     owners: dict[int, str] = {}
     for vm in vms:
-        for part in parts_of(vm):
+        for part in vm.parts:
             if part.image is UNSET:
                 continue
             owner = f"{vm.name}/{part.name}"
@@ -54,7 +49,7 @@ def check_images(vms: Iterable[Vm]) -> None:
 
 def without_image_links(vm: Vm) -> Vm:
     """The VM as it is in a cluster: `image` means something in a document only."""
-    for part in parts_of(vm):
+    for part in vm.parts:
         if part.image is not UNSET:
             return structs.replace(vm, disks=_unlinked(vm.disks), files=_unlinked(vm.files))
     return vm
@@ -64,7 +59,7 @@ def plan_contents(
     made: Vm, ours: Vm | None, incoming: PreparedVm, rules: ContentRules
 ) -> tuple[Vm, list[ContentChange]]:
     """The contents of a VM that is created or updated, and the VM with the facts of what stays."""
-    if ours is None and not parts_of(made):
+    if ours is None and not made.parts:
         return made, []
     images = _images(incoming.vm.disks)
     changes = [_decide(made, disk, images.get(disk.name), ours, rules) for disk in made.disks]
@@ -96,21 +91,15 @@ def held_contents(vm: Vm, contents: Mapping[ContentKey, Content]) -> dict[Conten
 
 def contents_of_names(vm: Vm) -> set[ContentKey]:
     """The keys under which a VM's contents are, or would be, kept."""
-    owner = vm.id or ""
-    keys = {ContentKey(owner, ContentKind.DISK, disk.name) for disk in vm.disks}
-    return keys | {ContentKey(owner, ContentKind.FILE, file.name) for file in vm.files if not file.inline}
+    return {vm.key_of(part) for part in vm.parts if not part.inline}
 
 
 def absent_contents(vm: Vm, rules: ContentRules) -> list[ContentChange]:
     """What a VM that stays as it is lacks: an operator is told each time."""
     if vm.node_id not in (None, rules.self_node):
         return []
-    missing: list[ContentChange] = []
-    for part in parts_of(vm):
-        key = ContentKey(vm.id or "", _kind(part), part.name)
-        if key not in rules.contents and not (isinstance(part, File) and part.inline):
-            missing.append(_change(vm, key, part, ContentAction.ABSENT))
-    return missing
+    missing = (part for part in vm.parts if not part.inline and vm.key_of(part) not in rules.contents)
+    return [_change(vm, vm.key_of(part), part, ContentAction.ABSENT) for part in missing]
 
 
 def keep_instead(change: ContentChange, why: str) -> ContentChange:
@@ -119,16 +108,12 @@ def keep_instead(change: ContentChange, why: str) -> ContentChange:
     return structs.replace(change, action=action, image=None, note=why)
 
 
-def _kind(part: Disk | File) -> ContentKind:
-    return ContentKind.DISK if isinstance(part, Disk) else ContentKind.FILE
-
-
 def _images(parts: Iterable[Disk | File]) -> dict[str, int]:
     return {part.name: part.image for part in parts if part.image is not UNSET}
 
 
 def _decide(vm: Vm, part: Disk | File, image: int | None, ours: Vm | None, rules: ContentRules) -> ContentChange:
-    key = ContentKey(vm.id or "", _kind(part), part.name)
+    key = vm.key_of(part)
     existing = rules.contents.get(key) if ours is not None else None
     if image is None:
         if existing is not None:

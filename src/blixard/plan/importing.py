@@ -17,7 +17,7 @@ from blixard.model.incoming import IncomingState
 from blixard.model.pointer import join, parse
 from blixard.model.structs import ClusterSnapshot, ExportHead, Hold, Kept, NodeState, Vm
 from blixard.plan.collisions import find_collisions
-from blixard.plan.contents import ContentRules, absent_contents, check_images, dropped_contents, parts_of, plan_contents
+from blixard.plan.contents import ContentRules, absent_contents, check_images, dropped_contents, plan_contents
 from blixard.plan.desired import Deciding, desired_vm
 from blixard.plan.document import Prepared, prepare
 from blixard.plan.fields import differences
@@ -160,7 +160,7 @@ def _plan_vm(pair: Pair, deciding: Deciding, rules: ContentRules) -> _Planned:
 
 
 def _brings_content(vm: Vm) -> bool:
-    return any(part.image is not UNSET for part in parts_of(vm))
+    return any(part.image is not UNSET for part in vm.parts)
 
 
 def _change(pair: Pair, made: Vm) -> VmChange:

@@ -19,7 +19,6 @@ from blixard.model.structs import (
     ClusterSnapshot,
     Content,
     ContentKey,
-    ContentKind,
     Hold,
     JsonObject,
     Node,
@@ -237,7 +236,7 @@ def _not_rolled_back(entry: UndoEntry, current: ClusterSnapshot) -> tuple[str, .
     shared = []
     for vm in entry.before.vms:
         for disk in vm.disks if vm.id in both else ():
-            key = ContentKey(vm.id or "", ContentKind.DISK, disk.name)
+            key = vm.key_of(disk)
             if key not in moved and key in current.contents:
                 shared.append(f"{vm.name}/{disk.name}")
     return tuple(sorted(shared))

@@ -10,7 +10,7 @@ from datetime import datetime
 from msgspec import structs
 
 from blixard.model.changes import StateChange, UndoEntry, UndoSide
-from blixard.model.structs import ClusterSnapshot, Content, ContentKey, ContentKind, Disk, Vm
+from blixard.model.structs import ClusterSnapshot, Content, Disk, Vm
 from blixard.plan.contents import held_contents
 
 
@@ -44,7 +44,7 @@ def fill_disk_change(
         verb: of the entry.
         now: of the entry.
     """
-    key = ContentKey(vm.id or "", ContentKind.DISK, disk.name)
+    key = vm.key_of(disk)
     filled = structs.replace(vm, disks=tuple(disk if each.name == disk.name else each for each in vm.disks))
     change = StateChange(put_vms=(filled,), put_contents=((key, content),))
     if key not in current.contents:

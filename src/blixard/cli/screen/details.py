@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from blixard.cli.screen import human
-from blixard.model.structs import ClusterSnapshot, Content, ContentKey, ContentKind, Disk, Node, Vm
+from blixard.model.structs import ClusterSnapshot, Content, Disk, Node, Vm
 
 
 def node_rows(node: Node, snapshot: ClusterSnapshot) -> list[tuple[str, str]]:
@@ -42,16 +42,12 @@ def vm_rows(vm: Vm, snapshot: ClusterSnapshot) -> list[tuple[str, str]]:
     ]
     if vm.untrusted:
         rows.append(("untrusted", f"{', '.join(vm.untrusted)}: `blixard vm trust {vm.name}` accepts them"))
-    rows += [("disk", _disk(disk, snapshot.contents.get(_key(vm, disk)))) for disk in vm.disks]
+    rows += [("disk", _disk(disk, snapshot.contents.get(vm.key_of(disk)))) for disk in vm.disks]
     rows += [("file", f"{file.name}, {file.role.value}, {'inline' if file.inline else 'content'}") for file in vm.files]
     for network in vm.networks:
         joins = [f"{key} {value}" for key in ("network", "bridge", "mac", "ip") if (value := getattr(network, key))]
         rows.append(("network", ", ".join([network.name, *joins])))
     return rows
-
-
-def _key(vm: Vm, disk: Disk) -> ContentKey:
-    return ContentKey(vm.id or "", ContentKind.DISK, disk.name)
 
 
 def _disk(disk: Disk, content: Content | None) -> str:

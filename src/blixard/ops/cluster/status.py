@@ -12,7 +12,7 @@ from pathlib import Path
 from msgspec import UNSET, Struct, structs
 
 from blixard import files
-from blixard.model.structs import ClusterSnapshot, ContentKey, ContentKind, DesiredState, Provenance, Vm
+from blixard.model.structs import ClusterSnapshot, ContentKind, DesiredState, Provenance, Vm
 from blixard.ops.keeping.held_bytes import held_bytes
 from blixard.ports import UndoSummary
 from blixard.site.open_cluster import OpenCluster
@@ -209,9 +209,7 @@ def missing_content(snapshot: ClusterSnapshot, vm: Vm) -> list[str]:
     """Names of a VM's disks and large files that have no content on this node, though the VM is placed here."""
     if vm.node_id not in (None, snapshot.self_node):
         return []
-    kept = [(ContentKind.DISK, disk.name) for disk in vm.disks]
-    kept += [(ContentKind.FILE, file.name) for file in vm.files if not file.inline]
-    return [name for kind, name in kept if ContentKey(vm.id or "", kind, name) not in snapshot.contents]
+    return [part.name for part in vm.parts if not part.inline and vm.key_of(part) not in snapshot.contents]
 
 
 def _disks(opened: OpenCluster, snapshot: ClusterSnapshot, undo: tuple[UndoSummary, ...]) -> DiskStatus:

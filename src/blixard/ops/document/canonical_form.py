@@ -19,7 +19,7 @@ from blixard.format.records import encode_record, frame
 from blixard.format.writer import ExportWriter
 from blixard.limits import Limits
 from blixard.model.owners import Owner, owners
-from blixard.model.structs import Disk, ExportHead, File, ImageHead, JsonObject, Vm
+from blixard.model.structs import ExportHead, ImageHead, JsonObject, Vm
 from blixard.ops.document.examine import Examined
 
 _LEVEL = 1
@@ -194,10 +194,7 @@ def _was_renamed(found: Examined, head: ImageHead, owner: Owner) -> bool:
 def _exists(found: Examined, head: ImageHead) -> bool:
     """True when the document still has the disk or file that an image says it is of."""
     incoming = found.state.vms.get(head.vm)
-    if incoming is None:
-        return False
-    parts: list[Disk | File] = [*incoming.vm.disks, *incoming.vm.files]
-    return any(part.name == head.disk for part in parts)
+    return incoming is not None and any(part.name == head.disk for part in incoming.vm.parts)
 
 
 def as_given(value: T, given: JsonObject) -> T:

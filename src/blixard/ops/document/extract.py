@@ -73,7 +73,7 @@ def extract(options: ExtractOptions, *, progress: Progress, journal: files.Journ
     """
     with open_input(options.source) as given, open_window(given, options.limits) as window:
         vm, part = _chosen(window.state, options.what)
-        owner = Owner(vm.name, part.name, _kind(part))
+        owner = Owner(vm.name, part.name, part.kind)
         if isinstance(part, File) and part.inline:
             return _write_inline(options, owner, part)
         _check_output(options)
@@ -109,13 +109,8 @@ def _only_disk(vm: Vm) -> Disk:
 
 
 def _listed(vm: Vm) -> str:
-    parts: list[Disk | File] = [*vm.disks, *vm.files]
-    names = [f"`{vm.name}/{part.name}`" for part in parts]
+    names = [f"`{vm.name}/{part.name}`" for part in vm.parts]
     return ", ".join(names[:12]) + (" ..." if len(names) > 12 else "") if names else "none"
-
-
-def _kind(part: Disk | File) -> ContentKind:
-    return ContentKind.DISK if isinstance(part, Disk) else ContentKind.FILE
 
 
 def _image_of(owner: Owner, part: Disk | File) -> int:

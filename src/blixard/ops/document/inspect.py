@@ -15,7 +15,7 @@ from blixard.limits import DEFAULT, Limits
 from blixard.model.codec import to_object
 from blixard.model.incoming import IncomingState, IncomingVm
 from blixard.model.owners import owners
-from blixard.model.structs import Consistency, Disk, File, JsonObject
+from blixard.model.structs import Consistency, JsonObject
 from blixard.ops.document.glance import Seen, glance_at
 from blixard.ops.document.inspect_report import InspectedImage, InspectReport, Sizes, VmRow
 from blixard.place import open_input
@@ -124,8 +124,7 @@ def _vm_rows(vms: Mapping[str, IncomingVm], images: tuple[InspectedImage, ...]) 
     by_number = {row.image: row for row in images}
     for name in sorted(vms):
         vm = vms[name].vm
-        parts: list[Disk | File] = [*vm.disks, *vm.files]
-        held = [by_number[part.image] for part in parts if not isinstance(part.image, UnsetType)]
+        held = [by_number[part.image] for part in vm.parts if not isinstance(part.image, UnsetType)]
         good = [row for row in held if row.failed is None]
         yield VmRow(
             name=name,

@@ -142,7 +142,7 @@ def stage_in_cluster(job: Job, planned: Planned) -> Iterator[tuple[StagedImport,
 def _images_named(planned: Planned) -> int:
     """How many images the document's VMs name; when some stay out, others may still refer to records of theirs."""
     vms = (each.vm for each in planned.state.vms.values())
-    return sum(part.image is not UNSET for vm in vms for parts in (vm.disks, vm.files) for part in parts)
+    return sum(part.image is not UNSET for vm in vms for part in vm.parts)
 
 
 def _take_back(cluster: OpenCluster, row: ImportRow, folder: Path) -> None:
