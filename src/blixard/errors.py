@@ -9,6 +9,7 @@ One tree in one file, so that the exit codes of DESIGN.md section 9 have one hom
     |- StateError              NotFound 20, Locked 21, Conflict 22
     |- StorageError 30         StoreUnavailable 31
     |- TransferError 40        PeerRefused 40, InvalidTicket 41, PeerUnreachable 42, PeerMisbehaved 43
+    |- HypervisorError 50
     |- InternalError 70        a bug of ours
 
 A partial result (exit 3), pending changes (5) and a stale export (6) are results, not exceptions: see `ExitCode`.
@@ -270,6 +271,13 @@ class PeerMisbehaved(TransferError):
         hint: str | None = "nothing of it was kept; ask who runs that machine, or take another sender",
     ) -> None:
         super().__init__(message, hint=hint)
+
+
+class HypervisorError(BlixardError):
+    """What runs the VMs cannot be reached, or cannot do what was asked of it."""
+
+    id = "hypervisor"
+    exit_code = ExitCode.HYPERVISOR
 
 
 BUG_HINT = "this is a bug of ours: please report it with what `-v` prints and with `blixard doctor --json`"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from blixard.home import ClusterDir, Home
 from blixard.ops.cluster.clusters import init_cluster
+from blixard.ports import Hypervisor, StateStore
+from blixard.site.hypervisors import hypervisor_of
 from blixard.site.open_cluster import OpenCluster
 from blixard.site.who import Policy, Who
 from blixard.store.history import History
 from blixard.store.opening import locks_of, open_with_books
 from blixard.telemetry.store import TelemetryStore
+
+HypervisorOf = Callable[[ClusterDir, StateStore], Hypervisor]
 
 NOW = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
 
@@ -57,7 +61,11 @@ class Watched:
 
 
 def reopen(
-    home: Home, directory: ClusterDir, clock: StillClock | None = None, policy: Policy | None = None
+    home: Home,
+    directory: ClusterDir,
+    clock: StillClock | None = None,
+    policy: Policy | None = None,
+    hypervisor: HypervisorOf | None = None,
 ) -> OpenCluster:
     """Open a cluster as the command line does."""
     store, books = open_with_books(directory)
@@ -68,6 +76,7 @@ def reopen(
         History(directory.history_db),
         books=books,
         locks=locks_of(directory),
+        hypervisor=(hypervisor or hypervisor_of)(directory, store),
         clock=clock or StillClock(),
         who=Who(user="tester", host="here", run="ab" * 16),
         policy=policy or Policy(),
@@ -77,10 +86,15 @@ def reopen(
 
 @contextmanager
 def a_cluster(
-    root: Path, name: str = "lab", *, clock: StillClock | None = None, policy: Policy | None = None
+    root: Path,
+    name: str = "lab",
+    *,
+    clock: StillClock | None = None,
+    policy: Policy | None = None,
+    hypervisor: HypervisorOf | None = None,
 ) -> Iterator[OpenCluster]:
     """A new cluster in the data directory `root`, open."""
     home = Home(root)
     init_cluster(home, name, reopen=lambda made: reopen(home, made, clock))
-    with reopen(home, home.cluster(name), clock, policy) as opened:
+    with reopen(home, home.cluster(name), clock, policy, hypervisor) as opened:
         yield opened

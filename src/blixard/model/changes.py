@@ -98,3 +98,9 @@ class StateChange(Struct, frozen=True, kw_only=True):
     import_done: str | None = None
     """Id of the `import` row that this change completes."""
     history: JsonObject | None = None
+
+    def changed_vms(self) -> list[str]:
+        """Ids of the VMs that it puts, or whose content it changes, and that are not deleted by it."""
+        keys = (*(key for key, _ in self.put_contents), *self.delete_contents)
+        named = dict.fromkeys((*(vm.id or "" for vm in self.put_vms), *(key.vm_id for key in keys)))
+        return [vm_id for vm_id in named if vm_id not in set(self.delete_vms)]

@@ -14,10 +14,10 @@ from msgspec import json, structs, to_builtins
 
 from blixard.closing import Closing
 from blixard.did_you_mean import close_names, did_you_mean
-from blixard.errors import BlixardError, Conflict, ExitCode, NotFound, StorageError, without_tickets
+from blixard.errors import BlixardError, Conflict, ExitCode, HypervisorError, NotFound, StorageError, without_tickets
 from blixard.home import ClusterDir, Home
 from blixard.model.structs import ClusterSnapshot, JsonObject, Vm
-from blixard.ports import Clock, ClusterLocks, NodeBooks, StateChange, StateStore
+from blixard.ports import Clock, ClusterLocks, Hypervisor, NodeBooks, StateChange, StateStore
 from blixard.site.uninterrupted import uninterrupted
 from blixard.site.who import Policy, Who
 from blixard.store.history import History, HistoryEntry
@@ -39,6 +39,7 @@ class OpenCluster(Closing):
         history: what was done to it.
         books: what this node keeps of it for itself.
         locks: who may work on it beside whom.
+        hypervisor: what runs its VMs.
         clock: time.
         who: is at work.
         policy: settings.
@@ -54,6 +55,7 @@ class OpenCluster(Closing):
         *,
         books: NodeBooks,
         locks: ClusterLocks,
+        hypervisor: Hypervisor,
         clock: Clock,
         who: Who,
         policy: Policy = Policy(),  # noqa: B008 - frozen
@@ -64,6 +66,7 @@ class OpenCluster(Closing):
         self.store = store
         self.books = books
         self.locks = locks
+        self.hypervisor = hypervisor
         self.history = history
         self.clock = clock
         self.who = who
@@ -71,7 +74,8 @@ class OpenCluster(Closing):
         self.telemetry = telemetry
 
     def close(self) -> None:
-        """Release store, books and history."""
+        """Release hypervisor, store, books and history."""
+        self.hypervisor.close()
         self.store.close()
         self.books.close()
         self.history.close()
@@ -124,7 +128,7 @@ class OpenCluster(Closing):
         raise Conflict(f"cluster `{self.name}` is being changed all the time", hint="run the command again")
 
     def commit(self, verb: str, change: StateChange, base_revision: int) -> int:
-        """Apply a change to the state at `base_revision`, and note it; the new revision.
+        """Apply a change to the state at `base_revision`, make it real, and note it; the new revision.
 
         Raises:
             Conflict: the state moved since, or the change cannot be.
@@ -132,17 +136,28 @@ class OpenCluster(Closing):
         """
         with uninterrupted():
             revision = self.store.apply(change, base_revision)
-            self.settle(verb)
+            self.settle(verb, change)
         return revision
 
-    def settle(self, verb: str, exit_code: ExitCode = ExitCode.DONE) -> None:
-        """After a change was applied: bring its entry into the history, and tell the log.
+    def settle(self, verb: str, change: StateChange, exit_code: ExitCode = ExitCode.DONE) -> None:
+        """After a change was applied: have the hypervisor follow it, bring its entry into the history, tell the log.
 
         The change stands, whatever happens here: the next command brings what is still in the outbox.
         """
+        for vm_id in change.delete_vms:
+            self._make_real(verb, self.hypervisor.undefine, vm_id)
+        for vm_id in change.changed_vms():
+            self._make_real(verb, self.hypervisor.define, vm_id)
         with suppress(StorageError):
             self.history.absorb(self.books)
         self.log(verb, exit_code)
+
+    def _make_real(self, verb: str, follow: Callable[[str], None], vm_id: str) -> None:
+        """What the hypervisor cannot do now costs neither the change nor the other VMs."""
+        try:
+            follow(vm_id)
+        except HypervisorError as error:
+            self.log(verb, error.exit_code, error.message)
 
     def note(self, verb: str, options: JsonObject, exit_code: ExitCode = ExitCode.DONE, **more: Any) -> None:
         """Write what was done into the history and the log, when no state change carried it (an export)."""

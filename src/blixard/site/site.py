@@ -17,6 +17,7 @@ from blixard.home import ClusterDir, Home
 from blixard.model.codec import check_name
 from blixard.plan.retention import TelemetryPolicy, UndoPolicy
 from blixard.site.config import Config
+from blixard.site.hypervisors import hypervisor_of
 from blixard.site.open_cluster import OpenCluster
 from blixard.site.who import Policy, SystemClock, Who
 from blixard.store.history import History
@@ -86,6 +87,7 @@ class Site:
             history,
             books=books,
             locks=locks_of(directory),
+            hypervisor=hypervisor_of(directory, store),
             clock=SystemClock(),
             who=Who.here(self._run_id),
             policy=self.policy,

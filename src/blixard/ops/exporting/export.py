@@ -15,7 +15,6 @@ from typing import Any
 from msgspec import UNSET, Struct, structs, to_builtins
 
 from blixard import files
-from blixard.disks.detect import open_content
 from blixard.errors import ExitCode, RefusedError, StorageError, UsageError
 from blixard.format.writer import ExportWriter
 from blixard.model.structs import (
@@ -149,7 +148,7 @@ class _Export:
         snapshot = cluster.snapshot()
         for selector in options.scope.idle(((vm.name, vm) for vm in snapshot.vms.values()), snapshot.nodes.values()):
             self._progress.warn(f"`--only {selector}` names nothing in cluster `{snapshot.name}`")
-        selection = select(snapshot, cluster.directory, options.scope, images=options.images, open_disk=open_content)
+        selection = select(snapshot, cluster.hypervisor, options.scope, images=options.images)
         written = self._document(snapshot, selection)
         with open_output(options.output, journal=cluster.home.journal) as output:
             self._check_space(output, selection)
@@ -244,7 +243,7 @@ class _Export:
         folder = output.folder
         if folder is None or not selection.images:
             return
-        used, free = used_bytes(selection, files.allocated_bytes), files.free_bytes(folder)
+        used, free = used_bytes(selection), files.free_bytes(folder)
         if used > free * _BEST_RATIO:
             raise StorageError(
                 f"not enough space in `{folder}`: the disks hold {used} bytes, {free} are free",
@@ -281,7 +280,9 @@ class _Export:
                     folder=folder,
                     spill_bytes=self._cluster.policy.limits.spill_bytes,
                 )
-                for report in write_images(writer, selection.images, encoding, self._progress):
+                for report in write_images(
+                    writer, selection.images, self._cluster.hypervisor, encoding, self._progress
+                ):
                     self._note(report)
             return writer.finish().document, writer.stored_bytes
 

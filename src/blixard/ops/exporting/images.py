@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 from msgspec import Struct
 
-from blixard.disks.detect import open_content
 from blixard.disks.records.dedup import DedupTable
-from blixard.disks.records.pipeline import RecordPipeline
-from blixard.errors import BlixardError, InternalError, RefusedError
+from blixard.disks.records.pipeline import Chunk, RecordPipeline
+from blixard.errors import BlixardError, RefusedError
 from blixard.format.records import encode_record
 from blixard.format.writer import ExportWriter
-from blixard.home.in_use import users_of
 from blixard.limits import DEFAULT
 from blixard.model.structs import Consistency, DiskFormat, ImageTail
 from blixard.ops.exporting.selection import ImageSource
-from blixard.ports import DiskReader, Extent, Progress
+from blixard.ports import DiskReader, DiskSnapshot, Extent, FoundDisk, Hypervisor, Progress
 
 _BEST_FIRST = tuple(Consistency)
 
@@ -53,26 +52,34 @@ class Encoding(Struct, frozen=True, kw_only=True):
 
 
 def write_images(
-    writer: ExportWriter, images: tuple[ImageSource, ...], encoding: Encoding, progress: Progress
+    writer: ExportWriter,
+    images: tuple[ImageSource, ...],
+    hypervisor: Hypervisor,
+    encoding: Encoding,
+    progress: Progress,
 ) -> Iterator[ImageReport]:
-    """Write every image and report it as soon as it is complete.
+    """Write every image and report it as soon as it is complete. All disks of a VM are of one instant.
 
     Raises:
         StorageError: the target cannot be written.
     """
-    busy = users_of(image.path for image in images if image.path is not None)
     encode = partial(encode_record, compress=encoding.compress, level=encoding.level)
     table = DedupTable(spill_bytes=encoding.spill_bytes, folder=encoding.folder)
     with table as dedup, RecordPipeline(encoding.threads, dedup) as pipeline:
-        for image in images:
-            writer.begin_image(image.head)
-            progress.begin(f"{image.head.vm}/{image.head.disk}", image.head.size_bytes)
-            disk = _Disk(image)
-            if disk.failed is None:
-                disk.write(writer, partial(pipeline.records, encode=encode, advance=progress.advance))
-            tail = writer.end_image(consistency=disk.judge(in_use=image.path in busy), failed=disk.failed)
-            progress.end()
-            yield disk.report(tail)
+        read = partial(pipeline.records, encode=encode, advance=progress.advance)
+        for _, of_vm in groupby(images, key=lambda image: image.head.vm):
+            together = list(of_vm)
+            found = [image.disk for image in together if image.disk is not None and image.failed is None]
+            with hypervisor.snapshot(found) as snapshot:
+                for image in together:
+                    writer.begin_image(image.head)
+                    progress.begin(f"{image.head.vm}/{image.head.disk}", image.head.size_bytes)
+                    disk = _Disk(image)
+                    if image.disk is not None and image.failed is None:
+                        disk.write(writer, snapshot, image.disk, read)
+                    tail = writer.end_image(consistency=disk.consistency, failed=disk.failed)
+                    progress.end()
+                    yield disk.report(tail)
 
 
 def check_consistency(report: ImageReport, required: Consistency | None) -> None:
@@ -95,17 +102,20 @@ class _Disk:
 
     def __init__(self, image: ImageSource) -> None:
         self._image = image
-        self._changed = False
         self._snapshots = 0
+        self.consistency: Consistency | None = None
         self.failed = image.failed
 
-    def write(self, writer: ExportWriter, records: Callable[[DiskReader], Iterator]) -> None:  # type: ignore[type-arg]
+    def write(
+        self,
+        writer: ExportWriter,
+        snapshot: DiskSnapshot,
+        disk: FoundDisk,
+        records: Callable[[DiskReader], Iterator[Chunk]],
+    ) -> None:
         """Write the records; what the disk itself raises ends it as failed."""
-        path, content = self._image.path, self._image.content
-        if path is None or content is None:
-            raise InternalError(f"image of `{self._image.head.vm}` has no content and was not told as failed")
         try:
-            reader = _Watched(open_content(path, content))
+            reader = _Watched(snapshot.open(disk))
         except BlixardError as error:
             self.failed = error.message
             return
@@ -115,7 +125,7 @@ class _Disk:
                 return
             for chunk in records(reader):
                 writer.write_record(chunk.record, chunk.frame, chunk.line)
-            self._changed = reader.changed()
+            self.consistency = snapshot.consistency(disk, reader)
             self._snapshots = len(reader.snapshots)
         except BlixardError as error:
             if error is not reader.error:
@@ -123,15 +133,6 @@ class _Disk:
             self.failed = error.message
         finally:
             reader.close()
-
-    def judge(self, *, in_use: bool) -> Consistency | None:
-        """How consistent what was read is: nobody wrote meanwhile, or somebody did."""
-        if self.failed is not None:
-            return None
-        if self._changed:
-            return Consistency.UNKNOWN
-        # open elsewhere and not written to meanwhile: all of it is of one point in time, of a guest that may be running
-        return Consistency.CRASH if in_use else Consistency.STOPPED
 
     def report(self, tail: ImageTail) -> ImageReport:
         """What became of it."""

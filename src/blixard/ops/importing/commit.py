@@ -71,7 +71,7 @@ def commit(job: Job, ready: Ready, staged: StagedImport | None) -> Committed:
     except BaseException:
         _drop_telemetry(cluster, kept)
         raise
-    cluster.settle(VERB, exit_code_of(plan))
+    cluster.settle(VERB, change, exit_code_of(plan))
     if staged is not None:
         staged.committed()
     return Committed(import_id, revision, _newest_undo(cluster, change))

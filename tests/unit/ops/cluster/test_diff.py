@@ -12,6 +12,7 @@ from blixard.ops.cluster.diff import DiffOptions, DiffReport, SideKind, diff, pe
 from blixard.ops.vm.edit import delete_vm, set_vm
 from blixard.plan.values import Action, FieldChange
 from blixard.ports import StateChange
+from blixard.site.hypervisors import hypervisor_of
 from blixard.site.open_cluster import OpenCluster
 from blixard.site.who import SystemClock, Who
 from blixard.store.history import History
@@ -40,6 +41,7 @@ class Clusters:
             History(directory.history_db),
             books=books,
             locks=locks_of(directory),
+            hypervisor=hypervisor_of(directory, store),
             clock=SystemClock(),
             who=Who.here(),
         )

@@ -1,0 +1,1 @@
+"""What runs the VMs of a cluster: adapters of `ports.Hypervisor`."""
