@@ -84,3 +84,5 @@ BLOCK_BYTES = 64 * KIB
 """Aligned blocks of this size that are all zero are holes."""
 ZSTD_LEVEL = 1
 """The level of record frames: measured in research/archive-performance.md."""
+GZIP_LEVEL = 1
+"""The level of isal's gzip around the document, 0 to 3, when nobody says: frames are compressed already."""

@@ -170,7 +170,7 @@ def write_sealed(
 ) -> tuple[bytes, Integrity]:
     """A whole document and what its writer says about its digests."""
     sink = io.BytesIO()
-    with ExportWriter(sink, compress=compress, level=level, **options) as writer:
+    with ExportWriter(sink, compress=compress, gzip_level=level, **options) as writer:
         writer.write_state(document_head or head(), vms)
         if telemetry is not None:
             writer.begin_telemetry()
@@ -182,7 +182,7 @@ def write_sealed(
             for one in images:
                 writer.begin_image(one.head)
                 for piece in one.pieces:
-                    line = encode_record(piece.record, piece.frame, compress=compress, level=level)
+                    line = encode_record(piece.record, piece.frame, compress=compress, gzip_level=level)
                     writer.write_record(piece.record, piece.frame, line)
                 writer.end_image(consistency=one.consistency, failed=one.failed)
         integrity = writer.finish()

@@ -143,7 +143,7 @@ def export_options(site: Site, output: StrPath, given: ExportArguments) -> Expor
     return ExportOptions(
         output=os.fspath(output),
         compress=given.get("compress", True) and not template,
-        level=site.config.get("export.level", int) if level is None else level,
+        gzip_level=site.config.get("export.level", int) if level is None else level,
         images=given.get("images", False),
         telemetry=given.get("telemetry", False),
         telemetry_since=given.get("telemetry_since"),

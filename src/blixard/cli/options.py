@@ -64,7 +64,13 @@ def common_options() -> list[click.Option]:
         CommonOption(["-v", "--verbose"], count=True, help="Say more; a traceback on errors"),
         CommonOption(["--log-json"], is_flag=True, help="Log records as JSON lines"),
         CommonOption(["-y", "--yes"], is_flag=True, help="Go on without asking"),
-        CommonOption(["--lock-wait"], metavar="DURATION", type=duration, help="Wait for a lock, `10m`  [do not wait]"),
+        CommonOption(
+            ["--lock-wait"],
+            metavar="DURATION",
+            type=duration,
+            default=timedelta(0),
+            help="Wait for a lock, `10m`  [do not wait]",
+        ),
     ]
 
 
@@ -131,4 +137,4 @@ def only_with(switch: str, decorate: Callable[[Any], Any]) -> None:
 def _session(common: dict[str, Any]) -> Session:
     from blixard.cli.session import CommonOptions, Session
 
-    return Session(CommonOptions(**{**common, "lock_wait": common["lock_wait"] or timedelta(0)}))
+    return Session(CommonOptions(**common))

@@ -17,7 +17,7 @@ from blixard.format.cursor import SPACE, Cursor
 from blixard.format.digests import DIGEST, record_line
 from blixard.format.elements import element
 from blixard.format.envelope import member
-from blixard.limits import KIB, Limits
+from blixard.limits import GZIP_LEVEL, KIB, Limits
 from blixard.model.canonical import canonical
 from blixard.model.structs import Record
 
@@ -37,7 +37,12 @@ _HEAD_BYTES = KIB
 
 
 def encode_record(
-    record: Record, frame: bytes | memoryview | None, *, compress: bool, level: int = 1, last: bool = False
+    record: Record,
+    frame: bytes | memoryview | None,
+    *,
+    compress: bool,
+    gzip_level: int = GZIP_LEVEL,
+    last: bool = False,
 ) -> tuple[bytes, ...]:
     """A record as it is stored: its line, or the gzip member of its line. Pure: workers call it.
 
@@ -47,7 +52,7 @@ def encode_record(
         record: what the line says.
         frame: the zstd frame, for data and packs; None for a reference.
         compress: make a gzip member.
-        level: isal's gzip level, 0 to 3.
+        gzip_level: isal's gzip level, 0 to 3.
         last: the last record of its image has no comma behind it.
     """
     offset = "" if record.offset is None else f'"offset": {record.offset}, '
@@ -55,7 +60,7 @@ def encode_record(
     head = f'{{{offset}"length": {record.length}, "blake3": "{record.digest.hex()}"{skip}'.encode()
     end = b"}\n" if last else b"},\n"
     line = (head + end,) if frame is None else (head + b', "zstd": "', pybase64.b64encode(frame), b'"' + end)
-    return (member(b"".join(line), level),) if compress else line
+    return (member(b"".join(line), gzip_level),) if compress else line
 
 
 def frame(text: str | memoryview) -> bytes:

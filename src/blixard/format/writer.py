@@ -21,7 +21,7 @@ from blixard.format.records import encode_record
 from blixard.format.sink import Sink
 from blixard.format.state_text import encode, pretty, write_state
 from blixard.format.tables import Tables
-from blixard.limits import DEFAULT, KIB, Limits
+from blixard.limits import DEFAULT, GZIP_LEVEL, KIB, Limits
 from blixard.model.canonical import canonical
 from blixard.model.structs import (
     Consistency,
@@ -47,7 +47,7 @@ class ExportWriter(Closing):
     Args:
         sink: only `write` is called.
         compress: gzip.
-        level: isal's gzip level, 0 to 3.
+        gzip_level: isal's gzip level, 0 to 3.
         layout: write `record_tables` and `index` when there are images.
         integrity: write `integrity`.
         limits: only `spill_bytes` and `telemetry_element_bytes` are looked at.
@@ -59,14 +59,14 @@ class ExportWriter(Closing):
         sink: BinaryIO,
         *,
         compress: bool,
-        level: int = 1,
+        gzip_level: int = GZIP_LEVEL,
         layout: bool = True,
         integrity: bool = True,
         limits: Limits = DEFAULT,
         spill_to: str | None = None,
     ) -> None:
-        self._sink = Sink(sink, compress=compress, level=level)
-        self._level = level
+        self._sink = Sink(sink, compress=compress, level=gzip_level)
+        self._gzip_level = gzip_level
         self._layout = layout
         self._with_integrity = integrity
         self._limits = limits
@@ -214,7 +214,7 @@ class ExportWriter(Closing):
         record, frame, line = image.held
         image.held = None
         if last:
-            line = encode_record(record, frame, compress=self._sink.compress, level=self._level, last=True)
+            line = encode_record(record, frame, compress=self._sink.compress, gzip_level=self._gzip_level, last=True)
         for piece in line:
             self._sink.stored(piece)
         self._tables.add_length(sum(map(len, line)))

@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 from blixard.did_you_mean import close_names, did_you_mean
 from blixard.errors import StorageError, UsageError
 from blixard.home import default_data_dir
-from blixard.limits import DEFAULT, Limits
+from blixard.limits import DEFAULT, GZIP_LEVEL, Limits
 from blixard.plan.retention import TelemetryPolicy, UndoPolicy
 from blixard.site.quantities import parse_duration, parse_size
 
@@ -90,6 +90,10 @@ def _lane(given: Any) -> str:
     return str(given)
 
 
+SHARE_HOURS = 24
+"""How long a share serves, and so how long its ticket is good, when nobody says."""
+TELEMETRY_HOURS = 24
+"""How far back the telemetry of an export goes, and `telemetry show` looks, when nobody says."""
 KEYS: dict[str, Key] = {
     "data_dir": Key(_path, None),
     "undo.keep": Key(_count, _UNDO.keep),
@@ -98,7 +102,7 @@ KEYS: dict[str, Key] = {
     "redact.paths": Key(_texts, ()),
     "telemetry.max_age": Key(_duration, _TELEMETRY.max_age),
     "telemetry.max_bytes": Key(_size, _TELEMETRY.max_bytes),
-    "export.level": Key(_count, 1),
+    "export.level": Key(_count, GZIP_LEVEL),
     "export.threads": Key(_count, None),
     "p2p.lane": Key(_lane, "auto"),
     "p2p.relay": Key(_word, None),

@@ -11,9 +11,12 @@ import click
 
 from blixard.cli.options import command, only_with
 from blixard.cli.screen import human
+from blixard.cli.verbs.file_source import THREADS
 from blixard.cli.verbs.network import NetworkFlags, network_of, refuse_qr
 from blixard.cli.verbs.share import Sharing, options_of, serve, sharing_options
 from blixard.errors import ExitCode, UsageError
+from blixard.limits import GZIP_LEVEL
+from blixard.site.config import TELEMETRY_HOURS
 from blixard.site.quantities import parse_duration
 
 if TYPE_CHECKING:
@@ -72,9 +75,11 @@ def _exported_at(text: str) -> datetime:
 @click.option("-o", "--output", metavar="FILE", help="Where to; `-` is standard output")
 @click.option("--include-images", "images", is_flag=True, help="Also the content of disks and large files")
 @click.option("--include-telemetry", "telemetry", is_flag=True, help="Also logs and metrics of this node")
-@click.option("--telemetry-since", type=_since, metavar="WHEN", help="A duration or RFC 3339 time  [24h]")
+@click.option(
+    "--telemetry-since", type=_since, metavar="WHEN", help=f"A duration or RFC 3339 time  [{TELEMETRY_HOURS}h]"
+)
 @click.option("--no-compress", is_flag=True, help="Plain JSON instead of gzip")
-@click.option("--level", type=click.IntRange(0, 3), metavar="0..3", help="Of gzip  [1]")
+@click.option("--level", type=click.IntRange(0, 3), metavar="0..3", help=f"Of gzip  [{GZIP_LEVEL}]")
 @selection
 @click.option("--template", is_flag=True, help="For git: no revision, no placement, no digests, a fixed time")
 @click.option("--redact", is_flag=True, help="Mask what looks like a secret")
@@ -84,7 +89,7 @@ def _exported_at(text: str) -> datetime:
 @click.option("--all-or-nothing", is_flag=True, help="No file when a disk cannot be read")
 @click.option("--verify", is_flag=True, help="Read the file back from the disk before it gets its name")
 @click.option("--exported-at", type=_exported_at, metavar="TIME", help="RFC 3339  [SOURCE_DATE_EPOCH, else now]")
-@click.option("--threads", type=click.IntRange(1, 64), metavar="N", help="Workers  [one for each core]")
+@THREADS
 @click.option("--p2p-share", is_flag=True, help="Then serve the file to those who have its ticket")
 @sharing_options
 def export(

@@ -22,14 +22,12 @@ if TYPE_CHECKING:
     from blixard.peer.fetch.options import FetchOptions
     from blixard.peer.wire.ticket import Ticket
 
-MINUTE = timedelta(minutes=1)
-
 
 class Fetching(Struct, frozen=True, kw_only=True):
     """From whom and how patiently, as given."""
 
     ticket_files: tuple[str, ...]
-    timeout: timedelta
+    timeout: timedelta | None
     connections: int | None
 
 
@@ -45,7 +43,7 @@ def fetching_options(function: Any) -> Any:
             metavar="FILE",
             help="Tickets, one a line, out of sight of process lists",
         ),
-        click.option("--timeout", type=duration, default=MINUTE, metavar="DURATION", help="For a silent sender  [1m]"),
+        click.option("--timeout", type=duration, metavar="DURATION", help="For a silent sender  [1m]"),
         click.option(
             "--connections",
             type=click.IntRange(1, 16),
@@ -112,10 +110,12 @@ def _patience(fetching: Fetching) -> FetchOptions:
     """How to fetch; a number of connections that was given is kept to, whatever each brings."""
     from blixard.peer.fetch.options import FetchOptions
 
-    options = FetchOptions(timeout=fetching.timeout.total_seconds())
-    if fetching.connections is None:
-        return options
-    return structs.replace(options, connections=fetching.connections, most_connections=fetching.connections)
+    given: dict[str, float] = {}
+    if fetching.timeout is not None:
+        given["timeout"] = fetching.timeout.total_seconds()
+    if fetching.connections is not None:
+        given |= {"connections": fetching.connections, "most_connections": fetching.connections}
+    return structs.replace(FetchOptions(), **given)
 
 
 def sender_names(tickets: Sequence[Ticket]) -> str:

@@ -14,7 +14,7 @@ from blixard.cli.options import command, only_with, pair
 from blixard.cli.screen import human
 from blixard.cli.verbs.export import selection
 from blixard.cli.verbs.fetching import Fetching, fetching_options, sender_names, senders, tickets_of
-from blixard.cli.verbs.file_source import refuse_ticket
+from blixard.cli.verbs.file_source import THREADS, refuse_ticket
 from blixard.cli.verbs.network import NetworkFlags
 from blixard.errors import ExitCode, UsageError
 from blixard.plan import rules
@@ -97,7 +97,7 @@ _VARIABLE = "BLIXARD_VAR_"
 @click.option("--accept-edited", is_flag=True, help="Take a gzip file whose digests do not match")
 @click.option("--skip-damaged", is_flag=True, help="Leave damaged disks out instead of importing nothing")
 @click.option("--force-in-use", is_flag=True, help="Replace disks that a process has open")
-@click.option("--threads", type=click.IntRange(1, 64), metavar="N", help="Workers  [one for each core]")
+@THREADS
 @click.option("--p2p", is_flag=True, help="`-i` is a ticket: fetch from its sender; several from all of them")
 @fetching_options
 def import_(

@@ -19,6 +19,7 @@ from blixard.cli.screen import human
 from blixard.cli.verbs.file_source import refuse_ticket
 from blixard.cli.verbs.network import NetworkFlags, network_of, network_options, refuse_qr
 from blixard.errors import BlixardError, ExitCode, UsageError
+from blixard.site.config import SHARE_HOURS
 
 if TYPE_CHECKING:
     from blixard.cli.session import Session
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from blixard.site.network import NetworkSettings
     from blixard.site.open_cluster import OpenCluster
 
-DAY = timedelta(hours=24)
 _HEX_DIGITS = 64
 
 
@@ -45,7 +45,13 @@ def sharing_options(function: Any) -> Any:
     sharing = group(
         "sharing",
         Sharing,
-        click.option("--share-for", type=duration, default=DAY, metavar="DURATION", help="Serve so long  [24h]"),
+        click.option(
+            "--share-for",
+            type=duration,
+            default=timedelta(hours=SHARE_HOURS),
+            metavar="DURATION",
+            help=f"Serve so long  [{SHARE_HOURS}h]",
+        ),
         click.option("--share-uses", "uses", type=click.IntRange(min=1), metavar="N", help="Stop after N receivers"),
         click.option("--allow-peer", "allowed", multiple=True, metavar="ID", help="Only these may fetch (`peer id`)"),
         click.option("--qr", is_flag=True, help="Also show the ticket as a QR code"),

@@ -10,6 +10,7 @@ import click
 from blixard.cli.options import command, duration
 from blixard.cli.screen import human
 from blixard.errors import ExitCode
+from blixard.site.config import TELEMETRY_HOURS
 
 if TYPE_CHECKING:
     from blixard.cli.session import Session
@@ -22,7 +23,9 @@ _LINES = 200
     examples=["blixard telemetry show --since 24h", "blixard telemetry show --imported --json"],
     exits=[ExitCode.NOT_FOUND],
 )
-@click.option("--since", type=duration, default="24h", show_default=True, metavar="DURATION", help="How far back")
+@click.option(
+    "--since", type=duration, default=f"{TELEMETRY_HOURS}h", show_default=True, metavar="DURATION", help="How far back"
+)
 @click.option("--metrics", is_flag=True, help="Also a sample of this machine, taken now, and those that are kept")
 @click.option("--imported", is_flag=True, help="What came with imports instead of this node's own")
 def show(session: Session, since: timedelta, *, metrics: bool, imported: bool) -> None:

@@ -15,16 +15,26 @@ from blixard.limits import DEFAULT, ZSTD_LEVEL
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _UNKNOWN_SIZE = zstandard.CONTENTSIZE_UNKNOWN
-_local = threading.local()
 
 
-def make_frame(data: bytes | bytearray | memoryview) -> bytes:
-    """Compress `data` into one frame: fixed level, content size, no checksum, no dictionary. Same in, same out."""
-    compressor: zstandard.ZstdCompressor | None = getattr(_local, "compressor", None)
+class _OfThisThread(threading.local):
+    """A context serves one thread at a time, and making one costs more than a small record: they are kept."""
+
+    def __init__(self) -> None:
+        self.compressors: dict[int, zstandard.ZstdCompressor] = {}
+        """By level."""
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_of_this_thread = _OfThisThread()
+
+
+def make_frame(data: bytes | bytearray | memoryview, level: int = ZSTD_LEVEL) -> bytes:
+    """Compress `data` into one frame: zstd's `level`, content size, no checksum, no dictionary. Same in, same out."""
+    compressor = _of_this_thread.compressors.get(level)
     if compressor is None:
-        # a context serves one thread at a time; making one costs more than a small record
-        compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_content_size=True, write_checksum=False)
-        _local.compressor = compressor
+        compressor = zstandard.ZstdCompressor(level=level, write_content_size=True, write_checksum=False)
+        _of_this_thread.compressors[level] = compressor
     return compressor.compress(data)
 
 
@@ -49,11 +59,8 @@ def open_frame(frame: bytes | memoryview, length: int, *, record_bytes: int = DE
     if length > record_bytes:
         raise LimitExceeded(f"a record of `{length}` bytes is over the limit `record_bytes` (`{record_bytes}`)")
     _judge_header(frame, length, record_bytes)
-    decompressor: zstandard.ZstdDecompressor | None = getattr(_local, "decompressor", None)
-    if decompressor is None:
-        decompressor = _local.decompressor = zstandard.ZstdDecompressor()
     try:
-        data = decompressor.decompress(frame, allow_extra_data=False)
+        data = _of_this_thread.decompressor.decompress(frame, allow_extra_data=False)
     except zstandard.ZstdError as problem:
         raise _body_error(str(problem)) from problem
     if len(data) != length:

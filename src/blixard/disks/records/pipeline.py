@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from queue import SimpleQueue
 
 from blake3 import blake3
@@ -21,7 +22,7 @@ from blixard.disks.records.dedup import DedupTable
 from blixard.disks.records.frames import make_frame
 from blixard.disks.records.memory import PageBuffer
 from blixard.errors import InternalError
-from blixard.limits import CELL_BYTES
+from blixard.limits import CELL_BYTES, ZSTD_LEVEL
 from blixard.model.structs import Record
 from blixard.ports import DiskReader
 
@@ -36,16 +37,26 @@ class Chunk(Struct, frozen=True):
     line: tuple[bytes, ...]
 
 
+_Make = Callable[[Record, memoryview], Chunk]
+
+
+def _chunk(record: Record, data: memoryview, *, zstd_level: int, encode: Encode) -> Chunk:
+    frame = make_frame(data, zstd_level) if record.carries else None
+    return Chunk(record, frame, encode(record, frame))
+
+
 class RecordPipeline(Closing):
     """Worker threads for the disks of one document; a context manager that ends them.
 
     Args:
         threads: workers, at least 1; the reading thread comes on top.
         dedup: what the document carries so far; it belongs to one pipeline.
+        zstd_level: of the frames.
     """
 
-    def __init__(self, threads: int, dedup: DedupTable) -> None:
+    def __init__(self, threads: int, dedup: DedupTable, zstd_level: int = ZSTD_LEVEL) -> None:
         self._dedup = dedup
+        self._zstd_level = zstd_level
         # two a worker, so that none waits, one being read, two waiting for the caller
         self._buffers = [PageBuffer(CELL_BYTES) for _ in range(2 * threads + 3)]
         self._crew = Crew(threads, weight=CELL_BYTES, name="record")
@@ -66,7 +77,8 @@ class RecordPipeline(Closing):
         if self._broken:
             raise InternalError("a pipeline was used after its records were left unread")
         self._broken = True  # until all that the dedup table counts as carried was given to the caller
-        disk = self._disk = _Disk(reader, self._dedup, encode, self._crew, self._buffers)
+        make = partial(_chunk, zstd_level=self._zstd_level, encode=encode)
+        disk = self._disk = _Disk(reader, self._dedup, make, self._crew, self._buffers)
         try:
             done = 0
             while (job := disk.next_job()) is not None:
@@ -90,13 +102,13 @@ class RecordPipeline(Closing):
 class _Job:
     """One cell on its way: cut and hashed by the reading thread, encoded by a worker, taken by the caller."""
 
-    __slots__ = ("buffer", "chunks", "cuts", "done", "encode", "end", "problem")
+    __slots__ = ("buffer", "chunks", "cuts", "done", "end", "make", "problem")
 
-    def __init__(self, buffer: PageBuffer, cuts: list[tuple[Record, int]], end: int, encode: Encode) -> None:
+    def __init__(self, buffer: PageBuffer, cuts: list[tuple[Record, int]], end: int, make: _Make) -> None:
         self.buffer = buffer
         self.cuts = cuts
         self.end = end
-        self.encode = encode
+        self.make = make
         self.chunks: list[Chunk] = []
         self.problem: BaseException | None = None
         self.done = threading.Event()
@@ -105,8 +117,7 @@ class _Job:
         try:
             for record, start in self.cuts:
                 data = self.buffer.view[start : start + record.length]
-                frame = make_frame(data) if record.carries else None
-                self.chunks.append(Chunk(record, frame, self.encode(record, frame)))
+                self.chunks.append(self.make(record, data))
         except BaseException as problem:  # noqa: BLE001 - raised on the caller's thread, in its turn
             self.problem = problem
         finally:
@@ -117,11 +128,11 @@ class _Disk:
     """One disk being read by its own thread. A buffer is a permit: without a free one the reader waits."""
 
     def __init__(
-        self, reader: DiskReader, dedup: DedupTable, encode: Encode, crew: Crew, buffers: list[PageBuffer]
+        self, reader: DiskReader, dedup: DedupTable, make: _Make, crew: Crew, buffers: list[PageBuffer]
     ) -> None:
         self._reader = reader
         self._dedup = dedup
-        self._encode = encode
+        self._make = make
         self._crew = crew
         self._free: SimpleQueue[PageBuffer | None] = SimpleQueue()
         for buffer in buffers:
@@ -183,7 +194,7 @@ class _Disk:
             cuts.append((Record(cell.offset + start, end - start, digest, self._dedup.add(digest)), start))
         if not cuts:
             return False
-        job = _Job(buffer, cuts, cell.offset + cell.spans[-1][1], self._encode)
+        job = _Job(buffer, cuts, cell.offset + cell.spans[-1][1], self._make)
         self._ordered.put(job)
         self._crew.submit(job.run, 0)
         return True

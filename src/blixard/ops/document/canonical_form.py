@@ -22,7 +22,6 @@ from blixard.model.owners import Owner, owners
 from blixard.model.structs import ExportHead, ImageHead, JsonObject, Vm
 from blixard.ops.document.examine import Examined
 
-_LEVEL = 1
 _TELEMETRY_FIRST = ("resourceMetrics", "resourceLogs")
 
 
@@ -33,7 +32,7 @@ Stored = tuple[bytes | memoryview | None, tuple[bytes, ...]]
 
 def encoding(*, compress: bool) -> Encode:
     """How records are stored in a file that is, or is not, gzip."""
-    return partial(encode_record, compress=compress, level=_LEVEL)
+    return partial(encode_record, compress=compress)
 
 
 class CanonicalForm(Struct, frozen=True, kw_only=True):
@@ -80,7 +79,6 @@ class CanonicalForm(Struct, frozen=True, kw_only=True):
         with ExportWriter(
             sink,
             compress=compress,
-            level=_LEVEL,
             layout=layout and self.sealed,
             integrity=self.sealed,
             limits=self.limits,

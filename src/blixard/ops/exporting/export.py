@@ -17,6 +17,7 @@ from msgspec import UNSET, Struct, structs, to_builtins
 from blixard import files
 from blixard.errors import ExitCode, RefusedError, StorageError, UsageError
 from blixard.format.writer import ExportWriter
+from blixard.limits import GZIP_LEVEL
 from blixard.model.structs import (
     ClusterSnapshot,
     Consistency,
@@ -34,11 +35,11 @@ from blixard.plan.templates import template_of
 from blixard.plan.values import kept_of
 from blixard.ports import Output, Progress, TelemetrySource
 from blixard.redact.document import Element, Masked, masked
+from blixard.site.config import TELEMETRY_HOURS
 from blixard.site.open_cluster import OpenCluster
 from blixard.version import __version__
 
 VERB = "cluster export"
-SINCE_DEFAULT = timedelta(hours=24)
 _BEST_RATIO = 20
 """No real set of disks shrinks more than this: with less room, an export cannot succeed and need not begin."""
 
@@ -49,7 +50,7 @@ class ExportOptions(Struct, frozen=True, kw_only=True):
     output: str
     """A path, or `-` for standard output."""
     compress: bool = True
-    level: int = 1
+    gzip_level: int = GZIP_LEVEL
     images: bool = False
     telemetry: bool = False
     telemetry_since: datetime | None = None
@@ -202,7 +203,7 @@ class _Export:
         if self._telemetry is None or not self._options.telemetry:
             return
         until = self._cluster.clock.now()
-        since = self._options.telemetry_since or until - SINCE_DEFAULT
+        since = self._options.telemetry_since or until - timedelta(hours=TELEMETRY_HOURS)
         yield from (("resourceMetrics", each) for each in self._telemetry.resource_metrics(since, until))
         yield from (("resourceLogs", each) for each in self._telemetry.resource_logs(since, until))
 
@@ -259,7 +260,7 @@ class _Export:
         with ExportWriter(
             output.file,
             compress=options.compress,
-            level=options.level,
+            gzip_level=options.gzip_level,
             layout=marks,
             integrity=marks,
             limits=self._cluster.policy.limits,
@@ -275,7 +276,7 @@ class _Export:
                 self._progress.expect(sum(image.head.size_bytes for image in selection.images))
                 encoding = Encoding(
                     compress=options.compress,
-                    level=options.level,
+                    gzip_level=options.gzip_level,
                     threads=options.threads,
                     folder=folder,
                     spill_bytes=self._cluster.policy.limits.spill_bytes,

@@ -18,7 +18,7 @@ from blixard.disks.records.pipeline import Chunk, RecordPipeline
 from blixard.errors import BlixardError, RefusedError
 from blixard.format.records import encode_record
 from blixard.format.writer import ExportWriter
-from blixard.limits import DEFAULT
+from blixard.limits import DEFAULT, GZIP_LEVEL, ZSTD_LEVEL
 from blixard.model.structs import Consistency, DiskFormat, ImageTail
 from blixard.ops.exporting.selection import ImageSource
 from blixard.ports import DiskReader, DiskSnapshot, Extent, FoundDisk, Hypervisor, Progress
@@ -44,7 +44,8 @@ class Encoding(Struct, frozen=True, kw_only=True):
     """How records are written, and by how many threads."""
 
     compress: bool
-    level: int
+    gzip_level: int = GZIP_LEVEL
+    zstd_level: int = ZSTD_LEVEL
     threads: int
     folder: Path | None = None
     """Of temporary files; None is the system's."""
@@ -63,9 +64,9 @@ def write_images(
     Raises:
         StorageError: the target cannot be written.
     """
-    encode = partial(encode_record, compress=encoding.compress, level=encoding.level)
+    encode = partial(encode_record, compress=encoding.compress, gzip_level=encoding.gzip_level)
     table = DedupTable(spill_bytes=encoding.spill_bytes, folder=encoding.folder)
-    with table as dedup, RecordPipeline(encoding.threads, dedup) as pipeline:
+    with table as dedup, RecordPipeline(encoding.threads, dedup, encoding.zstd_level) as pipeline:
         read = partial(pipeline.records, encode=encode, advance=progress.advance)
         for _, of_vm in groupby(images, key=lambda image: image.head.vm):
             together = list(of_vm)

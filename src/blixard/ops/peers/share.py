@@ -22,6 +22,7 @@ from blixard.peer.share.server import Server
 from blixard.peer.wire.secret import Secret
 from blixard.peer.wire.ticket import Ticket
 from blixard.ports import Clock, Progress
+from blixard.site.config import SHARE_HOURS
 from blixard.site.network import NetworkSettings
 from blixard.site.open_cluster import OpenCluster
 
@@ -36,7 +37,7 @@ class ShareOptions(Struct, frozen=True, kw_only=True):
     path: str
     document: str | None = None
     """The digest that the file must have: it is opened by its name, and may be another by now."""
-    share_for: timedelta = timedelta(hours=24)
+    share_for: timedelta = timedelta(hours=SHARE_HOURS)
     uses: int | None = None
     allowed: tuple[str, ...] = ()
     """Endpoint ids, hex; none is everybody who has the ticket."""

@@ -46,3 +46,13 @@ def test_a_damaged_body_is_a_digest_mismatch_that_keeps_its_cause() -> None:
     with pytest.raises(DigestMismatch) as caught:
         open_frame(frame[:-4], 25600)
     assert isinstance(caught.value.__cause__, zstandard.ZstdError)
+
+
+def test_a_level_is_kept_to_whatever_this_thread_compressed_with_before() -> None:
+    data = b"".join(b"%d," % number for number in range(20_000))
+    quick = make_frame(data, 1)
+
+    small = make_frame(data, 19)
+
+    assert len(small) < len(quick) == len(make_frame(data, 1))
+    assert open_frame(small, len(data)) == open_frame(quick, len(data)) == data
