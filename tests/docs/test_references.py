@@ -1,17 +1,20 @@
-"""What docs/reference says about commands, exit codes and settings is what the code says."""
+"""What the docs say about commands, exit codes, settings and packages is what the code says."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
+import pytest
+
 from blixard.errors import ExitCode
 from support.docs_runner import ROOT
 
 
-def test_the_generated_pages_are_current() -> None:
+@pytest.mark.parametrize("script", ["cli-reference", "architecture"])
+def test_the_generated_pages_are_current(script: str) -> None:
     ended = subprocess.run(
-        [sys.executable, str(ROOT / "scripts/cli-reference"), "--check"], capture_output=True, text=True, check=False
+        [sys.executable, str(ROOT / "scripts" / script), "--check"], capture_output=True, text=True, check=False
     )
 
     assert (ended.returncode, ended.stderr) == (0, "")
