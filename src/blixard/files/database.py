@@ -65,6 +65,17 @@ class Database:
         with self._translated():
             return self._connection.execute(sql, parameters).fetchall()
 
+    def read_in_turns(self, sql: str, size: int) -> Iterator[list[Any]]:
+        """The rows of a query, `size` at a time; inside `reading`, so that they are of one state."""
+        with self._translated():
+            cursor = self._connection.execute(sql)
+        while True:
+            with self._translated():
+                rows = cursor.fetchmany(size)
+            if not rows:
+                return
+            yield rows
+
     def write(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Run one statement; return the number of rows that it changed."""
         with self._translated():
