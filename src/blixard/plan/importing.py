@@ -260,7 +260,8 @@ def _missing_networks(prepared: Prepared, current: ClusterSnapshot, options: Imp
 
 
 def _networks(vms: Iterable[Vm]) -> set[str]:
-    return {name for vm in vms for nic in vm.networks for name in (nic.network, nic.bridge) if name}
+    pairs = {(nic.network, nic.bridge) for vm in vms for nic in vm.networks}
+    return {name for pair in pairs for name in pair if name}
 
 
 def _idle(prepared: Prepared, current: ClusterSnapshot, options: ImportOptions) -> Iterable[str]:

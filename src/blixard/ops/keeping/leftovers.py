@@ -20,8 +20,11 @@ from blixard.site.open_cluster import OpenCluster
 
 def unnamed_files(opened: OpenCluster) -> list[Path]:
     """Paths of files that nobody names, sorted. A command that is at work may still come to name one."""
+    there = list(_files_of(opened))
+    if not there:
+        return []  # and no state is read to ask whether it names one
     named = _named_files(opened)
-    return sorted(path for path in _files_of(opened) if path.name not in named)
+    return sorted(path for path in there if path.name not in named)
 
 
 def abandoned_imports(opened: OpenCluster) -> list[ImportRow]:
