@@ -19,71 +19,46 @@ from __future__ import annotations
 
 import re
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class ExitCode(IntEnum):
     """The exit codes of DESIGN.md section 9; new ones may appear, so an unknown code is a failure."""
 
-    DONE = 0
-    UNEXPECTED = 1
-    USAGE = 2
-    PARTIAL = 3
-    REFUSED = 4
-    CHANGES_PENDING = 5
-    STALE = 6
-    MALFORMED = 10
-    DIGEST_MISMATCH = 11
-    UNSUPPORTED_VERSION = 12
-    LIMIT = 13
-    NOT_FOUND = 20
-    LOCKED = 21
-    CONFLICT = 22
-    STORAGE = 30
-    STORE_UNAVAILABLE = 31
-    TRANSFER = 40
-    BAD_TICKET = 41
-    PEER_UNREACHABLE = 42
-    PEER_MISBEHAVED = 43
-    HYPERVISOR = 50
-    BUG = 70
-    INTERRUPTED = 130
-    BROKEN_PIPE = 141
-    TERMINATED = 143
+    meaning: str
 
-    @property
-    def meaning(self) -> str:
-        """A few words for help and docs."""
-        return _MEANINGS[self]
+    def __new__(cls, code: int, meaning: str = "") -> Self:
+        """A code, and a few words on it for help and docs."""
+        made = int.__new__(cls, code)
+        made._value_ = code
+        made.meaning = meaning
+        return made
 
-
-_MEANINGS = {
-    ExitCode.DONE: "done",
-    ExitCode.UNEXPECTED: "unexpected",
-    ExitCode.USAGE: "usage",
-    ExitCode.PARTIAL: "done but partial",
-    ExitCode.REFUSED: "refused, consent needed",
-    ExitCode.CHANGES_PENDING: "changes pending",
-    ExitCode.STALE: "last export is stale",
-    ExitCode.MALFORMED: "malformed export",
-    ExitCode.DIGEST_MISMATCH: "digest mismatch",
-    ExitCode.UNSUPPORTED_VERSION: "unsupported version",
-    ExitCode.LIMIT: "over a limit",
-    ExitCode.NOT_FOUND: "not found",
-    ExitCode.LOCKED: "locked",
-    ExitCode.CONFLICT: "conflict",
-    ExitCode.STORAGE: "storage (space, permission, I/O)",
-    ExitCode.STORE_UNAVAILABLE: "state store unreachable",
-    ExitCode.TRANSFER: "transfer",
-    ExitCode.BAD_TICKET: "bad ticket",
-    ExitCode.PEER_UNREACHABLE: "peer unreachable",
-    ExitCode.PEER_MISBEHAVED: "peer misbehaved",
-    ExitCode.HYPERVISOR: "hypervisor",
-    ExitCode.BUG: "a bug of ours",
-    ExitCode.INTERRUPTED: "interrupted",
-    ExitCode.BROKEN_PIPE: "stdout was closed",
-    ExitCode.TERMINATED: "terminated",
-}
+    DONE = 0, "done"
+    UNEXPECTED = 1, "unexpected"
+    USAGE = 2, "usage"
+    PARTIAL = 3, "done but partial"
+    REFUSED = 4, "refused, consent needed"
+    CHANGES_PENDING = 5, "changes pending"
+    STALE = 6, "last export is stale"
+    MALFORMED = 10, "malformed export"
+    DIGEST_MISMATCH = 11, "digest mismatch"
+    UNSUPPORTED_VERSION = 12, "unsupported version"
+    LIMIT = 13, "over a limit"
+    NOT_FOUND = 20, "not found"
+    LOCKED = 21, "locked"
+    CONFLICT = 22, "conflict"
+    STORAGE = 30, "storage (space, permission, I/O)"
+    STORE_UNAVAILABLE = 31, "state store unreachable"
+    TRANSFER = 40, "transfer"
+    BAD_TICKET = 41, "bad ticket"
+    PEER_UNREACHABLE = 42, "peer unreachable"
+    PEER_MISBEHAVED = 43, "peer misbehaved"
+    HYPERVISOR = 50, "hypervisor"
+    BUG = 70, "a bug of ours"
+    INTERRUPTED = 130, "interrupted"
+    BROKEN_PIPE = 141, "stdout was closed"
+    TERMINATED = 143, "terminated"
 
 
 _TICKET_SHAPED = re.compile(r"blixard[a-z0-9]{20,}(?:(?:\s|\\+[nrt])+[a-z0-9]{16,})*", re.IGNORECASE)
