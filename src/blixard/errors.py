@@ -96,23 +96,23 @@ class BlixardError(Exception):
     id: ClassVar[str] = "error"
     exit_code: ClassVar[ExitCode] = ExitCode.UNEXPECTED
 
+    def __init_subclass__(cls, error_id: str | None = None, exit_code: ExitCode | None = None) -> None:
+        super().__init_subclass__()
+        cls.id = error_id or cls.id
+        cls.exit_code = exit_code or cls.exit_code
+
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         self.message = without_tickets(message)
         self.hint = None if hint is None else without_tickets(hint)
         super().__init__(self.message)
 
 
-class UsageError(BlixardError):
+class UsageError(BlixardError, error_id="usage", exit_code=ExitCode.USAGE):
     """The command line or a call's arguments ask for something that makes no sense."""
 
-    id = "usage"
-    exit_code = ExitCode.USAGE
 
-
-class InvalidField(UsageError):
+class InvalidField(UsageError, error_id="usage.field"):
     """A field of a node, VM, disk, file or network breaks its rule; `path` names it (`vms.web-1.vcpus`)."""
-
-    id = "usage.field"
 
     def __init__(self, path: str, problem: str, *, hint: str | None = None) -> None:
         super().__init__(f"`{path}`: {problem}", hint=hint)
@@ -120,124 +120,76 @@ class InvalidField(UsageError):
         self.problem = problem
 
 
-class RefusedError(BlixardError):
+class RefusedError(BlixardError, error_id="refused", exit_code=ExitCode.REFUSED):
     """Going on would destroy, start or trust something that nobody consented to."""
 
-    id = "refused"
-    exit_code = ExitCode.REFUSED
 
-
-class ExportFileError(BlixardError):
+class ExportFileError(BlixardError, error_id="export", exit_code=ExitCode.MALFORMED):
     """The export file (or a disk image inside or beside it) is not acceptable."""
 
-    id = "export"
-    exit_code = ExitCode.MALFORMED
 
-
-class MalformedExport(ExportFileError):
+class MalformedExport(ExportFileError, error_id="export.malformed"):
     """Not an export, cut short, or it breaks a rule of the file format."""
 
-    id = "export.malformed"
 
-
-class DigestMismatch(ExportFileError):
+class DigestMismatch(ExportFileError, error_id="export.digest", exit_code=ExitCode.DIGEST_MISMATCH):
     """Content does not match the digest that the export carries for it."""
 
-    id = "export.digest"
-    exit_code = ExitCode.DIGEST_MISMATCH
 
-
-class UnsupportedVersion(ExportFileError):
+class UnsupportedVersion(ExportFileError, error_id="export.version", exit_code=ExitCode.UNSUPPORTED_VERSION):
     """The file or the store was written by a version that this one cannot read."""
 
-    id = "export.version"
-    exit_code = ExitCode.UNSUPPORTED_VERSION
 
-
-class LimitExceeded(ExportFileError):
+class LimitExceeded(ExportFileError, error_id="export.limit", exit_code=ExitCode.LIMIT):
     """One of the limits was passed; the message names it, so that it can be raised knowingly."""
 
-    id = "export.limit"
-    exit_code = ExitCode.LIMIT
 
-
-class StateError(BlixardError):
+class StateError(BlixardError, error_id="state"):
     """The cluster is not in a state in which this can be done."""
 
-    id = "state"
 
-
-class NotFound(StateError):
+class NotFound(StateError, error_id="state.not-found", exit_code=ExitCode.NOT_FOUND):
     """No such cluster, node, VM, disk or undo entry; the message names the data directory that was searched."""
 
-    id = "state.not-found"
-    exit_code = ExitCode.NOT_FOUND
 
-
-class Locked(StateError):
+class Locked(StateError, error_id="state.locked", exit_code=ExitCode.LOCKED):
     """Somebody else holds the lock; the message names who."""
 
-    id = "state.locked"
-    exit_code = ExitCode.LOCKED
 
-
-class Conflict(StateError):
+class Conflict(StateError, error_id="state.conflict", exit_code=ExitCode.CONFLICT):
     """What is there and what comes cannot both be; or the state moved since it was read."""
 
-    id = "state.conflict"
-    exit_code = ExitCode.CONFLICT
 
-
-class StorageError(BlixardError):
+class StorageError(BlixardError, error_id="storage", exit_code=ExitCode.STORAGE):
     """Space, permission or I/O: the message names the path and the operation."""
 
-    id = "storage"
-    exit_code = ExitCode.STORAGE
 
-
-class StoreUnavailable(StorageError):
+class StoreUnavailable(StorageError, error_id="store.unavailable", exit_code=ExitCode.STORE_UNAVAILABLE):
     """The state store cannot be reached or has no quorum."""
 
-    id = "store.unavailable"
-    exit_code = ExitCode.STORE_UNAVAILABLE
 
-
-class TransferError(BlixardError):
+class TransferError(BlixardError, error_id="transfer", exit_code=ExitCode.TRANSFER):
     """Moving an export to or from a peer failed, or the peer refused."""
 
-    id = "transfer"
-    exit_code = ExitCode.TRANSFER
 
-
-class PeerRefused(TransferError):
+class PeerRefused(TransferError, error_id="transfer.refused"):
     """The sender serves us nothing; `reason` is the protocol's word for it (`expired`, `used`, ...)."""
-
-    id = "transfer.refused"
 
     def __init__(self, reason: str, message: str, *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.reason = reason
 
 
-class InvalidTicket(TransferError):
+class InvalidTicket(TransferError, error_id="transfer.ticket", exit_code=ExitCode.BAD_TICKET):
     """The text is not a ticket, or a garbled one; the message says where, never what the ticket holds."""
 
-    id = "transfer.ticket"
-    exit_code = ExitCode.BAD_TICKET
 
-
-class PeerUnreachable(TransferError):
+class PeerUnreachable(TransferError, error_id="transfer.unreachable", exit_code=ExitCode.PEER_UNREACHABLE):
     """Nobody answers, or the connection was lost and did not come back in time."""
 
-    id = "transfer.unreachable"
-    exit_code = ExitCode.PEER_UNREACHABLE
 
-
-class PeerMisbehaved(TransferError):
+class PeerMisbehaved(TransferError, error_id="transfer.misbehaved", exit_code=ExitCode.PEER_MISBEHAVED):
     """The peer broke the protocol or sent wrong bytes; nothing of it is kept."""
-
-    id = "transfer.misbehaved"
-    exit_code = ExitCode.PEER_MISBEHAVED
 
     def __init__(
         self,
@@ -248,18 +200,12 @@ class PeerMisbehaved(TransferError):
         super().__init__(message, hint=hint)
 
 
-class HypervisorError(BlixardError):
+class HypervisorError(BlixardError, error_id="hypervisor", exit_code=ExitCode.HYPERVISOR):
     """What runs the VMs cannot be reached, or cannot do what was asked of it."""
-
-    id = "hypervisor"
-    exit_code = ExitCode.HYPERVISOR
 
 
 BUG_HINT = "this is a bug of ours: please report it with what `-v` prints and with `blixard doctor --json`"
 
 
-class InternalError(BlixardError):
+class InternalError(BlixardError, error_id="bug", exit_code=ExitCode.BUG):
     """A bug of ours; the only error that asks for a report."""
-
-    id = "bug"
-    exit_code = ExitCode.BUG
