@@ -103,17 +103,6 @@ class Registry:
                 (self._key_of(owner.cluster) or "", owner.vm_id, owner.disk),
             )
 
-    def owner_of(self, path: Path) -> DiskOwner | None:
-        """Who writes to the file at `path`, if a living cluster does.
-
-        Raises:
-            StorageError: the registry cannot be read.
-        """
-        if not files.is_there(self._path) or not files.is_there(path):
-            return None
-        with self._writing() as database:
-            return self._live_owner(database, path.resolve(), None, _always)
-
     def _refuse_cluster_file(self, real: Path) -> None:
         clusters = self._clusters_dir.resolve()
         if real.is_relative_to(clusters):
@@ -123,16 +112,14 @@ class Registry:
     def _key_of(self, cluster: str) -> str | None:
         return next((key for key, name in self._keys().items() if name == cluster), None)
 
-    def _live_owner(
-        self, database: Database, real: Path, asking: DiskOwner | None, is_live: IsLive
-    ) -> DiskOwner | None:
+    def _live_owner(self, database: Database, real: Path, asking: DiskOwner, is_live: IsLive) -> DiskOwner | None:
         """The owner by device and inode, other than `asking`; rows that mean nothing any more are dropped."""
         there = real.stat()
         names = self._keys()
         rows = database.read("SELECT * FROM disks WHERE inode = ?", (str(there.st_ino),))
         for key, vm_id, disk, vm_name, path, _inode, claimer in rows:
             owner = DiskOwner(names.get(key, ""), vm_name, vm_id, disk)
-            if asking is not None and (owner.cluster, vm_id, disk) == (asking.cluster, asking.vm_id, asking.disk):
+            if (owner.cluster, vm_id, disk) == (asking.cluster, asking.vm_id, asking.disk):
                 continue
             # a claim whose VM is not there counts as long as the process that makes the VM lives
             if key in names and _is_file(path, there) and (is_live(owner) or _is_running(claimer)):

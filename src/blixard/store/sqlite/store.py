@@ -38,19 +38,6 @@ _KINDS = {kind.value: kind for kind in ContentKind}
 _MANY = 1000
 
 
-class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """What `status` shows, without decoding the VMs."""
-
-    id: str
-    name: str
-    revision: int
-    provenance: Provenance | None
-    nodes: int
-    vms: int
-    undo: int
-    imports: int
-
-
 class SqliteStore(Closing):
     """`StateStore` in the file `path`; used by one thread.
 
@@ -113,25 +100,6 @@ class SqliteStore(Closing):
                 provenance=self._provenance(provenance),
                 self_node=int(self_node),
             )
-
-    def counts(self) -> Counts:
-        """How many of what there are, at one revision; much cheaper than a snapshot.
-
-        Raises:
-            StorageError: the store cannot be read.
-        """
-        with self._database.reading():
-            cluster_id, name, revision, _, provenance = self._cluster_row()
-            numbers = {table: self._count(table) for table in ("nodes", "vms", "undo")}
-            [(imports,)] = self._database.read("SELECT count(*) FROM imports WHERE NOT done")
-        return Counts(
-            id=cluster_id,
-            name=self._name or name,
-            revision=int(revision),
-            provenance=self._provenance(provenance),
-            imports=imports,
-            **numbers,
-        )
 
     def apply(self, change: StateChange, expected_revision: int) -> int:
         """See `StateStore.apply`."""
@@ -273,10 +241,6 @@ class SqliteStore(Closing):
                 f"`{self._database.path}` holds no cluster", hint="it was not made by blixard, or by half"
             )
         return rows[0]
-
-    def _count(self, table: str) -> int:
-        [(number,)] = self._database.read(f"SELECT count(*) FROM {table}")  # noqa: S608 - a name of ours
-        return int(number)
 
     def _provenance(self, text: bytes | None) -> Provenance | None:
         return None if text is None else structs_of(self._database, [(text,)], Provenance)[0]

@@ -7,6 +7,7 @@ import pytest
 from msgspec import structs
 
 from blixard.errors import Conflict, InvalidField, NotFound
+from blixard.home.registry import DiskOwner
 from blixard.model.structs import ContentKey, ContentKind, DesiredState, Hold, Vm
 from blixard.ops.cluster.nodes import NodeSpec, add_node
 from blixard.ops.keeping.leftovers import unnamed_files
@@ -232,6 +233,6 @@ def test_an_image_in_place_is_claimed(opened: OpenCluster, image: Path) -> None:
 
     attach(opened, image, in_place=True)
 
-    owner = opened.home.registry().owner_of(image)
-    assert owner is not None
-    assert (owner.vm, owner.disk) == ("web-1", "d0")
+    stranger = DiskOwner(cluster=opened.name, vm="web-2", vm_id="id-2", disk="root")
+    with pytest.raises(Conflict, match="disk `d0` of VM `web-1`"):
+        opened.home.registry().claim(image, stranger)
