@@ -1,4 +1,6 @@
-"""The only writer of paths: every operation that changes a file passes the seam, and every failure is a StorageError.
+"""The only writer of paths: every operation that changes a file passes the seam.
+
+Every failure is a StorageError that names the path, whether a function's docstring says so or not.
 
 Tests observe the seam (`observe`) to count, fail or kill at each operation; nothing else in blixard calls os.rename,
 os.open for writing, os.fsync or their like.
@@ -23,7 +25,7 @@ from blixard.files.paths import (
     rename,
     unlink,
 )
-from blixard.files.seam import Observation, observe, storage_error, translated
+from blixard.files.seam import observe, storage_error, translated
 from blixard.files.space import allocated_bytes, free_bytes, roomy_folder
 from blixard.files.streams import SinkStream, SourceStream, SpanStream, buffered_sink, buffered_source
 
@@ -33,7 +35,6 @@ __all__ = [
     "HeldLock",
     "Holder",
     "Journal",
-    "Observation",
     "SinkStream",
     "SourceStream",
     "SpanStream",

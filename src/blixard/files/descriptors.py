@@ -1,7 +1,7 @@
 """What is done to open files: whole writes, syncs, bounded reads.
 
 `os.write` may write less than it was given and `os.fsync` may fail once and then succeed with the data gone: here both
-are an error or done. A path goes along with each descriptor because an error must name it.
+are done, or a StorageError. A path goes along with each descriptor because the error names it.
 """
 
 from __future__ import annotations
@@ -32,11 +32,7 @@ def pwrite_all(fd: int, data: bytes | memoryview, offset: int, path: AnyPath) ->
 
 
 def pread(fd: int, length: int, offset: int, path: AnyPath) -> bytes:
-    """The bytes at `offset`, fewer only at the end of the file; thread-safe, the file position does not move.
-
-    Raises:
-        StorageError: naming `path`.
-    """
+    """The bytes at `offset`, fewer only at the end of the file; thread-safe, the file position does not move."""
     with translated("read", path):
         data = os.pread(fd, length, offset)
         while len(data) < length and (more := os.pread(fd, length - len(data), offset + len(data))):
@@ -61,31 +57,19 @@ def write_all(fd: int, data: bytes | memoryview, path: AnyPath) -> None:
 
 
 def truncate(fd: int, size_bytes: int, path: AnyPath) -> None:
-    """Set the size of an open file; what is added reads as zeros and takes no space.
-
-    Raises:
-        StorageError: naming `path`.
-    """
+    """Set the size of an open file; what is added reads as zeros and takes no space."""
     with mutating("truncate", path):
         os.ftruncate(fd, size_bytes)
 
 
 def fdatasync(fd: int, path: AnyPath) -> None:
-    """Make the content durable. After a failure the data is lost, not pending: never try again.
-
-    Raises:
-        StorageError: naming `path`.
-    """
+    """Make the content durable. After a failure the data is lost, not pending: never try again."""
     with mutating("fdatasync", path):
         os.fdatasync(fd)
 
 
 def fsync(fd: int, path: AnyPath) -> None:
-    """Make content and metadata durable. After a failure the data is lost, not pending: never try again.
-
-    Raises:
-        StorageError: naming `path`.
-    """
+    """Make content and metadata durable. After a failure the data is lost, not pending: never try again."""
     with mutating("fsync", path):
         os.fsync(fd)
 

@@ -19,11 +19,7 @@ _STEP = 1 << 20
 
 
 def punch_hole(fd: int, offset: int, length: int, path: AnyPath) -> None:
-    """Make `length` bytes at `offset` zeros, without changing the size of the file.
-
-    Raises:
-        StorageError: naming `path`.
-    """
+    """Make `length` bytes at `offset` zeros, without changing the size of the file."""
     try:
         before("punch a hole in", path)
         _fallocate()(fd, _PUNCH_HOLE_KEEP_SIZE, offset, length)

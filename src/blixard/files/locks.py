@@ -13,11 +13,10 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import msgspec
 
+from blixard.closing import Closing
 from blixard.errors import Locked, StorageError
 from blixard.files.descriptors import pwrite_all
 from blixard.files.paths import create, open_existing
@@ -35,23 +34,17 @@ class Holder(msgspec.Struct, frozen=True):
     since: str = ""
 
 
-class HeldLock:
-    """A lock that is held until `release`, the end of the `with` block, or the end of the process."""
+class HeldLock(Closing):
+    """A lock that is held until `close`, the end of the `with` block, or the end of the process."""
 
     def __init__(self, fd: int) -> None:
         self._fd: int | None = fd
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Let others in; harmless twice."""
         if self._fd is not None:
             fd, self._fd = self._fd, None  # first: an interrupt in between must not have it closed twice
             os.close(fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.release()
 
 
 class FileLock:

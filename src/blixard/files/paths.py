@@ -1,7 +1,7 @@
 """What is done to names: create, rename, link, unlink, directories, and opening what must lie beneath a root.
 
 Everything here refuses to follow a symbolic link as the last component, because names come from files and other users;
-`open_beneath` and `remove_tree` refuse it in every component.
+`open_beneath` and `remove_tree` refuse it in every component. What fails is a StorageError that names the path.
 """
 
 from __future__ import annotations
@@ -25,9 +25,6 @@ def create(path: AnyPath, *, exclusive: bool = True, mode: int = 0o600) -> int:
         path: where; a symlink there is refused.
         exclusive: fail when something is there; otherwise an existing regular file is emptied.
         mode: of the file, from its first byte.
-
-    Raises:
-        StorageError: naming `path`.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_EXCL if exclusive else os.O_TRUNC)
     with mutating("create", path):
@@ -41,11 +38,7 @@ def create(path: AnyPath, *, exclusive: bool = True, mode: int = 0o600) -> int:
 
 
 def open_existing(path: AnyPath) -> int:
-    """A descriptor for reading and writing of an existing file that is not a symlink.
-
-    Raises:
-        StorageError: naming `path`.
-    """
+    """A descriptor for reading and writing of an existing file that is not a symlink."""
     with translated("open", path):
         return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
 
@@ -80,21 +73,13 @@ def is_there(path: AnyPath) -> bool:
 
 
 def is_dir(path: AnyPath) -> bool:
-    """True when `path` names a directory, through symlinks too.
-
-    Raises:
-        StorageError: we may not look.
-    """
+    """True when `path` names a directory, through symlinks too."""
     mode = _mode(path, follow=True)
     return mode is not None and stat.S_ISDIR(mode)
 
 
 def is_file(path: AnyPath) -> bool:
-    """True when `path` names a regular file, through symlinks too.
-
-    Raises:
-        StorageError: we may not look.
-    """
+    """True when `path` names a regular file, through symlinks too."""
     mode = _mode(path, follow=True)
     return mode is not None and stat.S_ISREG(mode)
 
@@ -112,31 +97,19 @@ def _mode(path: AnyPath, *, follow: bool) -> int | None:
 
 
 def rename(source: AnyPath, target: AnyPath) -> None:
-    """Give `source` the name `target`, replacing what had it, in one step. Durable after `fsync_dir` of both parents.
-
-    Raises:
-        StorageError: naming `target`.
-    """
+    """Give `source` the name `target` in one step, replacing what had it; durable after `fsync_dir` of both parents."""
     with mutating("rename", target):
         Path(source).rename(target)
 
 
 def link(source: AnyPath, target: AnyPath) -> None:
-    """Give `source` the second name `target`, which must not exist; a symlink is linked itself.
-
-    Raises:
-        StorageError: naming `target`.
-    """
+    """Give `source` the second name `target`, which must not exist; a symlink is linked itself."""
     with mutating("link", target):
         os.link(source, target, follow_symlinks=False)
 
 
 def unlink(path: AnyPath, *, missing_ok: bool = False) -> None:
-    """Remove a name.
-
-    Raises:
-        StorageError: naming `path`.
-    """
+    """Remove a name."""
     with mutating("unlink", path):
         try:
             Path(path).unlink()
@@ -149,9 +122,6 @@ def make_dir(path: AnyPath, mode: int = 0o700) -> None:
     """Make a directory and the missing ones above it, all with exactly `mode`; one that is there is left as it is.
 
     Each new directory is made durable in its parent.
-
-    Raises:
-        StorageError: naming the directory that could not be made.
     """
     missing: list[Path] = []
     at = Path(path)
@@ -173,11 +143,7 @@ def make_dir(path: AnyPath, mode: int = 0o700) -> None:
 
 
 def fsync_dir(path: AnyPath) -> None:
-    """Make the names in a directory durable.
-
-    Raises:
-        StorageError: naming `path`.
-    """
+    """Make the names in a directory durable."""
     with mutating("fsync directory", path):
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

@@ -11,8 +11,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from blixard.errors import StorageError
 
@@ -42,27 +40,14 @@ class _Seam:
     observer: Observer | None = None
 
 
-class Observation:
-    """An installed observer; leaving the `with` block (or `stop`) puts the earlier one back."""
-
-    def __init__(self, callback: Observer) -> None:
-        self._earlier = _Seam.observer
-        _Seam.observer = callback
-
-    def stop(self) -> None:
-        """Put back what was installed before."""
-        _Seam.observer = self._earlier
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.stop()
-
-
-def observe(callback: Observer) -> Observation:
-    """Install `callback` at once; use the result as a context manager to remove it again."""
-    return Observation(callback)
+@contextmanager
+def observe(callback: Observer) -> Iterator[None]:
+    """Inside, `callback` is told of every operation; afterwards the earlier observer is, if there was one."""
+    earlier, _Seam.observer = _Seam.observer, callback
+    try:
+        yield
+    finally:
+        _Seam.observer = earlier
 
 
 def before(operation: str, path: AnyPath) -> None:

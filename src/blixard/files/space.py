@@ -13,11 +13,7 @@ from blixard.files.seam import AnyPath, translated
 
 
 def free_bytes(path: AnyPath) -> int:
-    """Bytes that may be written on the file system of `path`, or of the nearest directory above that exists.
-
-    Raises:
-        StorageError: it cannot be asked.
-    """
+    """Bytes that may be written on the file system of `path`, or of the nearest directory above that exists."""
     at = Path(path)
     while not is_there(at) and at.parent != at:
         at = at.parent

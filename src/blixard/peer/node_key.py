@@ -38,7 +38,7 @@ class NodeKey:
 
     def release(self) -> None:
         """Let another process be this node; harmless twice."""
-        self._lock.release()
+        self._lock.close()
 
     def __enter__(self) -> Self:
         return self
@@ -72,7 +72,7 @@ def hold_node_key(home: Home, verb: str, wait_seconds: float = 0.0) -> NodeKey:
     try:
         return NodeKey(_load_or_make(home), lock)
     except BaseException:
-        lock.release()
+        lock.close()
         raise
 
 

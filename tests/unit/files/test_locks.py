@@ -28,7 +28,7 @@ def test_sharers_share_and_keep_out_one_who_wants_it_alone(tmp_path: Path) -> No
     path = tmp_path / "lock"
     with lock(path).shared(), lock(path).shared(), pytest.raises(Locked):
         lock(path).exclusive()
-    lock(path).exclusive().release()
+    lock(path).exclusive().close()
 
 
 def test_one_who_has_it_alone_keeps_out_everybody(tmp_path: Path) -> None:
@@ -68,15 +68,15 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
         holder.kill()
         holder.wait()
 
-    lock(path).exclusive().release()
+    lock(path).exclusive().close()
 
 
 def test_waiting_ends_when_the_lock_comes_free(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     held = lock(path).exclusive()
-    threading.Timer(0.05, held.release).start()
+    threading.Timer(0.05, held.close).start()
 
-    lock(path).exclusive(wait_seconds=30).release()
+    lock(path).exclusive(wait_seconds=30).close()
 
 
 def test_waiting_ends_in_time(tmp_path: Path) -> None:
@@ -92,12 +92,12 @@ def test_a_lock_file_that_was_replaced_is_not_a_lock(tmp_path: Path) -> None:
 
     with lock(path).exclusive(), pytest.raises(Locked):
         lock(path).exclusive()
-    held.release()
+    held.close()
 
 
 def test_the_directory_of_a_lock_is_not_made(tmp_path: Path) -> None:
     (tmp_path / "cluster").mkdir()
-    lock(tmp_path / "cluster" / "lock").exclusive().release()
+    lock(tmp_path / "cluster" / "lock").exclusive().close()
     shutil.rmtree(tmp_path / "cluster")
 
     with pytest.raises(StorageError, match="no such file"):
