@@ -15,7 +15,7 @@ from typing import BinaryIO
 import zstandard
 from blake3 import blake3
 
-from blixard.errors import TransferError
+from blixard.errors import BlixardError, TransferError
 from blixard.limits import KIB
 from blixard.peer.fetch.options import FetchOptions
 from blixard.peer.fetch.remote import Remote
@@ -32,6 +32,7 @@ from blixard.peer.wire.ticket import Ticket
 from support.link_conformance import SOON
 from support.loopback import LoopbackEndpoint, LoopbackLink, LoopbackNetwork
 from support.loopback_channel import LoopbackChannel
+from support.tickets import make_ticket
 
 SECRET = Secret(b"sixteen bytes!!!")
 SERVER, CLIENT, OTHER = "51" * 32, "c1" * 32, "07" * 32
@@ -109,6 +110,22 @@ class Notes:
     def warn(self, message: str) -> None:
         with self._lock:
             self.warnings.append(message)
+
+
+class FakeSender:
+    """A sender of a fetch, for tests of what is below it."""
+
+    def __init__(self) -> None:
+        self.ticket = make_ticket()
+        self.has_lane = False
+        self.sizes: list[int] = []
+        self.problems: list[BlixardError] = []
+
+    def came(self, size: int) -> None:
+        self.sizes.append(size)
+
+    def drop(self, problem: BlixardError) -> None:
+        self.problems.append(problem)
 
 
 class World:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +15,7 @@ from msgspec import UNSET
 from blixard.errors import PeerMisbehaved, PeerRefused, PeerUnreachable, TransferError
 from blixard.peer.fetch.options import Fetch
 from blixard.peer.fetch.route import Route
+from blixard.peer.fetch.wanted import AskedSender
 from blixard.peer.optional_lane import begin_lane, offered_lane
 from blixard.peer.pace.deadline import Deadline
 from blixard.peer.pace.patience import TooSlow
@@ -24,11 +24,10 @@ from blixard.peer.wire import protocol
 from blixard.peer.wire.control import Control
 from blixard.peer.wire.protocol import Refusal, head
 from blixard.peer.wire.states import FROM_SERVER, Incoming, State
-from blixard.peer.wire.ticket import Ticket
 
 _STOOD_SECONDS = 30.0
 """A connection that stood so long was a good one, when nothing was asked of it in vain."""
-_FRUIT_BYTES = 64 << 10
+_GOOD_BYTES = 64 << 10
 """One that brought so much was, too; less could be a peer that feeds us crumbs."""
 _PARTING_SECONDS = 2.0
 """How long the sender has to end a session that we have finished."""
@@ -48,25 +47,10 @@ _REFUSALS = {
 
 
 class Connection:
-    """A session with the sender of `ticket`. `open`, then `stay` in the same thread; `close` from any.
+    """A session with a sender. `open`, then `stay` in the same thread; `close` from any."""
 
-    Args:
-        sender: the sender, for the table of wanted records.
-        lane_stands: whether any connection to this sender has a lane now.
-        blame: told when the sender sent something wrong.
-        came: told of the bytes of each record, over whichever route.
-    """
-
-    def __init__(
-        self,
-        fetch: Fetch,
-        ticket: Ticket,
-        *,
-        sender: object,
-        lane_stands: Callable[[], bool],
-        blame: Callable[[TransferError], None],
-        came: Callable[[int], None],
-    ) -> None:
+    def __init__(self, fetch: Fetch, sender: AskedSender) -> None:
+        self.sender = sender
         self.document_size = 0
         self.round_trip = 0.0
         """Seconds that the sender took for its answer to our proof."""
@@ -75,11 +59,6 @@ class Connection:
         self.failure: TransferError | None = None
         """Something was asked of it, and did not come."""
         self._fetch = fetch
-        self._ticket = ticket
-        self._sender = sender
-        self._lane_stands = lane_stands
-        self._blame = blame
-        self._came = came
         self._lock = threading.Lock()
         self._closed = False
         self._link: Link | None = None
@@ -87,7 +66,7 @@ class Connection:
         self._control: Control | None = None
         self._routes: list[Route] = []
         self._lane_routes: list[Route] = []
-        self._fruit = 0
+        self._brought_bytes = 0
 
     @property
     def link(self) -> Link:
@@ -114,9 +93,9 @@ class Connection:
     @property
     def was_good(self) -> bool:
         """True when it brought something, or stood for long: a loss is then the first of its kind."""
-        brought = self._fruit + sum(route.received for route in self._routes)
+        brought = self._brought_bytes + sum(route.received for route in self._routes)
         stood = time.monotonic() - self.began > _STOOD_SECONDS
-        return brought >= _FRUIT_BYTES or (stood and self.failure is None)
+        return brought >= _GOOD_BYTES or (stood and self.failure is None)
 
     def open(self, timeout: float) -> None:
         """Connect and prove that we hold the ticket.
@@ -128,7 +107,7 @@ class Connection:
             TransferError: it cannot work: an address that makes no sense, another version.
         """
         deadline = Deadline(timeout)
-        ticket = self._ticket
+        ticket = self.sender.ticket
         link = self._fetch.endpoint.connect(ticket.peer_id, ticket.addresses, ticket.relay, deadline.left())
         with self._lock:
             self._link = link
@@ -150,7 +129,7 @@ class Connection:
         if control is None:
             raise PeerUnreachable("not connected")
         self._fetch.threads.spawn("heartbeat", control.beat)
-        route = self._route(self.link, may=lambda: not self._lane_stands())
+        route = Route(self._fetch, self.link, self)
         with self._lock:
             self._routes.append(route)
         route.start(self._fetch.options.channels, most=0)
@@ -163,14 +142,14 @@ class Connection:
 
     def brought(self, size: int) -> None:
         """So many bytes of the document came over it."""
-        self._fruit += size
+        self._brought_bytes += size
 
     def fail(self, problem: TransferError) -> None:
         """What was asked of it did not come, or was wrong: of no use any more."""
         if self.failure is None or isinstance(problem, TooSlow):
-            self.failure = problem  # that it is too slow is what its keeper must know
+            self.failure = problem  # that it is too slow is what the sender must know
         if isinstance(problem, PeerMisbehaved):
-            self._blame(problem)
+            self.sender.drop(problem)
         self.close()
 
     def say_done(self, timeout: float) -> None:
@@ -195,12 +174,30 @@ class Connection:
         self._fetch.tell()
         self._fetch.threads.spawn("parting", self._part)
 
+    def may_ask(self, route: Route) -> bool:
+        """As `RoutedConnection.may_ask`: a lane always, the session's own link while no lane to the sender stands."""
+        return route in self._lane_routes or not self.sender.has_lane
+
+    def route_lost(self, route: Route, problem: TransferError) -> None:
+        """As `RoutedConnection.route_lost`: the session goes with its own link, and goes on without a lane."""
+        with self._lock:
+            is_lane = route in self._lane_routes
+            if is_lane:
+                self._lane_routes.remove(route)
+                self._brought_bytes += route.received
+        route.close()
+        if isinstance(problem, PeerMisbehaved) or not is_lane:
+            self.fail(problem)
+        elif route.received >= self._fetch.options.lane_worth_bytes:
+            self._fetch.threads.spawn("lane-again", self._lane_again)
+        self._fetch.tell()
+
     def close(self) -> None:
         """End it and what it began. Harmless twice."""
         with self._lock:
             self._closed = True
             routes = self._routes + self._lane_routes
-            self._fruit += sum(route.received for route in self._routes)
+            self._brought_bytes += sum(route.received for route in self._routes)
             self._routes, self._lane_routes = [], []
         if self._control is not None:
             self._control.close()
@@ -214,7 +211,7 @@ class Connection:
         self._fetch.tell()
 
     def _shake_hands(self, channel: Channel, deadline: Deadline) -> None:
-        fetch, ticket, link = self._fetch, self._ticket, self.link
+        fetch, ticket, link = self._fetch, self.sender.ticket, self.link
         incoming = Incoming(FROM_SERVER, State.HELLO)
         hello = _heard(incoming, channel, deadline)
         protocol.check_hello(hello)
@@ -234,9 +231,6 @@ class Connection:
         if offered is not None and welcome.lane is not UNSET:
             begin_lane(offered.lane, welcome.lane, self._lane_link)
 
-    def _route(self, link: Link, may: Callable[[], bool]) -> Route:
-        return Route(self._fetch, link, sender=self._sender, may=may, lost=self._route_lost, came=self._came)
-
     def _part(self) -> None:
         """Finish the control channel; the sender then ends the session as a good one."""
         if self._control is not None:
@@ -247,7 +241,7 @@ class Connection:
 
     def _lane_link(self, link: Link) -> None:
         """A direct link stands: it takes over."""
-        route = self._route(link, may=lambda: True)
+        route = Route(self._fetch, link, self)
         with self._lock:
             if self._closed:
                 link.close()
@@ -270,19 +264,6 @@ class Connection:
         for route in routes:
             route.hand_over()
 
-    def _route_lost(self, route: Route, problem: TransferError) -> None:
-        with self._lock:
-            is_lane = route in self._lane_routes
-            if is_lane:
-                self._lane_routes.remove(route)
-                self._fruit += route.received
-        route.close()
-        if isinstance(problem, PeerMisbehaved) or not is_lane:
-            self.fail(problem)
-        elif route.received >= self._fetch.options.lane_worth_bytes:
-            self._fetch.threads.spawn("lane-again", self._lane_again)
-        self._fetch.tell()
-
     def _lane_again(self) -> None:
         """The lane broke that brought most: where more is wanted, another session makes another.
 
@@ -290,7 +271,7 @@ class Connection:
         """
         if self._fetch.stopped.wait(self._fetch.options.lane_again_seconds):
             return
-        if not self._closed and not self._lane_stands() and self._fetch.wanted.outstanding:
+        if not self._closed and not self.sender.has_lane and self._fetch.wanted.outstanding:
             self.fail(PeerUnreachable("the lane was lost"))
 
 

@@ -166,8 +166,7 @@ class Remote(Closing):
             PeerMisbehaved: no sender is left.
         """
         sender = self._fetch.wanted.reject(digest)
-        if isinstance(sender, Sender):
-            sender.drop(PeerMisbehaved(f"the sender sent a wrong record `{digest.hex()[:16]}`: {why}"))
+        sender.drop(PeerMisbehaved(f"the sender sent a wrong record `{digest.hex()[:16]}`: {why}"))
         self._raise_if_nobody_is_left()
 
     def statistics(self) -> Statistics:

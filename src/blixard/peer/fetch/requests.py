@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from typing import Protocol
 
 from blixard.errors import PeerMisbehaved, PeerUnreachable, TransferError
 from blixard.limits import KIB, MIB
 from blixard.peer.fetch.options import Fetch
-from blixard.peer.fetch.wanted import Item
+from blixard.peer.fetch.wanted import AskedSender, Item
 from blixard.peer.pace.patience import Patience
 from blixard.peer.ports import BODY_BYTES, Channel, Link
 from blixard.peer.wire import protocol
@@ -27,34 +27,36 @@ _IDLE_SECONDS = 30.0
 """An idle channel is given back before the sender takes it (`Bounds.idle_seconds`)."""
 
 
+class AskedRoute(Protocol):
+    """The route to which a channel belongs."""
+
+    @property
+    def link(self) -> Link:
+        """Where the channel is opened."""
+
+    @property
+    def sender(self) -> AskedSender:
+        """Whose link it is."""
+
+    @property
+    def ended(self) -> bool:
+        """True when nothing is to be asked over it any more."""
+
+    def has_turn(self, requests: Requests) -> bool:
+        """Whether this channel should ask now."""
+
+    def progress(self, size: int, seconds: float) -> None:
+        """A record of so many bytes came over one of its channels, which had waited so long for it."""
+
+
 class Requests:
-    """Runs in a thread of its own until its link ends.
+    """One channel of a route. Runs in a thread of its own until the route ends."""
 
-    Args:
-        sender: whom `wanted` is told as the sender of what arrives.
-        may: whether to work now.
-        ends: whether to end.
-        progress: told of each record's bytes, and how many seconds it was waited for.
-    """
-
-    def __init__(
-        self,
-        fetch: Fetch,
-        link: Link,
-        *,
-        sender: object,
-        may: Callable[[], bool],
-        ends: Callable[[], bool],
-        progress: Callable[[int, float], None],
-    ) -> None:
-        self._link = link
+    def __init__(self, fetch: Fetch, route: AskedRoute) -> None:
+        self._route = route
         self._wanted = fetch.wanted
         self._meter = fetch.meter
         self._options = fetch.options
-        self._sender = sender
-        self._may = may
-        self._ends = ends
-        self._progress = progress
         self._channel: Channel | None = None
         self._incoming = Incoming(FROM_SERVER, State.RECORDS)
         self._asked: deque[deque[Item]] = deque()
@@ -67,6 +69,16 @@ class Requests:
     def busy(self) -> bool:
         """True while records are under way to it."""
         return bool(self._asked)
+
+    @property
+    def may_ask(self) -> bool:
+        """As `Asker.may_ask`."""
+        return self._route.has_turn(self)
+
+    @property
+    def ended(self) -> bool:
+        """As `Asker.ended`."""
+        return self._route.ended
 
     def run(self) -> None:
         """Ask and receive.
@@ -111,13 +123,8 @@ class Requests:
     def _ask(self) -> bool:
         """Keep requests under way; False when it is over."""
         while len(self._asked) < _BATCHES:
-            items = self._wanted.take(
-                count=protocol.BATCH,
-                length=self._batch_bytes,
-                timeout=0 if self._asked else _IDLE_SECONDS if self._channel else None,
-                may=self._may,
-                ends=self._ends,
-            )
+            timeout = 0 if self._asked else _IDLE_SECONDS if self._channel else None
+            items = self._wanted.take(self, count=protocol.BATCH, length=self._batch_bytes, timeout=timeout)
             if items is None:
                 return False
             if items:
@@ -132,7 +139,7 @@ class Requests:
 
     def _send(self, items: list[Item]) -> None:
         if self._channel is None:
-            self._channel = self._link.open(self._options.reply_seconds)
+            self._channel = self._route.link.open(self._options.reply_seconds)
             self._incoming = Incoming(FROM_SERVER, State.RECORDS)
             self._patience = Patience(self._options.grace_seconds)
         self._channel.send(head(protocol.GetRecords(tuple(digest.hex() for digest, _ in items))))
@@ -155,10 +162,10 @@ class Requests:
         if not batch:
             self._asked.popleft()
         size = len(frame[1])
-        self._meter.add(self._link.kind, size)
-        self._wanted.arrived(digest, frame[1], self._sender)
+        self._meter.add(self._route.link.kind, size)
+        self._wanted.arrived(digest, frame[1], self._route.sender)
         self.received += 1
-        self._progress(size, seconds)
+        self._route.progress(size, seconds)
         self._adapt(seconds, size)
         self._patience.waited(seconds, size)
 

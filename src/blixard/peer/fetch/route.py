@@ -11,11 +11,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from blixard.errors import PeerMisbehaved, TransferError
 from blixard.limits import KIB
 from blixard.peer.fetch.options import Fetch
 from blixard.peer.fetch.requests import Requests
+from blixard.peer.fetch.wanted import AskedSender
 from blixard.peer.pace.growth import Growth, Step
 from blixard.peer.pace.patience import TooSlow
 from blixard.peer.ports import Link
@@ -26,41 +28,44 @@ _LEAST_SECONDS = 0.001
 """What was there already says of the rate only that it is high."""
 
 
-class Route:
-    """One link with its channels.
+class RoutedConnection(Protocol):
+    """The connection to which a route belongs."""
 
-    Args:
-        sender: the sender, for the table of wanted records.
-        may: whether this route should work now.
-        lost: told once, with the reason, when the link is of no use any more.
-        came: told of the bytes of each record.
-    """
+    @property
+    def sender(self) -> AskedSender:
+        """Whom it connects to."""
+
+    def may_ask(self, route: Route) -> bool:
+        """Whether this route should be used now."""
+
+    def route_lost(self, route: Route, problem: TransferError) -> None:
+        """Told once, when the link of a route is of no use any more."""
+
+
+class Route:
+    """One link of a connection, with its channels."""
 
     def __init__(
-        self,
-        fetch: Fetch,
-        link: Link,
-        *,
-        sender: object,
-        may: Callable[[], bool],
-        lost: Callable[[Route, TransferError], None],
-        came: Callable[[int], None],
-        clock: Callable[[], float] = time.monotonic,
+        self, fetch: Fetch, link: Link, connection: RoutedConnection, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.link = link
+        self.sender = connection.sender
         self.received = 0
+        self.ended = False
+        """Nothing is asked over it any more."""
         self._fetch = fetch
-        self._sender = sender
-        self._may = may
-        self._lost = lost
-        self._came = came
+        self._connection = connection
         self._lock = threading.Lock()
-        self._ended = False
         self._working: list[Requests] = []
         self._channels = 0
         self._clock = clock
         self._growth = Growth(more=0, clock=clock)
         self._rate = 0.0
+
+    @property
+    def channels(self) -> int:
+        """Channels that ask, or wait for their turn."""
+        return self._channels
 
     def start(self, channels: int, most: int) -> None:
         """Begin with so many channels; `most` may be added while they bring more."""
@@ -70,13 +75,13 @@ class Route:
 
     def close(self) -> None:
         """End its channels and the link. Harmless twice."""
-        self._ended = True
+        self.ended = True
         self.link.close()
         self._fetch.wanted.poke()
 
     def retire(self) -> None:
         """End its channels, not the link: what was under way shall come over another route."""
-        self._ended = True
+        self.ended = True
         self.hand_over()
         self._fetch.wanted.poke()
 
@@ -85,20 +90,28 @@ class Route:
         for requests in list(self._working):
             requests.hand_over()
 
+    def has_turn(self, requests: Requests) -> bool:
+        """As `AskedRoute.has_turn`: the first channels, as many as the link is fast enough for."""
+        return self._connection.may_ask(self) and self._working.index(requests) <= self._turns
+
+    def progress(self, size: int, seconds: float) -> None:
+        """As `AskedRoute.progress`; see now and then whether one more channel is worth it. It stays in any case."""
+        self._measure(size, seconds)
+        with self._lock:
+            step = self._growth.came(size)
+        if step is Step.MORE:
+            self._add()
+            with self._lock:
+                self._growth.stands()
+        self.sender.came(size)
+
     def _add(self) -> None:
         with self._lock:
             self._channels += 1
         self._fetch.threads.spawn("requests", self._ask)
 
     def _ask(self) -> None:
-        requests = Requests(
-            self._fetch,
-            self.link,
-            sender=self._sender,
-            may=lambda: self._may() and self._has_turn(requests),
-            ends=lambda: self._ended,
-            progress=self._progress,
-        )
+        requests = Requests(self._fetch, self)
         with self._lock:
             self._working.append(requests)
         try:
@@ -125,17 +138,14 @@ class Route:
 
     def _end(self, problem: TransferError) -> None:
         with self._lock:
-            ended, self._ended = self._ended, True
+            ended, self.ended = self.ended, True
         if not ended:
-            self._lost(self, problem)
+            self._connection.route_lost(self, problem)
 
     @property
     def _turns(self) -> int:
         """How many channels may ask besides the first."""
         return int(self._rate / _CHANNEL_RATE)
-
-    def _has_turn(self, requests: Requests) -> bool:
-        return self._working.index(requests) <= self._turns
 
     def _measure(self, size: int, seconds: float) -> None:
         """Count, and follow the rate of the link, given what one of its channels brought."""
@@ -147,14 +157,3 @@ class Route:
             more = before < min(self._turns, len(self._working) - 1)
         if more:
             self._fetch.wanted.poke()
-
-    def _progress(self, size: int, seconds: float) -> None:
-        """Count; after a while, see whether the last added connection was worth it. It stays in any case."""
-        self._measure(size, seconds)
-        with self._lock:
-            step = self._growth.came(size)
-        if step is Step.MORE:
-            self._add()
-            with self._lock:
-                self._growth.stands()
-        self._came(size)

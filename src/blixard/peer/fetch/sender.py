@@ -35,11 +35,11 @@ _REST = 4.0
 luck. It grows, so that trials do not take much of a transfer."""
 
 
-class Keeper:
-    """One connection that is kept.
+class ConnectionSlot:
+    """A place for one connection to a sender, kept by a thread of its own.
 
     Attributes:
-        lasting: whether it is made again when it is lost; one that is on trial, or was not worth it, is not.
+        lasting: whether a connection that is lost is made again; one that is on trial, or was not worth it, is not.
         connection: the last one, also while it is being made.
     """
 
@@ -54,6 +54,7 @@ class Sender:
     Attributes:
         problem: why it was given up; None as long as it was not.
         reconnects: how often a lost connection was made again.
+        slots: connections that are kept now, those included that are being made.
     """
 
     def __init__(self, fetch: Fetch, ticket: Ticket, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -63,8 +64,8 @@ class Sender:
         self._fetch = fetch
         self._connections: tuple[Connection, ...] = ()
         options = fetch.options
-        self._keepers = options.connections
-        self._on_trial: Keeper | None = None
+        self.slots = options.connections
+        self._on_trial: ConnectionSlot | None = None
         self._growth = Growth(
             more=max(0, options.most_connections - options.connections),
             clock=clock,
@@ -81,7 +82,7 @@ class Sender:
     def start(self) -> None:
         """Connect, in threads, and stay connected."""
         for _ in range(self._fetch.options.connections):
-            self._spawn(Keeper(lasting=True))
+            self._spawn(ConnectionSlot(lasting=True))
 
     @property
     def connections(self) -> tuple[Connection, ...]:
@@ -92,6 +93,11 @@ class Sender:
     def has_lane(self) -> bool:
         """True while a direct link to it stands."""
         return any(connection.has_lane for connection in self._connections)
+
+    @property
+    def grown(self) -> bool:
+        """True when it will not be tried with more connections any more, nor with less."""
+        return self._growth.over
 
     def a_connection(self) -> Connection:
         """A session that stands, waiting for one as long as the sender is not given up.
@@ -126,15 +132,15 @@ class Sender:
         """A record of so many bytes came from it: see whether it is time for one more connection, or one less."""
         if self._growth.over:
             return
-        more: Keeper | None = None
+        more: ConnectionSlot | None = None
         with self._fetch.changed:
             step = self._judged(size)
             tried = self._on_trial
             if step is not Step.NOTHING or not self._growth.on_trial:
                 self._decide(lasting=step is not Step.ONE_LESS)
             if step is Step.MORE:
-                more = self._on_trial = Keeper(lasting=False)
-                self._keepers += 1
+                more = self._on_trial = ConnectionSlot(lasting=False)
+                self.slots += 1
         if more is not None:
             self._spawn(more)
         if step is Step.ONE_LESS and tried is not None and tried.connection is not None:
@@ -162,16 +168,16 @@ class Sender:
             self._growth.undecided()
         self._decide(lasting=True)
 
-    def _spawn(self, keeper: Keeper) -> None:
-        self._fetch.threads.spawn("sender", lambda: self._keep(keeper))
+    def _spawn(self, slot: ConnectionSlot) -> None:
+        self._fetch.threads.spawn("sender", lambda: self._keep(slot))
 
-    def _keep(self, keeper: Keeper) -> None:
+    def _keep(self, slot: ConnectionSlot) -> None:
         """One connection after the other."""
         options, stopped = self._fetch.options, self._fetch.stopped
         pause = options.first_pause
         failing_since: float | None = None
         while not stopped.is_set() and self.problem is None:
-            connection = keeper.connection = self._new_connection()
+            connection = slot.connection = Connection(self._fetch, self)
             problem = self._hold(connection, self._seconds_for_connecting(failing_since))
             if stopped.is_set() or self.problem is not None:
                 return
@@ -181,35 +187,25 @@ class Sender:
             elif failing_since is None:
                 failing_since = connection.began
             in_time = time.monotonic() - failing_since < options.timeout
-            if not (keeper.lasting and in_time and _worth_trying_again(problem)):
-                self._end_keeper(keeper, problem)
+            if not (slot.lasting and in_time and _worth_trying_again(problem)):
+                self._give_back(slot, problem)
                 return
             stopped.wait(pause * random.uniform(0.8, 1.2))  # noqa: S311 - so that receivers of one sender spread out
             pause = min(pause * 2, options.longest_pause)
             self.reconnects += 1
 
-    def _end_keeper(self, keeper: Keeper, problem: TransferError) -> None:
+    def _give_back(self, slot: ConnectionSlot, problem: TransferError) -> None:
         """A connection is made no more; the sender goes with the last, or at once when the reason holds for all."""
         with self._fetch.changed:
-            self._keepers -= 1
-            last = self._keepers == 0
-            if keeper is self._on_trial:
+            self.slots -= 1
+            last = self.slots == 0
+            if slot is self._on_trial:
                 self._growth.failed()
                 self._on_trial = None
             self._fetch.changed.notify_all()
-        counts = keeper.lasting or isinstance(problem, PeerMisbehaved)
+        counts = slot.lasting or isinstance(problem, PeerMisbehaved)
         if last or (counts and _holds_for_all(problem, standing=bool(self.connections))):
             self.drop(problem)
-
-    def _new_connection(self) -> Connection:
-        return Connection(
-            self._fetch,
-            self.ticket,
-            sender=self,
-            lane_stands=lambda: self.has_lane,
-            blame=self.drop,
-            came=self.came,
-        )
 
     def _hold(self, connection: Connection, seconds: float) -> TransferError:
         """Connect, within so many seconds, and stay; why it ended."""

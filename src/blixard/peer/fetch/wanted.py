@@ -9,17 +9,49 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from blixard.errors import BlixardError, InternalError, TransferError
 from blixard.peer.pace.deadline import Deadline
 from blixard.peer.ports import Body
+from blixard.peer.wire.ticket import Ticket
 
 _REMEMBERED = 4096
 """Delivered records whose sender is still known, for the caller who finds one to be wrong."""
 
 Item = tuple[bytes, int]
 """Digest of a record, and its decoded length."""
+
+
+class AskedSender(Protocol):
+    """A sender of a fetch, as those know it who ask over its connections."""
+
+    @property
+    def ticket(self) -> Ticket:
+        """Whom to call, for what, and the secret that lets one ask."""
+
+    @property
+    def has_lane(self) -> bool:
+        """True while a direct link to it stands, over whichever connection."""
+
+    def came(self, size: int) -> None:
+        """A record of so many bytes came from it."""
+
+    def drop(self, problem: BlixardError) -> None:
+        """Give it up: what it sent was wrong."""
+
+
+class Asker(Protocol):
+    """Somebody who takes batches from the table, to ask for them."""
+
+    @property
+    def may_ask(self) -> bool:
+        """False while it should wait: a better route may be there. Looked at after each `poke`."""
+
+    @property
+    def ended(self) -> bool:
+        """True when it will not ask any more."""
 
 
 class _Entry:
@@ -34,11 +66,11 @@ class _Entry:
         self.reserved = False
         self.came: threading.Condition | None = None
         self.frame: Body | None = None
-        self.sender: object = None
+        self.sender: AskedSender | None = None
 
 
 class Wanted:
-    """The table. Senders are any objects, compared by identity.
+    """The table.
 
     Args:
         bytes_in_flight: decoded lengths of records under way or not yet collected.
@@ -53,7 +85,7 @@ class Wanted:
         """Channels who may not work now wait here."""
         self._entries: dict[bytes, _Entry] = {}
         self._queue: deque[bytes] = deque()
-        self._delivered: OrderedDict[bytes, tuple[object, int]] = OrderedDict()
+        self._delivered: OrderedDict[bytes, tuple[AskedSender | None, int]] = OrderedDict()
         self._held = 0
         self._failure: BlixardError | None = None
         self.lulls = 0
@@ -100,31 +132,28 @@ class Wanted:
                 entry.came.wait(deadline.left())
             return self._collect(digest, entry, entry.frame)
 
-    def take(
-        self, *, count: int, length: int, timeout: float | None, may: Callable[[], bool], ends: Callable[[], bool]
-    ) -> list[Item] | None:
-        """A batch to ask for, in order; empty when the time passed.
+    def take(self, asker: Asker, *, count: int, length: int, timeout: float | None) -> list[Item] | None:
+        """A batch to ask for, in order; empty when the time passed, None when the asker has ended.
 
         Args:
+            asker: who is to ask; waits while it may not.
             count: items at most.
             length: decoded bytes after which the batch is full.
             timeout: how long to wait for work; 0: not at all.
-            may: whether the requests should work now (a better route may be there); looked at after each `poke`.
-            ends: whether the requests should end; then the answer is None.
         """
         deadline = Deadline(timeout)
         with self._lock:
             while True:
-                if ends() or self._failure is not None:
+                if asker.ended or self._failure is not None:
                     return None
-                allowed = may()
+                allowed = asker.may_ask
                 batch = self._next(count, length) if allowed else []
                 self.lulls += allowed and not batch
                 if batch or deadline.passed():
                     return batch
                 (self._work if allowed else self._turn).wait(deadline.left())
 
-    def arrived(self, digest: bytes, frame: Body, sender: object) -> None:
+    def arrived(self, digest: bytes, frame: Body, sender: AskedSender) -> None:
         """A frame that was asked for; what is not wanted any more is dropped."""
         with self._lock:
             entry = self._entries.get(digest)
@@ -144,7 +173,7 @@ class Wanted:
                     self._queue.appendleft(digest)
             self._work.notify_all()
 
-    def reject(self, digest: bytes) -> object:
+    def reject(self, digest: bytes) -> AskedSender:
         """A collected frame was wrong: want the record again, and say who gave the frame.
 
         Raises:
@@ -163,7 +192,7 @@ class Wanted:
             self._work.notify_all()
             return sender
 
-    def forget_from(self, sender: object) -> None:
+    def forget_from(self, sender: AskedSender) -> None:
         """Nothing of that sender is kept: what arrived from it is wanted again."""
         with self._lock:
             for digest, entry in self._entries.items():
@@ -174,7 +203,7 @@ class Wanted:
             self._work.notify_all()
 
     def poke(self) -> None:
-        """Something that `may` or `ends` look at has changed."""
+        """Whether an asker may ask, or has ended, has changed."""
         with self._lock:
             self._wake_askers()
 

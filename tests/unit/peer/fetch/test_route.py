@@ -16,11 +16,11 @@ from blixard.peer.wire.protocol import Done, Ping, head
 from blixard.peer.wire.states import FROM_CLIENT, Incoming, State
 from support.link_conformance import SOON, Started
 from support.loopback import LoopbackLink
-from support.peers import CLIENT, OTHER, QUICK, World
+from support.peers import CLIENT, OTHER, QUICK, FakeSender, World
 
 
 class Scene:
-    """A way over a loopback link, with nothing to ask for and a clock of its own."""
+    """A connection with one route over a loopback link, with nothing to ask for and a clock of its own."""
 
     def __init__(self, here: World) -> None:
         self.now = 0.0
@@ -37,20 +37,21 @@ class Scene:
         self.wanted = Wanted(64 * MIB)
         stopped, changed = threading.Event(), threading.Condition()
         fetch = Fetch(endpoint, QUICK, self.wanted, TransferMeter(), self.threads, stopped, changed)
-        self.came: list[int] = []
+        self.sender = FakeSender()
         self.route = Route(
             fetch,
             near,
-            sender=self,
-            may=lambda: True,
-            lost=self._lost,
-            came=self.came.append,
+            self,
             clock=lambda: self.now,
         )
         here.stack.callback(self.threads.join)
         here.stack.callback(self.route.close)
 
-    def _lost(self, _route: Route, problem: TransferError) -> None:
+    def may_ask(self, route: Route) -> bool:
+        return route is self.route
+
+    def route_lost(self, route: Route, problem: TransferError) -> None:
+        assert route is self.route
         self.losses.append(problem)
         self.lost.set()
 
@@ -62,8 +63,8 @@ class Scene:
     def trial(self, rate: int) -> int:
         """Two seconds at so many bytes a second; the number of channels then."""
         self.now += 2
-        self.route._progress(2 * rate, 2)
-        return self.route._channels
+        self.route.progress(2 * rate, 2)
+        return self.route.channels
 
 
 def test_a_lane_gets_connections_while_each_brings_a_tenth_more(here: World) -> None:
@@ -95,15 +96,15 @@ def test_of_a_slow_link_one_channel_asks_and_of_a_faster_one_more(here: World) -
     scene.route.start(4, most=0)
     scene.want(16)
     assert scene.far.accept(SOON).receive(SOON) is not None
-    scene.route._progress(64 * KIB, 2)
+    scene.route.progress(64 * KIB, 2)
     with pytest.raises(PeerUnreachable):
         scene.far.accept(0.1)
 
-    scene.route._progress(MIB, 1.5)
+    scene.route.progress(MIB, 1.5)
     assert scene.far.accept(SOON).receive(SOON) is not None
     with pytest.raises(PeerUnreachable):
         scene.far.accept(0.1)
-    scene.route._progress(MIB, 0.01)
+    scene.route.progress(MIB, 0.01)
     assert [scene.far.accept(SOON).receive(SOON) is not None for _ in range(2)] == [True, True]
 
 
@@ -113,7 +114,7 @@ def test_when_the_channel_that_asks_ends_the_next_one_asks(here: World) -> None:
     scene.want(16)
     first = scene.far.accept(SOON)
     assert first.receive(SOON) is not None
-    scene.route._progress(64 * KIB, 2)
+    scene.route.progress(64 * KIB, 2)
     first.close()
 
     assert scene.far.accept(SOON).receive(SOON) is not None

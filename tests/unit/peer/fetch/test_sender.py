@@ -35,7 +35,7 @@ class GatedDocument(MemoryDocument):
 def keepers_left(remote: Remote, count: int) -> bool:
     (sender,) = remote._senders
     with remote._fetch.changed:
-        return remote._fetch.changed.wait_for(lambda: sender._keepers == count, SOON)
+        return remote._fetch.changed.wait_for(lambda: sender.slots == count, SOON)
 
 
 def test_a_connection_that_a_full_sender_refuses_costs_nothing_while_another_delivers(here: World) -> None:

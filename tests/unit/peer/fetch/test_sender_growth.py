@@ -98,10 +98,10 @@ class Scene:
 
     def until(self, reached: Callable[[], bool]) -> None:
         with self.changed:
-            assert self.changed.wait_for(reached, SOON), (self.links, self.sender._keepers, self.sender.problem)
+            assert self.changed.wait_for(reached, SOON), (self.links, self.sender.slots, self.sender.problem)
 
     def until_links(self, count: int) -> None:
-        self.until(lambda: self.links == count and self.sender._keepers == count)
+        self.until(lambda: self.links == count and self.sender.slots == count)
 
     def trial(self, rate: int) -> None:
         """That many bytes a second come, just long enough to judge by."""
@@ -118,7 +118,7 @@ def test_a_slow_sender_gets_connections_up_to_four_while_each_brings_more(here: 
     for _ in range(3):
         scene.trial(9 * MIB)
 
-    assert scene.sender._keepers == 4
+    assert scene.sender.slots == 4
     assert scene.sender.reconnects == 0
     assert len(here.notes.joins) == 4
 
@@ -147,13 +147,13 @@ def test_after_one_that_brought_nothing_the_fetch_rests(here: World) -> None:
     scene.until_links(1)
     scene.trial(MIB)
 
-    assert scene.sender._keepers == 1
+    assert scene.sender.slots == 1
 
 
 def test_a_full_sender_ends_the_growth_and_not_the_fetch(here: World) -> None:
     scene = Scene(here, bounds=Bounds(connections=1, handshake_seconds=2))
     scene.trial(MIB)
-    scene.until(lambda: scene.sender._growth.over)
+    scene.until(lambda: scene.sender.grown)
     scene.until_links(1)
     scene.now += 10_000
     scene.trial(MIB)
@@ -166,14 +166,14 @@ def test_a_fast_sender_gets_no_more(here: World) -> None:
     scene = Scene(here)
     scene.trial(64 * MIB)
 
-    assert scene.sender._keepers == 1
+    assert scene.sender.slots == 1
 
 
 def test_a_number_of_connections_that_is_fixed_stays(here: World) -> None:
     scene = Scene(here, replace(PATIENT, connections=2, most_connections=2))
     scene.trial(MIB)
 
-    assert scene.sender._keepers == 2
+    assert scene.sender.slots == 2
 
 
 def test_records_that_somebody_was_slow_to_want_say_nothing(here: World) -> None:
@@ -183,7 +183,7 @@ def test_records_that_somebody_was_slow_to_want_say_nothing(here: World) -> None
         scene.now += 1
         scene.sender.came(MIB)
 
-    assert scene.sender._keepers == 1
+    assert scene.sender.slots == 1
 
 
 def test_while_a_lane_stands_there_is_no_growth_and_what_was_on_trial_stays(here: World) -> None:
@@ -199,7 +199,7 @@ def test_while_a_lane_stands_there_is_no_growth_and_what_was_on_trial_stays(here
     for _ in range(3):
         scene.trial(MIB)
 
-    assert scene.sender._keepers == 2
+    assert scene.sender.slots == 2
     assert scene.links == 3
 
 
@@ -223,7 +223,7 @@ def test_a_connection_on_trial_stays_when_the_other_is_lost(here: World) -> None
     scene.until_links(2)
     scene.trial(1)
 
-    assert scene.sender._keepers == 2
+    assert scene.sender.slots == 2
 
 
 def test_one_connection_of_several_that_is_too_slow_ends_alone_and_the_sender_with_the_last(here: World) -> None:

@@ -5,9 +5,16 @@ import pytest
 from blixard.errors import InternalError, PeerMisbehaved, PeerRefused, PeerUnreachable, TransferError
 from blixard.peer.fetch.wanted import Item, Wanted, again
 from support.link_conformance import Started
+from support.peers import FakeSender
 
 A, B, C, D = (bytes([n]) * 32 for n in range(4))
-GIVER, OTHER = object(), object()
+GIVER, OTHER = FakeSender(), FakeSender()
+
+
+class FakeAsker:
+    def __init__(self, *, may_ask: bool = True) -> None:
+        self.may_ask = may_ask
+        self.ended = False
 
 
 def make_wanted(*digests: bytes, length: int = 10, bound: int = 1000) -> Wanted:
@@ -18,7 +25,7 @@ def make_wanted(*digests: bytes, length: int = 10, bound: int = 1000) -> Wanted:
 
 
 def take(wanted: Wanted, count: int = 10, length: int = 1000, timeout: float | None = 0) -> list[Item] | None:
-    return wanted.take(count=count, length=length, timeout=timeout, may=lambda: True, ends=lambda: False)
+    return wanted.take(FakeAsker(), count=count, length=length, timeout=timeout)
 
 
 def digests(items: list[Item] | None) -> list[bytes]:
@@ -127,20 +134,20 @@ def test_an_asker_waits_for_work() -> None:
 
 def test_an_asker_that_may_not_work_waits_until_it_may_or_ends() -> None:
     wanted = make_wanted(A)
-    allowed, ended = [False], [False]
+    asker = FakeAsker(may_ask=False)
 
     def ask() -> list[Item] | None:
-        return wanted.take(count=1, length=1, timeout=None, may=lambda: allowed[0], ends=lambda: ended[0])
+        return wanted.take(asker, count=1, length=1, timeout=None)
 
     asking = Started(ask)
     assert not asking.is_done_within(0.05)
-    allowed[0] = True
+    asker.may_ask = True
     wanted.poke()
     assert digests(asking.result()) == [A]
 
     asking = Started(ask)
     assert not asking.is_done_within(0.05)
-    ended[0] = True
+    asker.ended = True
     wanted.poke()
     assert asking.result() is None
 
@@ -149,12 +156,18 @@ def test_an_asker_that_may_not_work_sleeps_through_the_work_of_others() -> None:
     wanted = make_wanted()
     looked: list[bool] = []
 
-    def may() -> bool:
-        looked.append(True)
-        return False
+    class Watched:
+        @property
+        def may_ask(self) -> bool:
+            looked.append(True)
+            return False
+
+        @property
+        def ended(self) -> bool:
+            return len(looked) > 1
 
     def ask() -> list[Item] | None:
-        return wanted.take(count=1, length=1, timeout=None, may=may, ends=lambda: len(looked) > 1)
+        return wanted.take(Watched(), count=1, length=1, timeout=None)
 
     asking = Started(ask)
     assert not asking.is_done_within(0.05)
@@ -216,7 +229,7 @@ def test_nothing_that_a_giver_brought_is_kept_when_it_lied() -> None:
 def test_a_failure_wakes_everybody_and_stays_the_first() -> None:
     wanted = make_wanted(A)
     waiting = Started(lambda: wanted.wait(A))
-    asking = Started(lambda: wanted.take(count=1, length=1, timeout=None, may=lambda: False, ends=lambda: False))
+    asking = Started(lambda: wanted.take(FakeAsker(may_ask=False), count=1, length=1, timeout=None))
     assert not waiting.is_done_within(0.05)
     wanted.fail(PeerUnreachable("gone"))
     wanted.fail(TransferError("later"))
