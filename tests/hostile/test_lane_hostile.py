@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
+from typing import Any
 
 import pytest
 
@@ -18,15 +19,17 @@ from blixard.peer.lane import listen as lane_listen
 from blixard.peer.lane.certificates import LaneIdentity
 from blixard.peer.lane.channel import LaneChannel
 from blixard.peer.lane.dial import Caller, Tuning
-from blixard.peer.lane.hello import LaneHello
+from blixard.peer.lane.hello import ChannelHello, LaneHello
 from blixard.peer.lane.link import CONNECTIONS
 from blixard.peer.lane.offer import parse_offer
 from blixard.peer.pace.deadline import Deadline
 from blixard.peer.wire.frames import encode_frame
+from blixard.peer.wire.protocol import head
 from support.lanes import FAR_ID, NEAR_ID, SessionLink, Side, without_dialling
 from support.link_conformance import Started, no_thread_left, received
 
 SECONDS = 10.0
+NO_TOKEN = "00" * 16
 
 
 class Server:
@@ -60,9 +63,10 @@ class Server:
         }
         return Caller(**{**known, **changes})  # type: ignore[arg-type]
 
-    def dial(self, **words: object) -> LaneChannel:
+    def dial(self, **words: Any) -> LaneChannel:
         """A connection of the honest peer, with these words beside the token."""
-        said = LaneHello(**{"token": self.offer.token, **words})  # type: ignore[arg-type]
+        words = {"token": self.offer.token, **words}
+        said = ChannelHello(**{"opener": "dialler", **words}) if "lane" in words else LaneHello(**words)
         return self.keep(self.caller().dial(self.address, said, Deadline(SECONDS)))
 
     def keep(self, channel: LaneChannel) -> LaneChannel:
@@ -94,8 +98,8 @@ def what_comes_back(sock: socket.socket) -> bytes:
     return got
 
 
-def hello(token: bytes) -> bytes:
-    return b"".join(bytes(part) for part in encode_frame(LaneHello(token=token).to_json()))
+def hello(token: str) -> bytes:
+    return b"".join(bytes(part) for part in encode_frame(head(LaneHello(token=token))))
 
 
 def test_the_peer_itself_gets_an_ok(server: Server) -> None:
@@ -118,7 +122,7 @@ def test_another_certificate_gets_nothing(server: Server) -> None:
 
 def test_the_right_certificate_with_another_token_gets_nothing(server: Server) -> None:
     with server.honest() as sock:
-        sock.sendall(hello(bytes(16)))
+        sock.sendall(hello(NO_TOKEN))
 
         assert what_comes_back(sock) == b""
     assert not server.stands()
@@ -160,7 +164,7 @@ def test_tls_1_2_is_not_spoken(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", hello(bytes(16)), bytes(70000), b"SSH-2.0-x\r\n"], ids=len
+    "said", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", hello(NO_TOKEN), bytes(70000), b"SSH-2.0-x\r\n"], ids=len
 )
 def test_plain_text_gets_no_frame(server: Server, said: bytes) -> None:
     with socket.create_connection(server.address, SECONDS) as sock:
@@ -283,8 +287,8 @@ def test_of_many_lanes_one_is_used(server: Server) -> None:
 
 
 def test_a_peer_cannot_open_channels_without_end(server: Server) -> None:
-    server.dial(nonce=bytes(16))
-    more = [server.dial(lane=bytes(16)) for _ in range(2 * CONNECTIONS + 4)]
+    server.dial(nonce=NO_TOKEN)
+    more = [server.dial(lane=NO_TOKEN) for _ in range(2 * CONNECTIONS + 4)]
     link = server.side.link()
     for _ in range(2 * CONNECTIONS):
         link.accept(SECONDS)
@@ -298,12 +302,12 @@ def test_a_peer_cannot_open_channels_without_end(server: Server) -> None:
 @pytest.mark.parametrize("opener", ["dialler", "listener"])
 def test_a_channel_of_a_lane_that_is_not_there_is_hung_up_on(server: Server, opener: str) -> None:
     with pytest.raises(PeerUnreachable):
-        server.dial(lane=bytes(16), opener=opener)
+        server.dial(lane=NO_TOKEN, opener=opener)
 
 
 def test_a_channel_that_nobody_asked_for_is_hung_up_on(server: Server) -> None:
-    server.dial(nonce=bytes(16))
-    unasked = server.dial(lane=bytes(16), opener="listener")
+    server.dial(nonce=NO_TOKEN)
+    unasked = server.dial(lane=NO_TOKEN, opener="listener")
 
     with pytest.raises(PeerUnreachable):
         unasked.receive(SECONDS)
@@ -331,8 +335,8 @@ def test_a_peer_that_babbles_on_the_anchor_loses_its_lane(server: Server, said: 
 
 
 def test_frames_after_the_ok_are_judged_like_everywhere(server: Server) -> None:
-    server.dial(nonce=bytes(16))
-    channel = server.dial(lane=bytes(16))
+    server.dial(nonce=NO_TOKEN)
+    channel = server.dial(lane=NO_TOKEN)
     ours = server.side.link().accept(SECONDS)
     channel.send({"n": 1}, b"x")
     assert received(ours)[0] == {"n": 1}
@@ -343,8 +347,8 @@ def test_frames_after_the_ok_are_judged_like_everywhere(server: Server) -> None:
 
 
 def test_a_connection_cut_within_a_frame_is_a_lost_peer(server: Server) -> None:
-    server.dial(nonce=bytes(16))
-    channel = server.dial(lane=bytes(16))
+    server.dial(nonce=NO_TOKEN)
+    channel = server.dial(lane=NO_TOKEN)
     ours = server.side.link().accept(SECONDS)
     channel._stream.send(b"\0\0\0\2{}\0\0\0\x05ab", Deadline(SECONDS))
     channel.close()

@@ -79,10 +79,10 @@ def says(words: bytes, *, after_hello: bool = True) -> Callable[[ssl.SSLSocket],
 def test_a_server_that_does_not_answer_our_token_is_no_lane(act: Callable[[ssl.SSLSocket], None]) -> None:
     identity, client = LaneIdentity(), LaneIdentity()
     liar = Liar(act, identity, client.certificate)
-    caller = Caller(identity=client, certificate=identity.certificate, token=bytes(16), tuning=Tuning())
+    caller = Caller(identity=client, certificate=identity.certificate, token="00" * 16, tuning=Tuning())
 
     with pytest.raises(PeerMisbehaved):
-        caller.dial(liar.address, LaneHello(token=bytes(16)), Deadline(SECONDS))
+        caller.dial(liar.address, LaneHello(token="00" * 16), Deadline(SECONDS))
     liar.close()
 
 
@@ -90,22 +90,22 @@ def test_a_server_with_another_certificate_never_sees_the_token() -> None:
     heard: list[bytes] = []
     client = LaneIdentity()
     liar = Liar(lambda sock: heard.append(sock.recv(4096)), LaneIdentity(), client.certificate)
-    caller = Caller(identity=client, certificate=LaneIdentity().certificate, token=bytes(16), tuning=Tuning())
+    caller = Caller(identity=client, certificate=LaneIdentity().certificate, token="00" * 16, tuning=Tuning())
 
     with pytest.raises(PeerUnreachable):
-        caller.dial(liar.address, LaneHello(token=bytes(16)), Deadline(SECONDS))
+        caller.dial(liar.address, LaneHello(token="00" * 16), Deadline(SECONDS))
     liar.close()
     assert heard in ([], [b""])
 
 
 def test_a_server_that_says_nothing_is_waited_for_a_bounded_time() -> None:
     client = LaneIdentity()
-    caller = Caller(identity=client, certificate=LaneIdentity().certificate, token=bytes(16), tuning=Tuning())
+    caller = Caller(identity=client, certificate=LaneIdentity().certificate, token="00" * 16, tuning=Tuning())
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
 
         with pytest.raises(PeerUnreachable):
-            caller.dial(silent.getsockname()[:2], LaneHello(token=bytes(16)), Deadline(0.3))
+            caller.dial(silent.getsockname()[:2], LaneHello(token="00" * 16), Deadline(0.3))
         assert 0.2 < time.monotonic() - began < 3
 
 

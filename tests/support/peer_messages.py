@@ -10,7 +10,7 @@ from blixard.peer.wire import protocol
 from blixard.peer.wire.protocol import Message, head
 from blixard.peer.wire.states import State, Table
 
-NO_SENSE = "the peer sent a message that makes no sense here"
+NO_SENSE = "the peer sent a message (that makes no sense here|without a type)"
 DIGEST = "d1" * 32
 
 
@@ -46,6 +46,7 @@ MESSAGES = [
 NO_MESSAGES: list[JsonObject] = [
     {},
     {"type": 7},
+    {"proof": "00" * 32},
     {"type": "format-your-disk"},
     {"type": "hello"},
     {"type": "hello", "proof": "00", "nonce": "00"},

@@ -47,7 +47,7 @@ def dialable(offer: LaneOffer, seen: Iterable[str], around: Callable[[], Surroun
         return ()
     proven = [address for address in map(host_of, seen) if address is not None and _is_unicast(address)]
     here = any(address.is_loopback for address in proven)
-    stated = [address for address in map(plain, offer.addresses) if address not in proven]
+    stated = [address for address in map(plain, offer.ips) if address not in proven]
     chosen = dict.fromkeys(proven)
     if stated:
         ours = around()

@@ -17,6 +17,7 @@ from blixard.peer.lane.tcp import prepare
 from blixard.peer.lane.tls import LOST, TlsStream
 from blixard.peer.pace.deadline import Deadline
 from blixard.peer.pace.rate import UNLIMITED, RateLimit
+from blixard.peer.wire.protocol import head
 
 ANSWER_SECONDS = 5.0
 """A peer on a network of ours answers in milliseconds."""
@@ -36,7 +37,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     identity: LaneIdentity
     certificate: bytes
     """The peer's, DER."""
-    token: bytes
+    token: str
     """The peer's name for our session."""
     tuning: Tuning
 
@@ -52,7 +53,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
             if stream.shake_hands(deadline) != self.certificate:
                 raise PeerMisbehaved("the peer's lane has another certificate")
             channel = LaneChannel(stream)
-            channel.send(hello.to_json())
+            channel.send(head(hello))
             said = channel.receive(deadline.left(), limit=0)
             if said is None:
                 raise PeerMisbehaved("the peer's lane ended without an answer")

@@ -12,66 +12,60 @@ asked before it.
 from __future__ import annotations
 
 import hmac
-import secrets
 from typing import Literal
 
 import msgspec
 
 from blixard.errors import PeerMisbehaved
 from blixard.model.structs import JsonObject
-from blixard.peer.lane.offer import TOKEN_BYTES, parse_token
+from blixard.peer.lane.offer import Token, new_token
+from blixard.peer.wire.protocol import Message, head, understood
 
 Opener = Literal["dialler", "listener"]
 
 
-class LaneHello(msgspec.Struct, frozen=True, kw_only=True):
-    """What a dialler says."""
+class LaneHello(Message, frozen=True, kw_only=True, tag="lane"):
+    """What a dialler says on the first connection of a lane."""
 
-    token: bytes
-    nonce: bytes = msgspec.field(default_factory=lambda: secrets.token_bytes(TOKEN_BYTES))
-    lane: bytes | None = None
-    """The lane that this connection is a channel of; None: it is a new lane."""
-    opener: Opener = "dialler"
+    token: Token
+    nonce: Token = msgspec.field(default_factory=new_token)
+
+
+class ChannelHello(LaneHello, frozen=True, kw_only=True, tag="channel"):
+    """What it says on each further one."""
+
+    lane: Token
+    """The lane that this connection is a channel of, by the nonce of its hello."""
+    opener: Opener
     """Who opened the channel; a listener asks the dialler to dial for it."""
 
-    def to_json(self) -> JsonObject:
-        """For a frame's head."""
-        said: JsonObject = {"type": "lane", "token": self.token.hex(), "nonce": self.nonce.hex()}
-        if self.lane is not None:
-            said.update(type="channel", lane=self.lane.hex(), opener=self.opener)
-        return said
+
+class LaneOk(Message, frozen=True, tag="lane-ok"):
+    """What the listener says to a hello that it believes."""
+
+    nonce: Token
 
 
-def parse_hello(head: JsonObject) -> LaneHello:
+def parse_hello(said: JsonObject) -> LaneHello:
     """The dialler's first words.
 
     Raises:
         PeerMisbehaved: they are something else.
     """
-    kind = head.get("type")
-    if kind not in ("lane", "channel"):
-        raise PeerMisbehaved("the peer began a lane with something else")
-    token, nonce = parse_token(head.get("token")), parse_token(head.get("nonce"))
-    if kind == "lane":
-        return LaneHello(token=token, nonce=nonce)
-    opener = head.get("opener")
-    if opener not in ("dialler", "listener"):
-        raise PeerMisbehaved("the peer began a channel that nobody opened")
-    return LaneHello(token=token, nonce=nonce, lane=parse_token(head.get("lane")), opener=opener)
+    hello: LaneHello = understood(said, LaneHello | ChannelHello)
+    return hello
 
 
 def answer(hello: LaneHello) -> JsonObject:
-    """What the listener says to a hello that it believes."""
-    return {"type": "lane-ok", "nonce": hello.nonce.hex()}
+    """The head of the listener's answer."""
+    return head(LaneOk(hello.nonce))
 
 
-def check_answer(hello: LaneHello, head: JsonObject) -> None:
+def check_answer(hello: LaneHello, said: JsonObject) -> None:
     """See that the listener read our hello.
 
     Raises:
         PeerMisbehaved: it talks, but not to us.
     """
-    nonce = head.get("nonce")
-    told = isinstance(nonce, str) and nonce.isascii() and hmac.compare_digest(nonce, hello.nonce.hex())
-    if head.get("type") != "lane-ok" or not told:
+    if not hmac.compare_digest(understood(said, LaneOk).nonce, hello.nonce):
         raise PeerMisbehaved("the peer's lane did not answer our token")

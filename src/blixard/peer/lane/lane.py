@@ -8,10 +8,11 @@ Whatever goes wrong means that there is no lane, and the peer learns no more tha
 from __future__ import annotations
 
 import ipaddress
-import secrets
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+
+import msgspec
 
 from blixard.errors import PeerMisbehaved, TransferError
 from blixard.model.structs import JsonObject
@@ -19,10 +20,10 @@ from blixard.peer.lane.addresses import Surroundings, dialable, plain, surroundi
 from blixard.peer.lane.certificates import LaneIdentity
 from blixard.peer.lane.channel import LaneChannel
 from blixard.peer.lane.dial import ANSWER_SECONDS, Caller, Tuning
-from blixard.peer.lane.hello import LaneHello, Opener, answer
+from blixard.peer.lane.hello import ChannelHello, LaneHello, Opener, answer
 from blixard.peer.lane.link import Ends, LaneLink
 from blixard.peer.lane.listen import Expected, LaneListener
-from blixard.peer.lane.offer import OFFERED_ADDRESSES, TOKEN_BYTES, Address, LaneOffer, parse_offer
+from blixard.peer.lane.offer import OFFERED_ADDRESSES, Address, LaneOffer, new_token, parse_offer
 from blixard.peer.pace.deadline import Deadline
 from blixard.peer.ports import Link
 
@@ -101,10 +102,10 @@ class TcpLane:
         self._host = host
         self._ends = Ends(link.local_id, link.remote_id)
         self._seen = link.remote_addresses
-        self._token = secrets.token_bytes(TOKEN_BYTES)
+        self._token = new_token()
         self._lock = threading.Lock()
         self._expected: Expected | None = None
-        self._candidates: dict[bytes, LaneLink] = {}
+        self._candidates: dict[str, LaneLink] = {}
         """By the nonce of their first connection, which names a lane to both sides."""
         self._chosen: LaneLink | None = None
         self._stands: Stands | None = None
@@ -115,7 +116,11 @@ class TcpLane:
         """As `Lane.offer`."""
         addresses, port = self._host.where()
         certificate = self._host.identity.certificate
-        return LaneOffer(port=port, certificate=certificate, token=self._token, addresses=addresses).to_json()
+        told = tuple(str(address) for address in addresses[:OFFERED_ADDRESSES])
+        offer: JsonObject = msgspec.to_builtins(
+            LaneOffer(port=port, certificate=certificate, token=self._token, addresses=told)
+        )
+        return offer
 
     def begin(self, theirs: JsonObject, stands: Stands) -> None:
         """As `Lane.begin`."""
@@ -164,7 +169,7 @@ class TcpLane:
         anchor = caller.dial(target, hello, Deadline(ANSWER_SECONDS))
 
         def dial(opener: Opener, deadline: Deadline) -> LaneChannel:
-            one_more = LaneHello(token=caller.token, lane=hello.nonce, opener=opener)
+            one_more = ChannelHello(token=caller.token, lane=hello.nonce, opener=opener)
             return caller.dial(target, one_more, deadline)
 
         host, port = target
@@ -173,7 +178,7 @@ class TcpLane:
 
     def _arrive(self, hello: LaneHello, channel: LaneChannel, address: str) -> None:
         """A connection that the listener has proven to be our peer's."""
-        if hello.lane is None:
+        if not isinstance(hello, ChannelHello):
             link = LaneLink(self._ends, channel, address, None)
             self._add(hello.nonce, link, before=lambda: channel.send(answer(hello)))
             return
@@ -185,7 +190,7 @@ class TcpLane:
         if not known.arrive(channel, hello.opener):
             raise PeerMisbehaved("a peer opened more connections than it may")
 
-    def _add(self, nonce: bytes, link: LaneLink, before: Callable[[], None] | None = None) -> None:
+    def _add(self, nonce: str, link: LaneLink, before: Callable[[], None] | None = None) -> None:
         """One more that could be chosen; `before` runs when it can be found already and nobody uses it yet."""
         with self._lock:
             self._candidates = {name: kept for name, kept in self._candidates.items() if kept.stands}

@@ -37,7 +37,7 @@ _BREATH_SECONDS = 0.1
 class Expected(msgspec.Struct, frozen=True, kw_only=True):
     """A session whose peer may connect."""
 
-    token: bytes
+    token: str
     certificate: bytes
     """The peer's, DER."""
     arrive: Callable[[LaneHello, LaneChannel, str], None]
@@ -143,7 +143,7 @@ class LaneListener:
             stream.close()
             raise
 
-    def _session(self, token: bytes, certificate: bytes) -> Expected:
+    def _session(self, token: str, certificate: bytes) -> Expected:
         for session in self._expected:
             if hmac.compare_digest(session.token, token) and hmac.compare_digest(session.certificate, certificate):
                 return session

@@ -6,14 +6,12 @@ firewall between two machines.
 
 from __future__ import annotations
 
-import secrets
-
 from blixard.peer.lane.channel import LaneChannel
 from blixard.peer.lane.dial import Caller
 from blixard.peer.lane.hello import LaneHello, answer
 from blixard.peer.lane.lane import LaneHost
 from blixard.peer.lane.listen import Expected
-from blixard.peer.lane.offer import TOKEN_BYTES
+from blixard.peer.lane.offer import new_token
 from blixard.peer.pace.deadline import Deadline
 
 
@@ -23,7 +21,7 @@ def shake_own_hand(host: LaneHost, address: str, deadline: Deadline) -> None:
     Raises:
         TransferError: nobody there, not in time, or it was not believed.
     """
-    token, certificate = secrets.token_bytes(TOKEN_BYTES), host.identity.certificate
+    token, certificate = new_token(), host.identity.certificate
     taken: list[LaneChannel] = []
 
     def arrive(hello: LaneHello, channel: LaneChannel, _address: str) -> None:

@@ -164,6 +164,8 @@ def understood(given: JsonObject, kinds: Any) -> Any:
     Raises:
         PeerMisbehaved: it is none of them, or a field breaks its rule.
     """
+    if "type" not in given:  # msgspec takes a message without one where only one kind makes sense
+        raise PeerMisbehaved("the peer sent a message without a type")
     try:
         return msgspec.convert(given, kinds, strict=True)
     except msgspec.ValidationError as problem:

@@ -187,10 +187,10 @@ def test_an_offer_names_what_others_can_reach() -> None:
     one = LaneHost(listen=("127.0.0.1", 0), around=lambda: around)
     session = SessionLink(NEAR_ID, FAR_ID)
 
-    assert everywhere.lane(session).offer()["addresses"] == ["192.168.7.20"]
+    assert everywhere.lane(session).offer()["addresses"] == ("192.168.7.20",)
     assert everywhere.lane(session).offer()["port"] == everywhere.listener.port
     assert (advertised.where()[0][0].exploded, advertised.where()[1]) == ("203.0.113.7", 40000)
-    assert one.lane(session).offer()["addresses"] == ["127.0.0.1"]
+    assert one.lane(session).offer()["addresses"] == ("127.0.0.1",)
     for host in (everywhere, advertised, one):
         host.close()
 
