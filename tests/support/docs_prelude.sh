@@ -78,3 +78,21 @@ ctrl_c() {
   done
   sharers=()
 }
+
+# install_without_network: what installs builds the package of this repository, and runs it with the libraries here
+install_without_network() {
+  sudo() { "$@"; }
+  apt-get() { [ "$1" = install ]; }
+  pipx() { [ "$1" = install ] && run_package "$2" pipx; }
+  uv() { [ "$1 $2" = "tool install" ] && run_package "$3" uv; }
+}
+
+# run_package PROJECT NAME: what is in its wheel runs, away from the repository
+run_package() {
+  local at=$NOTES/$2
+  python -m pip wheel -q --no-index --no-deps --no-build-isolation -w "$at" "$1"
+  python -m zipfile -e "$at"/*.whl "$at"
+  grep -qx 'blixard = blixard.cli:main' "$at"/*.dist-info/entry_points.txt
+  (cd / && PYTHONPATH=$at python -m blixard --version > /dev/null)
+  (cd / && PYTHONPATH=$at python -c 'import blixard; print(blixard.__file__)') | grep -q "^$at/"
+}
