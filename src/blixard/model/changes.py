@@ -103,4 +103,5 @@ class StateChange(Struct, frozen=True, kw_only=True):
         """Ids of the VMs that it puts, or whose content it changes, and that are not deleted by it."""
         keys = (*(key for key, _ in self.put_contents), *self.delete_contents)
         named = dict.fromkeys((*(vm.id or "" for vm in self.put_vms), *(key.vm_id for key in keys)))
-        return [vm_id for vm_id in named if vm_id not in set(self.delete_vms)]
+        gone = set(self.delete_vms)
+        return [vm_id for vm_id in named if vm_id not in gone]
