@@ -105,9 +105,9 @@ def assert_view_is_honest(damaged: bytes, whole: Outcome, where: int) -> None:
     if opened is None:
         return
     with opened:
-        if not opened.report.intact:
+        if not opened.survey.report.intact:
             return
-        assert opened.state == whole.state, where
+        assert opened.survey.state == whole.state, where
         records = attempt(lambda: [found.record for found in opened.records(0)])
         alone = attempt(lambda: [opened.record(0, position).record for position in range(2)])
     expected = [found.record for found in whole.records]

@@ -18,15 +18,14 @@ from blixard.closing import Closing
 from blixard.errors import DigestMismatch, MalformedExport
 from blixard.format.cursor import Cursor
 from blixard.format.elements import element
-from blixard.format.events import ImageRead, IntegrityReport, RecordRead, TelemetryRead
+from blixard.format.events import RecordRead, TelemetryRead
 from blixard.format.images import ImagesReader
 from blixard.format.layout import Index, read_tables
 from blixard.format.records import read_record
 from blixard.format.segments import Joined, Span
 from blixard.format.skeleton import Skeleton, read_index, read_skeleton, span
+from blixard.format.survey import Survey
 from blixard.limits import DEFAULT, KIB, Limits
-from blixard.model.incoming import IncomingState
-from blixard.model.structs import JsonObject
 from blixard.ports import Input
 
 __all__ = ["FastView", "open_fast", "read_index"]
@@ -41,23 +40,18 @@ def open_fast(given: Input, *, limits: Limits = DEFAULT) -> FastView | None:
 
 
 class FastView(Closing):
-    """A document opened along its index. Not proven: what `report` leaves open, and each record until it is decoded.
+    """A document opened along its index. Not proven: what the report leaves open, and each record until it is decoded.
 
     Attributes:
-        state: everything but telemetry and images.
-        images: heads and tails, in order.
-        report: as at the end of a whole read, but the digests of images are taken as stated.
+        survey: of all but the records; its report is as at the end of a whole read, but the digests of images are taken
+            as stated.
         index: where everything stands.
         size: bytes of the file.
-        late: unknown top-level keys that stand behind `images`.
     """
 
     def __init__(self, given: Input, skeleton: Skeleton, limits: Limits) -> None:
-        self.state: IncomingState = skeleton.state
-        self.images: tuple[ImageRead, ...] = skeleton.images
-        self.report: IntegrityReport = skeleton.report
+        self.survey: Survey = skeleton.survey
         self.index: Index = skeleton.index
-        self.late: JsonObject = skeleton.late
         self.size = given.size or 0
         self._given = given
         self._limits = limits
@@ -77,7 +71,7 @@ class FastView(Closing):
             MalformedExport, LimitExceeded: as in `read_export`.
             DigestMismatch: behind the last one, when they are not what the image's digest says.
         """
-        known = self.images[image]
+        known = self.survey.images[image]
         head = json.dumps(msgspec.to_builtins(known.head))[:-1].encode()
         tail = {key: value for key, value in msgspec.to_builtins(known.tail).items() if value is not None}
         parts: list[bytes | Span] = [

@@ -11,18 +11,17 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, structs
 
 from blixard.errors import ExportFileError
 from blixard.format.cursor import SPACE, Cursor
 from blixard.format.envelope import MAGIC, index_offset
-from blixard.format.events import DocumentEnd, ImageRead, IntegrityReport, StateRead
 from blixard.format.layout import ImageRow, Index, read_index_section
 from blixard.format.reader import DocumentReader
 from blixard.format.segments import Joined, Span
+from blixard.format.survey import Survey, SurveyedImage, survey
 from blixard.limits import DEFAULT, Limits
-from blixard.model.incoming import IncomingState
-from blixard.model.structs import ImageHead, ImageTail, JsonObject
+from blixard.model.structs import ImageHead, ImageTail
 from blixard.ports import Input
 
 _PLAIN_END = re.compile(rb'"self": "([0-9]{20})"\}\}\n\Z')
@@ -34,14 +33,11 @@ _GLANCE_BYTES = 4096
 class Skeleton(Struct, frozen=True, kw_only=True):
     """A document without its records and telemetry, as a proven index shows it.
 
-    `report` compares all sections that were read; `telemetry` and what images say in sum are as stated.
+    `survey.report` compares all sections that were read; `telemetry` and what images say in sum are as stated.
     """
 
     index: Index
-    state: IncomingState
-    images: tuple[ImageRead, ...]
-    report: IntegrityReport
-    late: JsonObject
+    survey: Survey
 
 
 def read_index(given: Input, *, limits: Limits = DEFAULT) -> Index | None:
@@ -144,21 +140,27 @@ def _ends_right(given: Input, index: Index, row: ImageRow) -> bool:
 
 def _read(given: Input, index: Index, limits: Limits) -> Skeleton | None:
     source = Joined(given, _without_records(index, given.size or 0), compressed=index.layout == "gzip")
-    state: IncomingState | None = None
-    images: list[ImageRead] = []
-    end: DocumentEnd | None = None
-    for event in DocumentReader(source, limits, skeleton=True).events():
-        if isinstance(event, StateRead):
-            state = event.state
-        elif isinstance(event, ImageRead):
-            images.append(event)
-        elif isinstance(event, DocumentEnd):
-            end = event
-    if state is None or end is None or len(images) != len(index.images):
+    found = survey(DocumentReader(source, limits, skeleton=True).events())
+    if len(found.images) != len(index.images):
         return None
-    if not all(_agree(row, image.head, image.tail) for row, image in zip(index.images, images, strict=True)):
+    rows = list(zip(index.images, found.images.values(), strict=True))
+    if not all(_agree(row, image.head, image.tail) for row, image in rows):
         return None
-    return Skeleton(index=index, state=state, images=tuple(images), report=end.report, late=end.late)
+    stored = 0 if index.telemetry is UNSET else index.images_at - index.telemetry
+    seen = structs.replace(
+        found,
+        images={image.image: _as_indexed(row, image) for row, image in rows},
+        telemetry=None if stored else {},
+        quick=True,
+        telemetry_stored_bytes=stored,
+    )
+    return Skeleton(index=index, survey=seen)
+
+
+def _as_indexed(row: ImageRow, image: SurveyedImage) -> SurveyedImage:
+    return structs.replace(
+        image, records=row.records, stored_bytes=row.stored_bytes, carried_bytes=None, frame_bytes=None
+    )
 
 
 def _without_records(index: Index, size: int) -> Iterator[Span]:

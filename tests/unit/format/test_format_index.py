@@ -60,10 +60,14 @@ def test_the_view_says_what_a_whole_read_says(*, compress: bool) -> None:
     document = sample(compress=compress)
     whole: Outcome = read(document)
     with view(document) as opened:
-        assert opened.state == whole.state
-        assert opened.images == whole.images
-        assert opened.report == whole.end.report
-        assert opened.report.intact
+        seen = opened.survey
+        assert seen.state == whole.state
+        assert [(each.image, each.head, each.tail) for each in seen.images.values()] == [
+            (each.image, each.head, each.tail) for each in whole.images
+        ]
+        assert all(each.whole for each in seen.images.values())
+        assert seen.report == whole.end.report
+        assert seen.report.intact
 
 
 @BOTH
@@ -233,13 +237,13 @@ def test_a_record_that_is_not_what_the_digest_says_is_found() -> None:
 
 
 def test_an_edited_state_is_reported() -> None:
-    assert view(sample().replace(b'"memory": 512', b'"memory": 513', 1)).report.edited == ("vms",)
+    assert view(sample().replace(b'"memory": 512', b'"memory": 513', 1)).survey.report.edited == ("vms",)
 
 
 def test_an_edited_tail_is_reported() -> None:
     edited = sample().replace(b'"consistency": "stopped", "digest": "', b'"consistency": "unknown", "digest": "', 1)
 
-    assert view(edited).images[0].tail.consistency == "unknown"
+    assert view(edited).survey.images[0].tail.consistency == "unknown"
     with view(edited) as opened, pytest.raises(DigestMismatch):
         list(opened.records(0))
 

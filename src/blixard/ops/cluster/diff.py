@@ -109,7 +109,7 @@ def _file_side(given: str, limits: Limits) -> tuple[Side, State]:
     whose = owners(seen.state.vms)
     contents = {
         (whose[number].vm, whose[number].name): image.tail.digest
-        for number, image in enumerate(seen.images)
+        for number, image in seen.images.items()
         if number in whose and image.tail.failed is None
     }
     side = Side(given=given, kind=SideKind.FILE, cluster=seen.state.head.cluster_name, document=seen.document)

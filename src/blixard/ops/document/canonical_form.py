@@ -14,20 +14,29 @@ from msgspec import UNSET, Struct, structs
 from blixard.disks.records.pipeline import Encode
 from blixard.errors import MalformedExport
 from blixard.format.events import Event, ImageBegun, ImageRead, RecordRead, TelemetryRead
-from blixard.format.reader import read_export
 from blixard.format.records import encode_record, frame
+from blixard.format.survey import Survey
 from blixard.format.writer import ExportWriter
 from blixard.limits import Limits
 from blixard.model.owners import Owner, owners
-from blixard.model.structs import ExportHead, ImageHead, JsonObject, Vm
-from blixard.ops.document.examine import Examined
+from blixard.model.structs import ExportHead, ImageHead, JsonObject, Record, Vm
 
 _TELEMETRY_FIRST = ("resourceMetrics", "resourceLogs")
 
 
 T = TypeVar("T", bound=Struct)
-Stored = tuple[bytes | memoryview | None, tuple[bytes, ...]]
-"""A record's zstd frame, None for a reference, and what is stored of both."""
+
+
+class Encoded(Struct, frozen=True):
+    """A record as it is stored: its zstd frame, None for a reference, and the text of both."""
+
+    record: Record
+    frame: bytes | memoryview | None
+    line: tuple[bytes, ...]
+
+
+Storing = Callable[[Iterator[Event]], Iterator[Event | Encoded]]
+"""Puts in the place of each `RecordRead` what is stored of it."""
 
 
 def encoding(*, compress: bool) -> Encode:
@@ -42,7 +51,8 @@ class CanonicalForm(Struct, frozen=True, kw_only=True):
     vms: tuple[Vm, ...]
     telemetry: tuple[str, ...] | None
     heads: tuple[ImageHead, ...] | None
-    streams_telemetry_first: bool
+    in_order: bool
+    """Telemetry and images stand in the document in the order in which they are written."""
     limits: Limits
 
     @property
@@ -57,25 +67,26 @@ class CanonicalForm(Struct, frozen=True, kw_only=True):
 
     def write(
         self,
-        reopen: Callable[[], BinaryIO],
+        look: Callable[[], Iterator[Event]],
         sink: BinaryIO,
         *,
         compress: bool,
         layout: bool = True,
-        stored_of: Callable[[RecordRead], Stored] | None = None,
+        storing: Storing | None = None,
     ) -> str:
         """Write the document.
 
         Args:
-            reopen: gives the original document's stream, at its first byte; called once for each pass that is needed.
+            look: gives the original document's events; called once for each pass that is needed.
             sink: only `write` is called.
             compress: gzip.
             layout: write the index, where there is one to write.
-            stored_of: asked for each record, in order, when their frames are not in the stream itself.
+            storing: given the events as they are to be written, when frames are not in the document itself.
 
         Returns:
             The document's digest.
         """
+        stored = storing or partial(_from_text, encoding(compress=compress))
         with ExportWriter(
             sink,
             compress=compress,
@@ -86,53 +97,52 @@ class CanonicalForm(Struct, frozen=True, kw_only=True):
             writer.write_state(self.head, self.vms)
             if self.telemetry is not None:
                 writer.begin_telemetry()
-                for key in self.telemetry:
-                    self._write_telemetry(key, reopen(), writer)
-            if self.heads is not None:
+            if self.telemetry or self.heads:
+                self._copy(stored(self._streamed(look)), self.heads or (), writer)
+            if self.heads == ():
                 writer.begin_images()
-                of = stored_of or partial(_from_text, encoding(compress=compress))
-                self._write_images(self.heads, reopen(), writer, of)
             return writer.finish().document
 
-    def _write_telemetry(self, key: str, stream: BinaryIO, writer: ExportWriter) -> None:
-        for event in self._events(stream):
-            if isinstance(event, TelemetryRead) and event.key == key:
-                writer.telemetry(key, event.element)
-            elif isinstance(event, ImageBegun) and self.streams_telemetry_first:
-                return
+    def _streamed(self, look: Callable[[], Iterator[Event]]) -> Iterator[Event]:
+        """Telemetry and images in the order of the form: in one pass if they stand so, else in one for each part."""
+        if self.in_order:
+            yield from look()
+            return
+        for key in self.telemetry or ():
+            yield from (event for event in look() if isinstance(event, TelemetryRead) and event.key == key)
+        if self.heads:
+            yield from (event for event in look() if isinstance(event, ImageBegun | RecordRead | ImageRead))
 
-    def _write_images(
-        self,
-        heads: tuple[ImageHead, ...],
-        stream: BinaryIO,
-        writer: ExportWriter,
-        stored_of: Callable[[RecordRead], Stored],
-    ) -> None:
-        for event in self._events(stream):
-            if isinstance(event, ImageBegun):
+    def _copy(self, events: Iterator[Event | Encoded], heads: tuple[ImageHead, ...], writer: ExportWriter) -> None:
+        for event in events:
+            if isinstance(event, Encoded):
+                writer.write_record(event.record, event.frame, event.line)
+            elif isinstance(event, ImageBegun):
+                if not event.image:
+                    writer.begin_images()
                 writer.begin_image(heads[event.image])
-            elif isinstance(event, RecordRead):
-                writer.write_record(event.record, *stored_of(event))
             elif isinstance(event, ImageRead):
                 writer.end_image(consistency=event.tail.consistency, failed=event.tail.failed)
-
-    def _events(self, stream: BinaryIO) -> Iterator[Event]:
-        return read_export(stream, limits=self.limits)
-
-
-def _from_text(encode: Encode, event: RecordRead) -> Stored:
-    data = None if event.text is None else frame(event.text)
-    return data, encode(event.record, data)
+            elif isinstance(event, TelemetryRead):
+                writer.telemetry(event.key, event.element)
 
 
-def canonical_form(found: Examined, limits: Limits) -> CanonicalForm:
+def _from_text(encode: Encode, events: Iterator[Event]) -> Iterator[Event | Encoded]:
+    for event in events:
+        if isinstance(event, RecordRead):
+            data = None if event.text is None else frame(event.text)
+            yield Encoded(event.record, data, encode(event.record, data))
+        else:
+            yield event
+
+
+def canonical_form(found: Survey, limits: Limits) -> CanonicalForm:
     """The form of a document that was read to its end.
 
     Raises:
         MalformedExport: a disk names an image that is another disk's.
     """
-    assert found.seal is not None  # noqa: S101 - the end was reached
-    sections = found.seal.integrity.sections
+    sections = found.report.integrity.sections
     state = found.state
     metadata = structs.replace(
         state.head.metadata,
@@ -147,21 +157,20 @@ def canonical_form(found: Examined, limits: Limits) -> CanonicalForm:
         metadata=metadata,
         unknown={**state.head.unknown, **found.late},
     )
-    telemetry = None
-    if "telemetry" in sections:
-        known = [key for key in _TELEMETRY_FIRST if key in found.telemetry]
-        telemetry = (*known, *sorted(found.telemetry.keys() - set(known)))
+    there = tuple(found.telemetry or ())
+    known = [key for key in _TELEMETRY_FIRST if key in there]
+    telemetry = (*known, *sorted(set(there).difference(known)))
     return CanonicalForm(
         head=head,
         vms=tuple(as_given(each.vm, each.given) for _, each in sorted(state.vms.items())),
-        telemetry=telemetry,
+        telemetry=telemetry if "telemetry" in sections else None,
         heads=_heads(found) if "images" in sections else None,
-        streams_telemetry_first=found.order[:1] == ("telemetry",),
+        in_order=there == telemetry and found.order != ("images", "telemetry"),
         limits=limits,
     )
 
 
-def _heads(found: Examined) -> tuple[ImageHead, ...]:
+def _heads(found: Survey) -> tuple[ImageHead, ...]:
     """The heads of the images, following a VM or disk that was given another name by hand."""
     whose = owners(found.state.vms)
     labels = {f"{read.head.vm}/{read.head.disk}": image for image, read in found.images.items()}
@@ -184,12 +193,12 @@ def _heads(found: Examined) -> tuple[ImageHead, ...]:
     return tuple(heads)
 
 
-def _was_renamed(found: Examined, head: ImageHead, owner: Owner) -> bool:
+def _was_renamed(found: Survey, head: ImageHead, owner: Owner) -> bool:
     """The VM or the disk has another name now, and nothing else has the old one."""
     return (head.vm == owner.vm or head.disk == owner.name) and not _exists(found, head)
 
 
-def _exists(found: Examined, head: ImageHead) -> bool:
+def _exists(found: Survey, head: ImageHead) -> bool:
     """True when the document still has the disk or file that an image says it is of."""
     incoming = found.state.vms.get(head.vm)
     return incoming is not None and any(part.name == head.disk for part in incoming.vm.parts)

@@ -6,68 +6,40 @@ part of what was found, because the use of a damaged backup is what is still goo
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import partial
 from io import BufferedReader
 from typing import BinaryIO
 
-from msgspec import Struct
+from msgspec import structs
 
 from blixard import files
 from blixard.disks.records.verify import Damage, Verifier
 from blixard.errors import DigestMismatch, ExportFileError, MalformedExport
 from blixard.format.envelope import MAGIC
-from blixard.format.events import (
-    DocumentEnd,
-    Event,
-    ImageBegun,
-    ImageLost,
-    ImageRead,
-    IntegrityReport,
-    RecordRead,
-    StateRead,
-    TelemetryRead,
-)
+from blixard.format.events import Event, ImageBegun, ImageLost, ImageRead, RecordRead
 from blixard.format.reader import read_export
 from blixard.format.records import frame
 from blixard.format.skeleton import read_index
+from blixard.format.survey import Survey, Surveyor
 from blixard.limits import Limits
-from blixard.model.incoming import IncomingState
-from blixard.model.structs import ImageHead, ImageTail, JsonObject
 from blixard.ports import Input, Progress
 
 _LISTED = 10_000
 
 
-class FoundImage(Struct, frozen=True):
-    """An image that was read to its end. `whole`: its digest is the one that it states."""
-
-    image: int
-    head: ImageHead
-    tail: ImageTail
-    whole: bool
-
-
-class Examined(Struct, frozen=True, kw_only=True):
-    """What is in a document. `problem` is what ended the pass early; `seal` is there only without one.
+class Examined(Survey, frozen=True, kw_only=True):
+    """A survey, and what decoding brought to light. `problem` ended the pass early; without one there is a seal.
 
     `lost`: images of which something could not be read; they are not among `images`.
     """
 
-    state: IncomingState
-    images: dict[int, FoundImage]
     lost: frozenset[int]
-    telemetry: dict[str, int]
-    late: JsonObject
-    seal: IntegrityReport | None
     problem: ExportFileError | None
     records: int
     data_bytes: int
     damage: tuple[Damage, ...]
     """In document order, capped; `damaged_images` is complete."""
     damaged_images: frozenset[int]
-    order: tuple[str, ...]
-    """The streamed sections in the order in which they stand."""
 
 
 def examine(
@@ -118,66 +90,47 @@ class Examination:
     """A pass under way: takes events, gives `Examined`."""
 
     def __init__(self, verifier: Verifier, progress: Progress) -> None:
-        self.state: IncomingState | None = None
-        self.images: dict[int, FoundImage] = {}
+        self._surveyor = Surveyor()
         self._verifier = verifier
         self._progress = progress
         self._problem: ExportFileError | None = None
         self._lost: set[int] = set()
-        self._end: DocumentEnd | None = None
-        self._telemetry: Counter[str] = Counter()
-        self._order: list[str] = []
         self._begun: int | None = None
         self._damage: list[Damage] = []
 
     def take(self, event: Event) -> None:
         """The next event of the document."""
+        self._surveyor.take(event)
         if isinstance(event, RecordRead):
             self._record(event)
         elif isinstance(event, ImageBegun):
-            self._note("images")
             self._begun = event.image
             head = event.head
             label = f"image {event.image}" if head is None else f"{head.vm}/{head.disk}"
             self._progress.begin(label, None if head is None else head.size_bytes)
         elif isinstance(event, ImageRead):
-            whole = event.digest == event.tail.digest
-            self.images[event.image] = FoundImage(event.image, event.head, event.tail, whole)
             self._ended()
         elif isinstance(event, ImageLost):
             self._lose(event)
-        elif isinstance(event, StateRead):
-            self.state = event.state
-        elif isinstance(event, TelemetryRead):
-            self._note("telemetry")
-            self._telemetry[event.key] += 1
-        else:
-            self._end = event
 
     def broken(self, problem: ExportFileError) -> None:
         """The document cannot be read further."""
         self._problem = problem
         self._ended()
-        if self.state is None:
+        if self._surveyor.state is None:
             raise problem
 
     def found(self) -> Examined:
         """What was found, once the last record was looked at."""
         checked = self._verifier.finish()
-        assert self.state is not None  # noqa: S101 - without it, `broken` or the reader raised
         return Examined(
-            state=self.state,
-            images=self.images,
+            **structs.asdict(self._surveyor.found()),
             lost=frozenset(self._lost),
-            telemetry=dict(self._telemetry),
-            late={} if self._end is None else self._end.late,
-            seal=None if self._end is None else self._end.report,
             problem=self._problem,
             records=checked.records,
             data_bytes=checked.data_bytes,
             damage=tuple(sorted([*checked.damaged, *self._damage], key=lambda each: (each.image, each.position))),
             damaged_images=checked.damaged_images | self._lost,
-            order=tuple(self._order),
         )
 
     def _record(self, event: RecordRead) -> None:
@@ -197,7 +150,3 @@ class Examination:
         if self._begun is not None:
             self._progress.end()
             self._begun = None
-
-    def _note(self, section: str) -> None:
-        if section not in self._order:
-            self._order.append(section)

@@ -6,6 +6,7 @@ never a link that leads somewhere else than it did.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import BinaryIO, cast
 
@@ -13,6 +14,8 @@ from msgspec import Struct
 
 from blixard import files
 from blixard.errors import DigestMismatch, ExitCode, RefusedError, UsageError
+from blixard.format.events import Event
+from blixard.format.reader import read_export
 from blixard.format.skeleton import read_skeleton
 from blixard.limits import DEFAULT, Limits
 from blixard.ops.document.canonical_form import CanonicalForm, canonical_form
@@ -73,13 +76,12 @@ def format_file(options: FmtOptions, *, progress: Progress, journal: files.Journ
         found = examine(given.stream, threads=options.threads, limits=options.limits, progress=progress)
         _refuse_damage(found)
         form = canonical_form(found, options.limits)
-        reopen = partial(reread, given)
         why = _not_in_form(form, found, given, compressed=compressed)
         written, document = None, _document(found)
         if not options.check and (why or options.output):
             written = options.output or options.source
             with _output(options, journal) as output:
-                document = form.write(reopen, output.file, compress=compressed)
+                document = form.write(partial(_events, given, options.limits), output.file, compress=compressed)
                 output.commit()
     return FmtReport(
         place=options.source,
@@ -122,22 +124,26 @@ def _refuse_damage(found: Examined) -> None:
 
 def _not_in_form(form: CanonicalForm, found: Examined, given: Input, *, compressed: bool) -> str | None:
     """The first thing that is not as `fmt` would write it; None when the file is in form."""
-    seal = found.seal
-    assert seal is not None  # noqa: S101 - no problem ended the pass
+    seal = found.report
     if form.sealed and not seal.intact:
         return f"`{seal.edited[0]}` was edited" if seal.edited else "it has no `integrity`"
     if not form.sealed and seal.present:
         return "a template has no `integrity`"
     comparison = TextComparison(reread(given), whole=not compressed)
+    look = partial(_events, given, form.limits)
     try:
         # of gzip the text counts, not how well it was compressed; the index in it tells of bytes and is checked apart
-        form.write(partial(reread, given), cast("BinaryIO", comparison), compress=False, layout=not compressed)
+        form.write(look, cast("BinaryIO", comparison), compress=False, layout=not compressed)
         comparison.finish()
     except Difference as difference:
         return str(difference)
     if compressed and form.has_layout and read_skeleton(given) is None:
         return "its index does not match it"
     return None
+
+
+def _events(given: Input, limits: Limits) -> Iterator[Event]:
+    return read_export(reread(given), limits=limits)
 
 
 def _document(found: Examined) -> str | None:

@@ -114,7 +114,7 @@ class IndexedWindow:
     """See `Window`."""
 
     def __init__(self, given: Input, view: FastView, limits: Limits) -> None:
-        self.state = view.state
+        self.state = view.survey.state
         self._given = given
         self._view = view
         self._limits = limits
@@ -134,7 +134,7 @@ class IndexedWindow:
             # a lie of the index or damage: reading front to back finds out which
             self._instead = StreamWindow(self._given, self._limits)
             return self._instead.content(image)
-        known = self._view.images[image]
+        known = self._view.survey.images[image]
         return ImageContent(image=image, head=known.head, tail=known.tail, whole=True, references=references)
 
     def records(self, image: int, wanted: Collection[bytes]) -> Iterator[tuple[int, Record, Load]]:

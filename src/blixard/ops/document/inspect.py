@@ -11,12 +11,13 @@ from typing import Any
 
 from msgspec import Struct, UnsetType
 
+from blixard.format.survey import Survey
 from blixard.limits import DEFAULT, Limits
 from blixard.model.codec import to_object
 from blixard.model.incoming import IncomingState, IncomingVm
 from blixard.model.owners import owners
 from blixard.model.structs import Consistency, JsonObject
-from blixard.ops.document.glance import Seen, glance_at
+from blixard.ops.document.glance import glance_at
 from blixard.ops.document.inspect_report import InspectedImage, InspectReport, Sizes, VmRow
 from blixard.place import open_input
 from blixard.redact import Finding, find_secrets, parse_paths
@@ -61,7 +62,7 @@ def inspect_file(options: InspectOptions) -> InspectReport:
     return _report(options.source, seen, size, secrets)
 
 
-def _report(place: str, seen: Seen, file_bytes: int | None, secrets: tuple[Finding, ...] | None) -> InspectReport:
+def _report(place: str, seen: Survey, file_bytes: int | None, secrets: tuple[Finding, ...] | None) -> InspectReport:
     head, metadata = seen.state.head, seen.state.head.metadata
     images = tuple(_image_rows(seen))
     sizes = _sizes(seen, file_bytes)
@@ -100,9 +101,9 @@ def _report(place: str, seen: Seen, file_bytes: int | None, secrets: tuple[Findi
     )
 
 
-def _image_rows(seen: Seen) -> Iterator[InspectedImage]:
+def _image_rows(seen: Survey) -> Iterator[InspectedImage]:
     whose = owners(seen.state.vms)
-    for number, image in enumerate(seen.images):
+    for number, image in seen.images.items():
         owner = whose.get(number)
         yield InspectedImage(
             image=number,
@@ -142,13 +143,13 @@ def _vm_rows(vms: Mapping[str, IncomingVm], images: tuple[InspectedImage, ...]) 
         )
 
 
-def _sizes(seen: Seen, file_bytes: int | None) -> Sizes:
+def _sizes(seen: Survey, file_bytes: int | None) -> Sizes:
     return Sizes(
         file_bytes=file_bytes,
-        virtual_bytes=sum(image.head.size_bytes for image in seen.images),
-        data_bytes=sum(image.tail.data_bytes for image in seen.images),
-        unique_bytes=_sum(image.carried_bytes for image in seen.images),
-        frame_bytes=_sum(image.frame_bytes for image in seen.images),
+        virtual_bytes=sum(image.head.size_bytes for image in seen.images.values()),
+        data_bytes=sum(image.tail.data_bytes for image in seen.images.values()),
+        unique_bytes=_sum(image.carried_bytes for image in seen.images.values()),
+        frame_bytes=_sum(image.frame_bytes for image in seen.images.values()),
     )
 
 
@@ -173,7 +174,7 @@ def _variables(template: JsonObject | None) -> dict[str, JsonObject] | None:
     return {name: value for name, value in known.items() if isinstance(value, dict)}
 
 
-def _unknown(seen: Seen) -> Iterator[str]:
+def _unknown(seen: Survey) -> Iterator[str]:
     head = seen.state.head
     for key in (*head.unknown, *seen.late):
         yield f"/{_token(key)}"
@@ -196,7 +197,7 @@ def _token(key: str) -> str:
     return key.replace("~", "~0").replace("/", "~1")
 
 
-def _secrets(seen: Seen, paths: Any, *, clear: bool) -> tuple[Finding, ...]:
+def _secrets(seen: Survey, paths: Any, *, clear: bool) -> tuple[Finding, ...]:
     return tuple(
         finding
         for value, at in _parts(seen.state, seen.late)

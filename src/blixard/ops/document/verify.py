@@ -244,8 +244,7 @@ def _exit_code(options: VerifyOptions, found: Examined, images: tuple[ImageVerdi
         return ExitCode.MALFORMED
     if any(verdict.damaged for verdict in images):
         return ExitCode.DIGEST_MISMATCH
-    seal = found.seal
-    assert seal is not None  # noqa: S101 - the end was reached
+    seal = found.report
     if _unacceptable(seal, allow_edited=options.allow_edited):
         return ExitCode.DIGEST_MISMATCH
     return ExitCode.DONE if seal.present and whole else ExitCode.PARTIAL

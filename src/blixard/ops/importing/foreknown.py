@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from blixard.format.survey import Survey
 from blixard.limits import Limits
 from blixard.model.structs import EMPTY
 from blixard.ports import Input
@@ -31,14 +32,21 @@ NOTHING = Foreknown()
 
 
 def foreknown_of(source: Input, limits: Limits) -> Foreknown:
-    """What is known beforehand; nothing of `source.stream` is taken."""
+    """What is known beforehand of a file; nothing of `source.stream` is taken."""
     from blixard.format.skeleton import read_skeleton
 
     found = read_skeleton(source, limits=limits)
-    if found is None or found.report.claimed is None or found.report.edited:
+    return NOTHING if found is None else foreknown_from(found.survey)
+
+
+def foreknown_from(found: Survey) -> Foreknown:
+    """What a survey says beforehand; nothing when the document is not what it says that it is."""
+    if found.report.claimed is None or found.report.edited:
         return NOTHING
+    images = found.images.values()
     return Foreknown(
         document=found.report.claimed,
-        image_digests={image.image: image.tail.digest for image in found.images},
-        data_bytes={image.image: image.tail.data_bytes for image in found.images},
+        image_digests={image.image: image.tail.digest for image in images},
+        data_bytes={image.image: image.tail.data_bytes for image in images},
+        carried_bytes={image.image: image.carried_bytes for image in images if image.carried_bytes},
     )

@@ -7,7 +7,7 @@ written, and at the end the document is the one that the ticket names or there i
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
@@ -17,14 +17,12 @@ from msgspec import Struct
 
 from blixard.disks.records.pipeline import Encode
 from blixard.disks.records.walk import RECORD_BYTES, accepted
-from blixard.errors import DigestMismatch, InternalError, PeerMisbehaved, RefusedError
+from blixard.errors import DigestMismatch, RefusedError
 from blixard.files import Journal
-from blixard.format.events import DocumentEnd, Event, ImageBegun, ImageRead, RecordRead, StateRead, TelemetryRead
+from blixard.format.events import Event, RecordRead
 from blixard.limits import DEFAULT, MIB, Limits
-from blixard.model.incoming import IncomingState
 from blixard.model.structs import Record
-from blixard.ops.document.canonical_form import Stored, canonical_form, encoding
-from blixard.ops.document.examine import Examined, FoundImage
+from blixard.ops.document.canonical_form import Encoded, canonical_form, encoding
 from blixard.ops.peers.source import FrameFromPeer, PeerSource
 from blixard.place import exists, open_output
 from blixard.ports import Progress
@@ -68,14 +66,13 @@ def fetch(
     """
     started = time.monotonic()
     _check_clobber(options)
-    found = _known(source)
-    form = canonical_form(found, options.limits)
+    form = canonical_form(source.take_survey(), options.limits)
     encode = encoding(compress=options.compress)
     with (
         open_output(options.output, journal=journal) as output,
         _Records(source, encode, options.limits, progress) as records,
     ):
-        document = form.write(source.open_document, output.file, compress=options.compress, stored_of=records.stored)
+        document = form.write(source.events, output.file, compress=options.compress, storing=records.ahead)
         if document != source.remote.document_digest:
             raise DigestMismatch("what was written is not the document that the ticket names")
         output.commit()
@@ -97,8 +94,6 @@ class _Records:
         self._limits = limits
         self._encode = encode
         self._progress = progress
-        self._ahead = self._carrying(source.events())
-        self._asked: deque[tuple[Record, Future[Stored]]] = deque()
         self._asked_bytes = 0
         self._workers = ThreadPoolExecutor(_THREADS, thread_name_prefix="fetch-record")
         self.count = 0
@@ -113,75 +108,42 @@ class _Records:
             self._source.stop()  # else a worker would wait for a record that may never come
         self._workers.shutdown(cancel_futures=True)
 
-    def stored(self, event: RecordRead) -> Stored:
-        """The next record, as it is stored."""
-        if not event.record.carries:
-            return None, self._encode(event.record, None)
-        self._ask()
-        record, made = self._asked.popleft()
-        if record != event.record:
-            raise InternalError("frames were asked for in another order")
-        self._asked_bytes -= RECORD_BYTES + record.length
+    def ahead(self, events: Iterator[Event]) -> Iterator[Event | Encoded]:
+        """The events as they are written, each record asked for some way before it comes."""
+        waiting: deque[Event | Encoded | Future[Encoded]] = deque()
+        for event in events:
+            if isinstance(event, RecordRead):
+                waiting.append(self._begun(event.record))
+            elif waiting:
+                waiting.append(event)
+            else:  # nothing is asked for: telemetry need not wait in memory
+                yield event
+            while self._asked_bytes + RECORD_BYTES * len(waiting) >= _AHEAD_BYTES:
+                yield self._taken(waiting.popleft())
+        while waiting:
+            yield self._taken(waiting.popleft())
+
+    def _begun(self, record: Record) -> Encoded | Future[Encoded]:
+        if not record.carries:
+            return Encoded(record, None, self._encode(record, None))
+        self._asked_bytes += record.length
+        load = FrameFromPeer(self._source.remote, record.digest, record.length, asked=True)
+        return self._workers.submit(self._make, record, load)
+
+    def _taken(self, item: Event | Encoded | Future[Encoded]) -> Event | Encoded:
+        if not isinstance(item, Future):
+            return item
+        encoded = item.result()
+        self._asked_bytes -= encoded.record.length
         self.count += 1
-        stored = made.result()
-        self._progress.advance(record.length)
-        return stored
+        self._progress.advance(encoded.record.length)
+        return encoded
 
-    def _ask(self) -> None:
-        while self._asked_bytes < _AHEAD_BYTES or not self._asked:
-            event = next(self._ahead, None)
-            if event is None:
-                return
-            load = FrameFromPeer(self._source.remote, event.record.digest, event.record.length, asked=True)
-            self._asked.append((event.record, self._workers.submit(self._make, event.record, load)))
-            self._asked_bytes += RECORD_BYTES + event.record.length
-
-    def _make(self, record: Record, load: FrameFromPeer) -> Stored:
+    def _make(self, record: Record, load: FrameFromPeer) -> Encoded:
         frame, _ = accepted(record, load, self._limits)
-        return frame, self._encode(record, frame)
-
-    @staticmethod
-    def _carrying(events: Iterator[Event]) -> Iterator[RecordRead]:
-        return (event for event in events if isinstance(event, RecordRead) and event.record.carries)
+        return Encoded(record, frame, self._encode(record, frame))
 
 
 def _check_clobber(options: FetchFileOptions) -> None:
     if not options.clobber and exists(options.output):
         raise RefusedError(f"`{options.output}` exists", hint="name another file, or leave out `--no-clobber`")
-
-
-def _known(source: PeerSource) -> Examined:
-    """The hollow document as `examine` would see it: its senders' records are checked one by one later."""
-    state: IncomingState | None = None
-    images: dict[int, FoundImage] = {}
-    telemetry: Counter[str] = Counter()
-    order: dict[str, None] = {}
-    for event in source.events():
-        match event:
-            case StateRead():
-                state = event.state
-            case TelemetryRead():
-                telemetry[event.key] += 1
-                order["telemetry"] = None
-            case ImageBegun():
-                order["images"] = None
-            case ImageRead():
-                images[event.image] = FoundImage(event.image, event.head, event.tail, whole=True)
-            case DocumentEnd() if state is not None:
-                return Examined(
-                    state=state,
-                    images=images,
-                    lost=frozenset(),
-                    telemetry=dict(telemetry),
-                    late=event.late,
-                    seal=event.report,
-                    problem=None,
-                    records=0,
-                    data_bytes=0,
-                    damage=(),
-                    damaged_images=frozenset(),
-                    order=tuple(order),
-                )
-            case _:
-                continue
-    raise PeerMisbehaved("the document ends early")

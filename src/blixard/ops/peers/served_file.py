@@ -100,7 +100,7 @@ class ServedFile(Closing):
         view = open_fast(self._given, limits=self._limits)
         if view is not None:
             self._view = self._stack.enter_context(view)
-            self._check(view.report)
+            self._check(view.survey.report)
             self._keep(self._with_places(view, progress))
             return
         self._keep(whole_text(self._given.stream))

@@ -6,19 +6,19 @@ asked for; from then on every byte is checked against it. A sender that lies is 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import BinaryIO
 
+from blixard.closing import Closing
 from blixard.disks.records.memory import keep_freed_memory
 from blixard.disks.records.walk import Load
-from blixard.errors import ExportFileError, LimitExceeded, PeerMisbehaved, UnsupportedVersion
-from blixard.format.events import DocumentEnd, Event, ImageRead, RecordRead
+from blixard.errors import ExportFileError, InternalError, LimitExceeded, PeerMisbehaved, UnsupportedVersion
+from blixard.format.events import Event, RecordRead
 from blixard.format.reader import read_export
+from blixard.format.survey import Survey, survey
 from blixard.home import Home
 from blixard.limits import MIB, Limits
-from blixard.ops.importing.foreknown import Foreknown
+from blixard.ops.importing.foreknown import foreknown_from
 from blixard.peer.fetch.options import FetchOptions
 from blixard.peer.fetch.remote import Remote
 from blixard.peer.wire.ticket import Ticket
@@ -58,16 +58,14 @@ def peer_source(
         node = stack.enter_context(network.node(home, verb))
         remote = stack.enter_context(Remote.connect(tickets, node.endpoint, options, lanes=node.lanes))
         stack.callback(remote.leave)
-        document, foreknown = _proven(remote, limits)
-        stack.enter_context(document)
-        source = PeerSource(remote, document, foreknown, limits)
+        source = stack.enter_context(PeerSource(remote, *_proven(remote, limits), limits))
         source.without = node.warnings
         yield source
         if source.wanted:
             remote.done()
 
 
-class PeerSource:
+class PeerSource(Closing):
     """`ImportSource` of a document at its senders. Set `wanted` to False when nothing was taken after all.
 
     Attributes:
@@ -76,16 +74,28 @@ class PeerSource:
 
     at_hand = False
 
-    def __init__(self, remote: Remote, document: Input, foreknown: Foreknown, limits: Limits) -> None:
-        self.foreknown = foreknown
+    def __init__(self, remote: Remote, document: Input, found: Survey, limits: Limits) -> None:
+        self.foreknown = foreknown_from(found)
         self.remote = remote
         self.wanted = True
         self.without: tuple[str, ...] = ()
+        self._survey: Survey | None = found
         self._document = document
         self._limits = limits
 
+    def take_survey(self) -> Survey:
+        """What was seen when the document was proven; once, and before `events`.
+
+        Handed over and not kept: an import reads the state anew, and two of a large cluster need not stand in memory.
+        """
+        found, self._survey = self._survey, None
+        if found is None:
+            raise InternalError("the survey of the senders' document was taken, or is too late")
+        return found
+
     def events(self) -> Iterator[Event]:
         """As the port says; `RecordRead.text` is empty where a frame has to be asked for."""
+        self._survey = None
         return read_export(reread(self._document), limits=self._limits)
 
     def again(self) -> Iterator[Event]:
@@ -98,6 +108,10 @@ class PeerSource:
             return None
         return FrameFromPeer(self.remote, event.record.digest, event.record.length, asked=not held)
 
+    def close(self) -> None:
+        """Let go of the document; harmless twice."""
+        self._document.close()
+
     def stop(self) -> None:
         """As the port says."""
         self.remote.stop()
@@ -105,10 +119,6 @@ class PeerSource:
     def warnings(self) -> tuple[str, ...]:
         """As the port says."""
         return (*self.without, *self.remote.warnings)
-
-    def open_document(self) -> BinaryIO:
-        """The hollow document from its beginning, beside others that read it."""
-        return reread(self._document)
 
 
 class FrameFromPeer:
@@ -134,7 +144,7 @@ class FrameFromPeer:
         self._remote.reject(self._digest, why)
 
 
-def _proven(remote: Remote, limits: Limits) -> tuple[Input, Foreknown]:
+def _proven(remote: Remote, limits: Limits) -> tuple[Input, Survey]:
     """Have the hollow document, and hold it against the tickets; a sender whose document is of no use is dropped.
 
     What cannot be read to its end cannot be held against a ticket. When a document says that it is of another version,
@@ -166,22 +176,14 @@ def _received(remote: Remote, limits: Limits) -> Iterator[bytes]:
             yield piece
 
 
-def _judged(document: Input, digest: str, limits: Limits) -> Foreknown:
-    """What is known beforehand of a document that is what the ticket names.
+def _judged(document: Input, digest: str, limits: Limits) -> Survey:
+    """The survey of a document that is what the ticket names.
 
     Raises:
         ExportFileError: it is malformed.
         PeerMisbehaved: it is another one.
     """
-    digests: dict[int, str] = {}
-    data_bytes: dict[int, int] = {}
-    carried: Counter[int] = Counter()
-    for event in read_export(document.stream, limits=limits):
-        if isinstance(event, RecordRead):
-            carried[event.image] += event.record.length if event.record.carries else 0
-        elif isinstance(event, ImageRead):
-            digests[event.image] = event.tail.digest
-            data_bytes[event.image] = event.tail.data_bytes
-        elif isinstance(event, DocumentEnd) and not (event.report.intact and event.report.document == digest):
-            raise PeerMisbehaved("it is not the one that the ticket names")
-    return Foreknown(digest, digests, data_bytes, carried)
+    found = survey(read_export(document.stream, limits=limits))
+    if not (found.report.intact and found.report.document == digest):
+        raise PeerMisbehaved("it is not the one that the ticket names")
+    return found
