@@ -122,7 +122,7 @@ class RawWriter:
         return bytes(data)
 
     def mark(self, offset: int, length: int) -> None:
-        """Do nothing: in a raw disk, what is stored is the disk's."""
+        """Do nothing: a raw disk has no table of what belongs to it."""
 
     def discard(self, offset: int, length: int) -> None:
         """Make a range a hole again.

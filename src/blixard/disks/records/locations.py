@@ -57,7 +57,7 @@ class Locations:
                 self._table.put(digest, row)
 
     def damage(self, digest: bytes, place: Place) -> None:
-        """What was announced at `place` is not there; a copy elsewhere is not touched."""
+        """The record that was announced at `place` is damaged; a digest that stands for another place stays."""
         with self._lock:
             if self._table.get(digest) == _ROW.pack(place.image, place.offset, place.length):
                 self._table.put(digest, _ROW.pack(_DAMAGED, 0, 0))

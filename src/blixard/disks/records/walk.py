@@ -34,7 +34,7 @@ class Load(Protocol):
 
 @runtime_checkable
 class Rejectable(Load, Protocol):
-    """One that is told of a wrong frame and called again: somebody else may have it (a peer)."""
+    """A `Load` with several sources (peers): after a wrong frame, the next call gives that of another one."""
 
     def reject(self, why: str) -> None:
         """The last frame was wrong; raises when nobody else has it."""

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
 
 from blixard import files
+from blixard.closing import Closing
 from blixard.disks.detect import open_writer
 from blixard.errors import StorageError
 from blixard.files.journal import temporary_name
@@ -17,7 +17,7 @@ from blixard.model.structs import DiskFormat
 from blixard.ports import DiskWriter
 
 
-class StagedFile:
+class StagedFile(Closing):
     """A new disk for `target`, which keeps its old content until `commit`. Write to `writer`.
 
     Args:
@@ -49,10 +49,8 @@ class StagedFile:
         self._done = True
         files.fsync_dir(self._target.parent)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Leave the disk under its name when it was committed, and nothing when not."""
         self.writer.close()
         if not self._done:
             with suppress(StorageError):

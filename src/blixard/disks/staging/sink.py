@@ -86,7 +86,7 @@ class DiskSink:
             self._tell_ready(image)
 
     def has(self, given: Given, /) -> bool:
-        """Hash what an earlier run left."""
+        """True when an earlier run left this record's bytes in the disk, which their digest proves."""
         if given.image not in self._images:
             return False
         staged, record = self._images[given.image], given.record
@@ -127,7 +127,7 @@ class DiskSink:
         self._tell_written(given.image, len(data))
 
     def damaged(self, given: Given, problem: ExportFileError, /) -> None:
-        """Give up the image, or the import; what nobody wants may be damaged when damage is skipped."""
+        """Raise it, which ends the import; where damage is skipped, mark the image, unless nobody takes it anyway."""
         staged = self._images.get(given.image)
         if not self._skip_damaged:
             title = f"image `{given.image}`" if staged is None else staged.title

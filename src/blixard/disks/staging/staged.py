@@ -7,16 +7,17 @@ has descriptors. Source of the order of syncs: DESIGN.md section 6 (data before 
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from pathlib import Path
 
 from msgspec import Struct
 
 from blixard import files
+from blixard.disks.copying import copy_disk
 from blixard.disks.detect import open_reader, open_writer
-from blixard.disks.records.memory import PageBuffer
 from blixard.disks.staging.bitmap import BitmapTitle, RecordBitmap
 from blixard.errors import InternalError, LimitExceeded, MalformedExport
-from blixard.limits import CELL_BYTES, Limits
+from blixard.limits import Limits
 from blixard.model.structs import DiskFormat, ImageHead, Record
 from blixard.ports import DiskReader, DiskWriter
 
@@ -263,35 +264,17 @@ class StagedImage:
         return self.head.size_bytes if self.head is not None else None
 
     def _empty(self, start: int, stop: int) -> None:
-        """What a killed run, of another document perhaps, left where this one has a hole must not stay there."""
+        """Make zeros where the document has a hole: a killed run, even of another one, may have left bytes."""
         if self.resumed and start < stop:
             self._live().discard(start, stop - start)
 
     def _convert(self, head: ImageHead) -> None:
-        """Make the named format out of the raw file, of what is stored only. From here on a kill starts it anew."""
+        """Replace the raw file by an image in the format of `head`. A kill from here on has the image staged anew."""
         raw_path = self.path
         files.unlink(self.place.bitmap)
-        target = open_writer(self.place.disk(head.format), head.format, head.size_bytes)
-        try:
-            source = open_reader(raw_path, DiskFormat.RAW, limits=self._limits)
-            try:
-                _copy(source, target, head.size_bytes)
-            finally:
-                source.close()
-            target.finish()
-        finally:
-            target.close()
+        with closing(open_reader(raw_path, DiskFormat.RAW, limits=self._limits)) as source:
+            copy_disk(source, self.place.disk(head.format), head.format, head.size_bytes)
         with self._lock:
             self._close()
             self.format = head.format
         files.unlink(raw_path)
-
-
-def _copy(source: DiskReader, target: DiskWriter, size_bytes: int) -> None:
-    buffer = PageBuffer(CELL_BYTES).view
-    for extent in source.extents():
-        stop = min(extent.offset + extent.length, size_bytes)
-        for offset in range(extent.offset, stop, CELL_BYTES):
-            part = buffer[: min(CELL_BYTES, stop - offset)]
-            source.read_into(offset, part)
-            target.write(offset, part)

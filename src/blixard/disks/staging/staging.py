@@ -157,7 +157,7 @@ class Staging(Closing):
         self._walk.carry(given, place, load, text_bytes)
 
     def lose(self, image: int) -> None:
-        """Part of an image cannot be read. Records of it may follow, or may have come, for others to refer to."""
+        """Part of an image cannot be read, so it becomes no disk. Its records stay: others may refer to them."""
         self._lost.add(image)
         if image in self._aside:
             return

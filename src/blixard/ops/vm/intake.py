@@ -7,7 +7,7 @@ a file that the next sweep finds because nobody knows it (`leftovers`).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,13 +15,13 @@ from msgspec import Struct
 
 from blixard import files
 from blixard.disks.backing import BackingPolicy
-from blixard.disks.detect import open_reader, open_writer
-from blixard.disks.records.memory import PageBuffer
+from blixard.disks.copying import copy_disk
+from blixard.disks.detect import open_reader
 from blixard.errors import StorageError
 from blixard.home import ClusterDir, in_use
-from blixard.limits import BLOCK_BYTES, MIB, Limits
+from blixard.limits import Limits
 from blixard.model.structs import Content, DiskFormat
-from blixard.ports import DiskReader, DiskWriter, Progress
+from blixard.ports import Progress
 
 
 class Taken(Struct, frozen=True):
@@ -68,7 +68,8 @@ def take_disk(
             if len(reader.files) == 1:
                 files.reflink_or_copy(path, target, advance=progress.advance)
             else:
-                _flatten(reader, target, progress.advance)
+                copy_disk(reader, target, reader.format, reader.size_bytes, progress.advance)
+                files.fsync_dir(target.parent)
         progress.end()
         warnings = tuple(f"`{path}` is open in pid {user.pid} (`{user.command}`) while it is copied" for user in users)
         if reader.changed():
@@ -135,30 +136,3 @@ def _gone_on_failure(target: Path) -> Iterator[None]:
 
 def _new_path(cluster: ClusterDir, name: str, ending: str) -> Path:
     return cluster.disks / f"{name}-{os.urandom(6).hex()}.{ending}"
-
-
-def _flatten(reader: DiskReader, target: Path, advance: Callable[[int], None]) -> None:
-    writer = open_writer(target, reader.format, reader.size_bytes)
-    try:
-        _copy_extents(reader, writer, advance)
-        writer.finish()
-    finally:
-        writer.close()
-    files.fsync_dir(target.parent)
-
-
-def _copy_extents(reader: DiskReader, writer: DiskWriter, advance: Callable[[int], None]) -> None:
-    buffer = PageBuffer(MIB)
-    at = 0
-    for extent in reader.extents():
-        advance(extent.offset - at)
-        for start in range(extent.offset, extent.offset + extent.length, MIB):
-            piece = buffer.view[: min(MIB, extent.offset + extent.length - start)]
-            reader.read_into(start, piece)
-            for inner in range(0, len(piece), BLOCK_BYTES):
-                end = min(inner + BLOCK_BYTES, len(piece))
-                if not buffer.is_zero(inner, end):
-                    writer.write(start + inner, piece[inner:end])
-            advance(len(piece))
-        at = extent.offset + extent.length
-    advance(reader.size_bytes - at)
