@@ -8,7 +8,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 from blixard.limits import DEFAULT
-from blixard.peer.wire.ticket import ADDRESSES, PREFIX
+from blixard.peer.wire.addresses import MOST
+from blixard.peer.wire.ticket import PREFIX
 from support.tickets import base32, make_ticket, record_of, written
 
 GOOD = make_ticket()
@@ -89,7 +90,7 @@ VECTORS = [
     TicketVector("a byte follows", written(RECORD + b"\0"), "follow its record"),
     TicketVector("another record follows", written(RECORD + RECORD), "follow its record"),
     TicketVector("expires after the year 9999", made(b"\xff" * 5 + b"\0\0"), "breaks its rule"),
-    TicketVector("more addresses than are taken", addressed(b"\4\1\2\3\4\0\5" * 17, ADDRESSES + 1), "17 addresses"),
+    TicketVector("more addresses than are taken", addressed(b"\4\1\2\3\4\0\5" * 17, MOST + 1), "17 addresses"),
     TicketVector("says 255 addresses, has none", addressed(b"", 255), "255 addresses"),
     TicketVector("says 2 addresses, has 1", addressed(b"\4\1\2\3\4\0\5", 2), "kind 0"),
     TicketVector("an address of kind 0", addressed(b"\0\1\2\3\4\0\5"), "kind 0"),

@@ -18,6 +18,7 @@ from blixard.site.open_cluster import OpenCluster
 MAX_MINTED_ID = (1 << 53) - 1
 """jq up to 1.6 rounds larger numbers."""
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})")
+"""Wider than the address of a peer: the nodes of one cluster may have names, and a site that looks them up."""
 
 
 class NodeSpec(Struct, frozen=True, kw_only=True):

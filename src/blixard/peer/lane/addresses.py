@@ -72,7 +72,10 @@ def surroundings() -> Surroundings:
 
 
 def host_of(text: str) -> Address | None:
-    """The address in `host:port`, None when it is none (a relay, another transport)."""
+    """The address in `host:port`, None when it is none (a relay, another transport).
+
+    Wider than `wire.addresses`: what Iroh has seen may have a zone, which is right on this machine.
+    """
     host, _, port = text.rpartition(":")
     if not port.isdecimal():
         return None

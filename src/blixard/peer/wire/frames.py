@@ -90,11 +90,6 @@ class FrameReader:
         self._begin(_Field.HEAD_LENGTH, _LENGTH.size)
 
     @property
-    def missing(self) -> int:
-        """Bytes that the current field (a length, a head, a body) still needs: at least 1."""
-        return self._length - self._at
-
-    @property
     def body_length(self) -> int:
         """Length of the body under way; 0 while the head is not there yet."""
         return self._length if self._state is _Field.BODY else 0
@@ -105,7 +100,10 @@ class FrameReader:
         return self._state is _Field.HEAD_LENGTH and self._at == 0
 
     def room(self) -> memoryview:
-        """Where the next bytes go: at least one, at most `missing`. Let go of it before `filled`."""
+        """Where the next bytes go. To be released before `filled`.
+
+        One byte at least, and never more than the field under way (a length, a head, a body) still needs.
+        """
         if self._at == len(self._buffer):
             grown = min(self._length, len(self._buffer) * _GROWTH)
             room = bytearray(grown)
@@ -131,7 +129,7 @@ class FrameReader:
                 yield frame
 
     def end(self) -> None:
-        """The stream ended."""
+        """Tell the reader that the stream has ended, which it may only between two frames."""
         if not self.between:
             raise PeerMisbehaved("the peer stopped within a frame")
 

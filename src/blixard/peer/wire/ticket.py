@@ -21,12 +21,11 @@ from msgspec import Struct
 from blixard.errors import InvalidTicket
 from blixard.limits import DEFAULT
 from blixard.model.structs import JsonObject
+from blixard.peer.wire.addresses import MOST, SocketAddress, parse_address
 from blixard.peer.wire.secret import SECRET_BYTES, Secret
 
 PREFIX = "blixard"
 VERSION = 1
-ADDRESSES = 16
-"""Direct addresses in one ticket; a host has a handful."""
 _ID_BYTES = 32
 _EXPIRY_BYTES = 5
 _CHECKSUM_BYTES = 4
@@ -59,10 +58,11 @@ class Ticket(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if len(self.endpoint_id) != _ID_BYTES or not _HEX_ID.fullmatch(self.document):
             raise ValueError("an endpoint id and a document digest have 32 bytes each")
-        if not 0 <= self.flags <= 0xFF or len(self.addresses) > ADDRESSES:
-            raise ValueError(f"flags are one byte, addresses at most {ADDRESSES}")
+        if not 0 <= self.flags <= 0xFF or len(self.addresses) > MOST:
+            raise ValueError(f"flags are one byte, addresses at most {MOST}")
         for address in self.addresses:
-            if address_text(*address_parts(address)) != address:
+            parsed = parse_address(address)
+            if not parsed.port or str(parsed) != address:
                 raise ValueError(f"`{address}` is not written in the usual way")
         if self.relay is not None and not _RELAY.fullmatch(self.relay):
             raise ValueError("a relay is a URL of at most 248 characters that mean nothing to a shell")
@@ -115,27 +115,6 @@ def parse_ticket(text: str) -> Ticket:
     if ticket.encode() != joined.lower():
         raise _garbled("the same ticket is written in another way")
     return ticket
-
-
-def address_parts(text: str) -> tuple[IPv4Address | IPv6Address, int]:
-    """Address and port of `1.2.3.4:5` or `[::1]:5`.
-
-    Raises:
-        ValueError: it is not that; names are not taken, an air-gapped site may have no DNS.
-    """
-    host, colon, port = text.rpartition(":")
-    if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) <= 0xFFFF:
-        raise ValueError(f"`{text}` has no port")
-    if host.startswith("[") and host.endswith("]"):
-        if "%" in host:
-            raise ValueError(f"`{text}` names an interface, which another host does not have")
-        return IPv6Address(host[1:-1]), int(port)
-    return IPv4Address(host), int(port)
-
-
-def address_text(host: IPv4Address | IPv6Address, port: int) -> str:
-    """The usual way to write it."""
-    return f"[{host}]:{port}" if host.version == 6 else f"{host}:{port}"
 
 
 def _garbled(why: str) -> InvalidTicket:
@@ -221,8 +200,8 @@ def _record(ticket: Ticket) -> bytes:
 
 
 def _packed_address(address: str) -> bytes:
-    host, port = address_parts(address)
-    return bytes([host.version]) + host.packed + port.to_bytes(2, "big")
+    parsed = parse_address(address)
+    return bytes([parsed.ip.version]) + parsed.ip.packed + parsed.port.to_bytes(2, "big")
 
 
 def _parsed(record: bytes) -> Ticket:
@@ -255,8 +234,8 @@ def _expiry(seconds: int) -> datetime | None:
 
 def _addresses(fields: _Fields) -> tuple[str, ...]:
     count = fields.number(1)
-    if count > ADDRESSES:
-        raise _garbled(f"it has {count} addresses, {ADDRESSES} are the most")
+    if count > MOST:
+        raise _garbled(f"it has {count} addresses, {MOST} are the most")
     return tuple(_address(fields) for _ in range(count))
 
 
@@ -265,4 +244,4 @@ def _address(fields: _Fields) -> str:
     if kind not in {4, 6}:
         raise _garbled(f"an address of it is of kind {kind}, 4 and 6 are known")
     host = IPv4Address(fields.take(4)) if kind == 4 else IPv6Address(fields.take(16))
-    return address_text(host, fields.number(2))
+    return str(SocketAddress(host, fields.number(2)))
