@@ -44,7 +44,7 @@ class LaneChoice(StrEnum):
 
 
 class Presence(Struct, frozen=True):
-    """We, on the network."""
+    """This process on the network: its endpoint, its lanes if it has any, and what they are told."""
 
     endpoint: IrohEndpoint
     relay: str | None

@@ -32,7 +32,7 @@ _LOOK_SECONDS = 0.25
 
 
 class ShareOptions(Struct, frozen=True, kw_only=True):
-    """One share."""
+    """What was asked for on the command line of one share."""
 
     path: str
     document: str | None = None

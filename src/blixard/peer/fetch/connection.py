@@ -87,7 +87,7 @@ class Connection:
 
     @property
     def links(self) -> int:
-        """Links that stand."""
+        """How many links to the sender stand now: the session's own, and those of its lane."""
         return len(self._routes) + len(self._lane_routes)
 
     @property

@@ -42,7 +42,7 @@ class DocumentStream(io.RawIOBase):
         self._patience = Patience(fetch.options.grace_seconds)
 
     def readable(self) -> bool:
-        """It is."""
+        """As `io.RawIOBase.readable`: always true."""
         return True
 
     def readinto(self, buffer: Any) -> int:
@@ -55,7 +55,7 @@ class DocumentStream(io.RawIOBase):
         return count
 
     def close(self) -> None:
-        """Stop asking."""
+        """Give the channel back; the sender stops sending."""
         if self._channel is not None:
             self._channel.close()
         super().close()

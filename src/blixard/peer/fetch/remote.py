@@ -38,7 +38,7 @@ from blixard.peer.wire.ticket import Ticket
 _BYE_SECONDS = 5.0
 _LEAVE_SECONDS = 1.0
 """How long the senders have to hear that we leave; somebody may have pressed Ctrl-C, and waits."""
-_PROVIDERS = 16
+_MOST_SENDERS = 16
 
 
 class Remote(Closing):
@@ -170,7 +170,7 @@ class Remote(Closing):
         self._raise_if_nobody_is_left()
 
     def statistics(self) -> Statistics:
-        """How it goes."""
+        """What has come so far and how fast, and how many senders and links stand now."""
         connections = [sender.connections for sender in self._senders]
         return replace(
             self._fetch.meter.read(),
@@ -286,7 +286,7 @@ def _unexpected(problem: Exception) -> InternalError:
 
 
 def _check_tickets(tickets: Sequence[Ticket]) -> None:
-    if not 0 < len(tickets) <= _PROVIDERS:
-        raise InvalidTicket(f"{len(tickets)} tickets were given, 1 to {_PROVIDERS} are taken")
+    if not 0 < len(tickets) <= _MOST_SENDERS:
+        raise InvalidTicket(f"{len(tickets)} tickets were given, 1 to {_MOST_SENDERS} are taken")
     if len({ticket.document for ticket in tickets}) > 1:
         raise InvalidTicket("the tickets are of different exports", hint="fetch each on its own")

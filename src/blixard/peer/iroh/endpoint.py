@@ -44,7 +44,7 @@ _CLOSE_SECONDS = 1.0
 
 
 class EndpointOptions(Struct, frozen=True, kw_only=True):
-    """How to be on the network.
+    """Where an endpoint listens, what it calls, and which relay it may use.
 
     Attributes:
         listen: `ADDR:PORT` for UDP; None for every interface and a free port.

@@ -82,7 +82,7 @@ class LaneHost:
         return tuple(self._found()[:OFFERED_ADDRESSES]) if own.is_unspecified else (own,), self.listener.port
 
     def forget(self, lane: TcpLane) -> None:
-        """It is closed."""
+        """Keep a lane no longer, because it is closed."""
         with self._lock:
             self._lanes.discard(lane)
 

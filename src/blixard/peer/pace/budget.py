@@ -107,7 +107,7 @@ class Room:
         self._budget = budget
 
     def settle(self, actual: int) -> None:
-        """It is so large."""
+        """Correct the size: so much is really needed, where the largest possible was taken."""
         self._budget.correct(self.amount, actual)
         self.amount = actual
 

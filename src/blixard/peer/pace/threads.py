@@ -58,7 +58,7 @@ class Threads:
         return False
 
     def close(self) -> None:
-        """Start no more."""
+        """Start no more threads; those that run go on."""
         with self._lock:
             self._closed = True
 

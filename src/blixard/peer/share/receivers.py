@@ -93,7 +93,7 @@ class Book:
             return tuple(self._receivers.values())
 
     def join(self, peer_id: str, address: str) -> None:
-        """A session begins."""
+        """Count a session of this receiver that begins; its first after a while begins a new visit."""
         now = self._now()
         with self._lock:
             known = self._receivers.get(peer_id) or Receiver(
@@ -105,7 +105,7 @@ class Book:
         self.witness.joined(changed)
 
     def advance(self, peer_id: str, amount: int, kind: str) -> None:
-        """Bytes went out."""
+        """Count bytes that were sent to this receiver over a transport of that kind."""
         with self._lock:
             known = self._receivers[peer_id]
             by_kind = {**known.sent_by_kind, kind: known.sent_by_kind.get(kind, 0) + amount}
@@ -114,13 +114,13 @@ class Book:
         self.witness.advanced(peer_id, amount, kind)
 
     def complete(self, peer_id: str) -> None:
-        """It has said that it is done."""
+        """Note that this receiver has said that it has all it wanted."""
         with self._lock:
             changed = self._put(replace(self._receivers[peer_id], completed=True, problem=None))
         self.witness.completed(changed)
 
     def leave(self, peer_id: str, problem: str | None) -> None:
-        """A session ended."""
+        """Count a session of this receiver that ended; `problem` says why, when that was not well."""
         with self._lock:
             known = self._receivers[peer_id]
             kept = None if known.completed else problem
@@ -132,6 +132,6 @@ class Book:
         self.witness.warn(f"unexpected {type(problem).__name__} in a thread of the share: {problem}")
 
     def _put(self, receiver: Receiver) -> Receiver:
-        """Under the lock."""
+        """Keep what is known of a receiver now. To be called under the lock."""
         self._receivers[receiver.id] = replace(receiver, last_at=self._now())
         return self._receivers[receiver.id]

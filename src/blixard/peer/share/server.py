@@ -110,7 +110,7 @@ class Server:
                 session.close("idle")
 
     def _overdue(self, sessions: list[ServedConnection]) -> dict[str, str]:
-        """Why whom."""
+        """Receivers that have to leave now that the share is over, by endpoint id, and why each has to."""
         idle: dict[str, float] = {}
         for session in sessions:
             peer_id = session.link.remote_id

@@ -64,7 +64,7 @@ class Refusal(StrEnum):
 
 
 class Message(Struct, frozen=True, tag_field="type", omit_defaults=False):
-    """What all messages are."""
+    """The base of all messages: a struct whose `type` in JSON is its tag."""
 
 
 class ServerHello(Message, frozen=True, tag="hello"):
@@ -104,7 +104,7 @@ class Refused(Message, frozen=True, tag="refused"):
 
 
 class Ping(Message, frozen=True, tag="ping"):
-    """We are here."""
+    """The heartbeat of either side: it is still there."""
 
 
 class Done(Message, frozen=True, tag="done"):
