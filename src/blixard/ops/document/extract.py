@@ -21,9 +21,9 @@ from blixard.model.codec import file_bytes
 from blixard.model.incoming import IncomingState
 from blixard.model.owners import Owner
 from blixard.model.structs import ContentKind, Disk, DiskFormat, File, Vm
-from blixard.ops.document.image_window import ImageContent, Window, open_window
+from blixard.ops.document.image_window import ImageContent, Window
 from blixard.ops.document.scatter import scatter
-from blixard.place import is_standard, open_input, open_output, same_file
+from blixard.place import is_standard, open_input, open_output, same_file, spooled
 from blixard.ports import Progress
 
 
@@ -71,7 +71,11 @@ def extract(options: ExtractOptions, *, progress: Progress, journal: files.Journ
         RefusedError: the output is a symlink, or exists with `clobber` off.
         DigestMismatch, MalformedExport: the content is damaged; nothing was written.
     """
-    with open_input(options.source) as given, open_window(given, options.limits) as window:
+    with (
+        open_input(options.source) as given,
+        spooled(given) as source,
+        Window(source, options.limits) as window,
+    ):
         vm, part = _chosen(window.state, options.what)
         owner = Owner(vm.name, part.name, part.kind)
         if isinstance(part, File) and part.inline:

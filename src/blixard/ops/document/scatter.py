@@ -6,7 +6,6 @@ the disk does not need is decoded at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from blake3 import blake3
@@ -14,6 +13,8 @@ from blake3 import blake3
 from blixard.disks.records.crew import Crew
 from blixard.disks.records.frames import open_frame
 from blixard.errors import DigestMismatch, ExportFileError, MalformedExport
+from blixard.format.events import RecordRead
+from blixard.format.records import frame
 from blixard.limits import MIB, Limits
 from blixard.model.structs import Record
 from blixard.ops.document.image_window import ImageContent, Window
@@ -43,13 +44,14 @@ def scatter(
     """
     wanted = dict(content.references)
     with Crew(threads, weight=_IN_FLIGHT_BYTES, name="extract") as crew:
-        for image, record, load in window.records(content.image, wanted.keys()):
+        for event in window.records(content.image, wanted.keys()):
+            record = event.record
             places = tuple(wanted.pop(record.digest, ()))
-            if image == content.image and record.offset is not None:
+            if event.image == content.image and record.offset is not None:
                 places = ((record.offset, 0, record.length), *places)
             if places:
                 _check_places(places, record)
-                crew.submit(partial(_write, record, load, places, writer, limits), record.length * 3)
+                crew.submit(partial(_write, event, places, writer, limits), record.length * 3)
                 progress.advance(sum(length for _, _, length in places))
         crew.drain()
     if wanted:
@@ -66,9 +68,10 @@ def _check_places(places: _Places, record: Record) -> None:
             raise MalformedExport(f"the record at offset {offset} refers past the end of what it names")
 
 
-def _write(record: Record, load: Callable[[], bytes], places: _Places, writer: DiskWriter, limits: Limits) -> None:
+def _write(event: RecordRead, places: _Places, writer: DiskWriter, limits: Limits) -> None:
+    record = event.record
     try:
-        data = open_frame(load(), record.length, record_bytes=limits.record_bytes)
+        data = open_frame(frame(event.text or ""), record.length, record_bytes=limits.record_bytes)
     except ExportFileError as problem:
         raise DigestMismatch(
             f"the record `{record.digest.hex()}` is damaged: {problem.message}", hint="`verify` shows what is intact"
