@@ -193,14 +193,22 @@ class Staging(Closing):
         self._digests[image] = digest
         self._sink.received(image, head)
 
-    def finish(self) -> dict[int, Staged]:
-        """Wait until every wanted image stands whole and durable; drop the others.
+    def drain(self) -> None:
+        """Wait until every record that was given is written.
 
         Raises:
             as `put`.
         """
         self._walk.drain()
         self._settler.drain()
+
+    def finish(self) -> dict[int, Staged]:
+        """Wait until every wanted image stands whole and durable; drop the others.
+
+        Raises:
+            as `put`.
+        """
+        self.drain()
         result: dict[int, Staged] = {}
         for number, image in self._images.items():
             if image.final is None and not image.damaged:

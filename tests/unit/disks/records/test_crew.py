@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 
 import pytest
 
@@ -36,22 +37,31 @@ def test_the_first_error_in_order_is_the_error_though_a_later_one_was_faster() -
 
 
 def test_the_first_error_in_order_stays_the_error_when_a_later_one_follows() -> None:
-    crew = Crew(2, weight=10, name="test")
-    both = threading.Barrier(2)
+    given, dropped = threading.Barrier(3), threading.Event()
+
+    class Third:
+        """Waits behind the others, and is gone as soon as the crew knows of a failure."""
+
+        def __init__(self) -> None:
+            weakref.finalize(self, dropped.set)
+
+        def __call__(self) -> None:
+            raise AssertionError("was begun after an error")
 
     def first() -> None:
-        both.wait(30)
+        given.wait(30)
         raise ValueError("first")
 
     def second() -> None:
-        both.wait(30)
-        with crew._room:
-            assert crew._room.wait_for(lambda: crew._failure is not None, 30)
+        given.wait(30)
+        assert dropped.wait(30)
         raise ValueError("second")
 
-    with crew:
+    with Crew(2, weight=10, name="test") as crew:
         crew.submit(first, 1)
         crew.submit(second, 1)
+        crew.submit(Third(), 1)
+        given.wait(30)
 
         with pytest.raises(ValueError, match="first"):
             crew.drain()

@@ -164,9 +164,16 @@ def test_a_pipeline_whose_records_were_left_unread_is_not_used_again() -> None:
 
 def test_no_more_cells_are_read_ahead_than_there_are_buffers() -> None:
     disk = MemoryDisk(b"\1" * 100 * CELL_BYTES)
+    encoded = threading.Semaphore(0)
+
+    def counted(record: Record, frame: bytes | memoryview | None) -> tuple[bytes, ...]:
+        encoded.release()
+        return encode(record, frame)
+
     with RecordPipeline(2, DedupTable()) as pipeline:
-        records = pipeline.records(disk, encode, ignore)
+        records = pipeline.records(disk, counted, ignore)
         next(records)
-        pipeline._crew.drain()
+        for _ in range(7):
+            assert encoded.acquire(timeout=30)  # every buffer is filled and waits for the caller
 
         assert disk.read_bytes <= 8 * CELL_BYTES

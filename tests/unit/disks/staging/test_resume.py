@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from blixard import files
-from blixard.disks.qcow2.writer import Qcow2Writer
+from blixard.disks.qcow2.layout import plan_layout
 from blixard.disks.staging.staging import Staging
 from blixard.limits import BLOCK_BYTES, CELL_BYTES, MIB
 from blixard.model.structs import DiskFormat
@@ -32,7 +32,7 @@ def cut_off(folder: Path, images: list[Image], records: int, *, checkpoint_bytes
         for number, image in enumerate(images):
             staging.begin(number, image.head)
             put_all(staging, number, image.records[:records])
-            staging._walk.drain()
+            staging.drain()
             if records < len(image.records):
                 return
             records -= len(image.records)
@@ -79,7 +79,7 @@ def test_records_of_a_document_that_tells_sizes_last_are_taken_up(tmp_path: Path
     with Staging(tmp_path, threads=2) as staging:
         staging.begin(0, None)
         put_all(staging, 0, images[0].records[:4])
-        staging._walk.drain()
+        staging.drain()
 
     result, decoded = resume(tmp_path, images, heads_first=False)
 
@@ -212,11 +212,8 @@ def test_bytes_that_are_there_without_the_entry_that_allocates_them_are_part_of_
     images = document(disks, [DiskFormat.QCOW2])
     resume(tmp_path, images)
     path = tmp_path / "0000000.qcow2"
-    writer = Qcow2Writer(path, CELL_BYTES, resume=True)
-    entry = writer._layout.l2_entry_offset(0)
-    writer.close()
     with path.open("r+b") as file:
-        file.seek(entry)
+        file.seek(plan_layout(CELL_BYTES).l2_entry_offset(0))
         file.write(bytes(8))
 
     assert resume(tmp_path, images) == (disks, 0)
