@@ -5,8 +5,10 @@ The plan carries both sides of everything that it touches, so nothing is looked 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec import UNSET, structs
 
@@ -24,7 +26,10 @@ from blixard.model.structs import (
 )
 from blixard.plan.contents import keep_instead, with_facts
 from blixard.plan.fields import differences
-from blixard.plan.values import Action, ContentAction, ContentChange, ImportPlan, VmChange
+from blixard.plan.values import REPLACING, Action, ContentAction, ContentChange, ImportPlan, VmChange
+
+if TYPE_CHECKING:
+    from blixard.plan.undo import UndoPlan
 
 _JQ_SAFE = (1 << 53) - 1
 """A hostile file must not push our revision to the end of 64 bits."""
@@ -71,39 +76,54 @@ def to_change(
     refuse_conflicts(plan)
     if plan.is_empty:
         return StateChange(import_done=import_id, history=history)
-    provenance = _provenance(plan, now)
-    put = _staged(plan, staged)
-    dropped = [change for change in plan.contents if change.action is ContentAction.DROP]
-    after_nodes = tuple(change.after for change in plan.nodes if change.after is not None)
-    after_vms = tuple(change.after for change in plan.vms if change.after is not None)
+    entry = partial(
+        UndoEntry, made_at=now, verb="import", title=title, import_id=import_id, created_cluster=plan.target.new
+    )
+    return structs.replace(
+        reversible(plan, _staged(plan, staged), _provenance(plan, now), entry),
+        self_node=plan.self_node if plan.self_node != plan.self_node_before else None,
+        raise_revision_to=_revision(plan),
+        import_done=import_id,
+        history=history,
+    )
+
+
+def reversible(
+    plan: ImportPlan | UndoPlan,
+    put_contents: tuple[tuple[ContentKey, Content], ...],
+    provenance: Provenance | None,
+    entry: Callable[..., UndoEntry],
+) -> StateChange:
+    """What a plan changes, as one change with the undo entry that knows both sides of everything it touches.
+
+    Args:
+        plan: without conflicts.
+        put_contents: the contents that disks get.
+        provenance: where the state comes from then.
+        entry: makes the entry of its two sides, `before` and `after`.
+    """
+    after = UndoSide(
+        nodes=tuple(change.after for change in plan.nodes if change.after is not None),
+        vms=tuple(change.after for change in plan.vms if change.after is not None),
+        contents=put_contents,
+        provenance=provenance,
+    )
+    replaced = (change for change in plan.contents if change.action in REPLACING)
     before = UndoSide(
         nodes=tuple(change.before for change in plan.nodes if change.before is not None),
         vms=tuple(change.before for change in plan.vms if change.before is not None),
-        contents=_before(plan.contents),
+        contents=tuple(sorted((each.key, each.before) for each in replaced if each.before is not None)),
         provenance=plan.provenance_before,
     )
-    after = UndoSide(nodes=after_nodes, vms=after_vms, contents=put, provenance=provenance)
     return StateChange(
-        put_nodes=after_nodes,
+        put_nodes=after.nodes,
         delete_nodes=tuple(change.id for change in plan.nodes if change.kind is Action.DELETE),
-        put_vms=after_vms,
+        put_vms=after.vms,
         delete_vms=tuple(change.id for change in plan.vms if change.kind is Action.DELETE),
-        put_contents=put,
-        delete_contents=tuple(change.key for change in dropped),
+        put_contents=put_contents,
+        delete_contents=tuple(change.key for change in plan.contents if change.action is ContentAction.DROP),
         provenance=provenance,
-        self_node=plan.self_node if plan.self_node != plan.self_node_before else None,
-        raise_revision_to=_revision(plan),
-        undo=UndoEntry(
-            made_at=now,
-            verb="import",
-            title=title,
-            import_id=import_id,
-            created_cluster=plan.target.new,
-            before=before,
-            after=after,
-        ),
-        import_done=import_id,
-        history=history,
+        undo=entry(before=before, after=after),
     )
 
 
@@ -131,13 +151,6 @@ def _staged(plan: ImportPlan, staged: Mapping[int, Content]) -> tuple[tuple[Cont
     if missing:
         raise InternalError(f"image {missing[0]} is in the plan and was not staged")
     return tuple(sorted((key, staged[image]) for image, key in images.items()))
-
-
-def _before(contents: Iterable[ContentChange]) -> tuple[tuple[ContentKey, Content], ...]:
-    replaced = (ContentAction.STAGE, ContentAction.DROP)
-    return tuple(
-        sorted((each.key, each.before) for each in contents if each.action in replaced and each.before is not None)
-    )
 
 
 def _provenance(plan: ImportPlan, now: datetime) -> Provenance:

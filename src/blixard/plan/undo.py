@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from msgspec import Struct, structs
 
 from blixard.errors import Conflict
-from blixard.model.changes import StateChange, UndoEntry, UndoSide
+from blixard.model.changes import StateChange, UndoEntry
 from blixard.model.codec import to_object
 from blixard.model.structs import (
     ClusterSnapshot,
@@ -26,6 +27,7 @@ from blixard.model.structs import (
     Provenance,
     Vm,
 )
+from blixard.plan.change import reversible
 from blixard.plan.contents import contents_of
 from blixard.plan.fields import differences
 from blixard.plan.values import Action, ContentAction, ContentChange, NodeChange, VmChange
@@ -102,30 +104,10 @@ def undo_change(plan: UndoPlan, *, now: datetime, history: JsonObject | None = N
         listed = ", ".join(f"`{change.name}` ({'; '.join(change.notes)})" for change in plan.conflicts)
         raise Conflict(f"changed since: {listed}", hint="`--force` rolls over it; undo keeps what it rolls over")
     restored = tuple((c.key, c.after) for c in plan.contents if c.action is ContentAction.RESTORE and c.after)
-    dropped = tuple(change.key for change in plan.contents if change.action is ContentAction.DROP)
-    moved = (ContentAction.RESTORE, ContentAction.DROP)
-    before = UndoSide(
-        nodes=tuple(change.before for change in plan.nodes if change.before is not None),
-        vms=tuple(change.before for change in plan.vms if change.before is not None),
-        contents=tuple((c.key, c.before) for c in plan.contents if c.action in moved and c.before is not None),
-        provenance=plan.provenance_before,
-    )
-    after = UndoSide(
-        nodes=tuple(change.after for change in plan.nodes if change.after is not None),
-        vms=tuple(change.after for change in plan.vms if change.after is not None),
-        contents=restored,
-        provenance=plan.provenance,
-    )
-    return StateChange(
-        put_nodes=after.nodes,
-        delete_nodes=tuple(change.id for change in plan.nodes if change.kind is Action.DELETE),
-        put_vms=after.vms,
-        delete_vms=tuple(change.id for change in plan.vms if change.kind is Action.DELETE),
-        put_contents=restored,
-        delete_contents=dropped,
-        provenance=plan.provenance,
+    entry = partial(UndoEntry, made_at=now, verb="undo", title=f"undo of: {plan.title}")
+    return structs.replace(
+        reversible(plan, restored, plan.provenance, entry),
         clear_provenance=plan.provenance is None and plan.provenance_before is not None,
-        undo=UndoEntry(made_at=now, verb="undo", title=f"undo of: {plan.title}", before=before, after=after),
         drop_undo=(plan.entry_id,),
         history=history,
     )

@@ -78,6 +78,10 @@ class ContentAction(StrEnum):
     """Comes back from an undo entry."""
 
 
+REPLACING = (ContentAction.STAGE, ContentAction.DROP, ContentAction.RESTORE)
+"""What takes away the content that is there."""
+
+
 class ContentChange(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What happens to one content. `size_bytes` is the guest's view; `image` an index into the document's images."""
 

@@ -17,11 +17,12 @@ from blixard.ops.importing.phases import Committed, Job, Ready
 from blixard.ops.importing.request import VERB
 from blixard.ops.importing.stage import StagedImport
 from blixard.ops.importing.telemetry import TelemetrySpool
+from blixard.ops.keeping.undo import newest_entry
 from blixard.plan.change import to_change
 from blixard.plan.retention import expired
 from blixard.plan.templates import FIXED_TIME
 from blixard.plan.values import Action, ImportPlan
-from blixard.ports import StateChange, UndoEntry
+from blixard.ports import UndoEntry
 from blixard.site.open_cluster import OpenCluster
 from blixard.telemetry.store import TelemetryOrigin, TelemetryStore
 
@@ -74,7 +75,7 @@ def commit(job: Job, ready: Ready, staged: StagedImport | None) -> Committed:
     cluster.settle(VERB, change, exit_code_of(plan))
     if staged is not None:
         staged.committed()
-    return Committed(import_id, revision, _newest_undo(cluster, change))
+    return Committed(import_id, revision, newest_entry(cluster))
 
 
 def _title(plan: ImportPlan) -> str:
@@ -105,12 +106,6 @@ def _expired(cluster: OpenCluster, new: UndoEntry | None) -> tuple[int, ...]:
         return ()
     entries = (new.summary(), *cluster.store.undo_entries())
     return tuple(each for each in expired(entries, cluster.policy.undo, cluster.clock.now()) if each != new.id)
-
-
-def _newest_undo(cluster: OpenCluster, change: StateChange) -> int | None:
-    if change.undo is None:
-        return None
-    return max((entry.id for entry in cluster.store.undo_entries()), default=None)
 
 
 def _keep_telemetry(cluster: OpenCluster, plan: ImportPlan, telemetry: TelemetrySpool) -> int | None:

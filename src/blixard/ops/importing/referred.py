@@ -42,12 +42,10 @@ class ReferredRecords(Closing):
         Raises:
             ExportFileError, StorageError: as reading it for the import would.
         """
-        again = source.again() if images else None
-        if images and again is None:
-            return
-        found = self._digests = DigestTable(0, spill_bytes=self._limits.spill_bytes, folder=folder)
+        again = source.again() if images else iter(())
         if again is None:
             return
+        found = self._digests = DigestTable(0, spill_bytes=self._limits.spill_bytes, folder=folder)
         for event in again:
             if isinstance(event, RecordRead) and event.image in images and not event.record.carries:
                 found.put(event.record.digest, b"")

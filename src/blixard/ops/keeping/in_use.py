@@ -9,10 +9,8 @@ from collections.abc import Iterable
 
 from blixard.errors import RefusedError
 from blixard.home.in_use import users_of
-from blixard.plan.values import ContentAction, ContentChange
+from blixard.plan.values import REPLACING, ContentChange
 from blixard.site.open_cluster import OpenCluster
-
-_REPLACING = (ContentAction.STAGE, ContentAction.DROP, ContentAction.RESTORE)
 
 
 def check_in_use(contents: Iterable[ContentChange], cluster: OpenCluster, *, option: str) -> None:
@@ -29,7 +27,7 @@ def check_in_use(contents: Iterable[ContentChange], cluster: OpenCluster, *, opt
     replaced = {
         cluster.directory.content_path(change.before): change
         for change in contents
-        if change.before is not None and change.action in _REPLACING
+        if change.before is not None and change.action in REPLACING
     }
     for path, users in users_of(replaced).items():
         change, user = replaced[path], users[0]

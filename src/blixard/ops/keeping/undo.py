@@ -8,7 +8,7 @@ from __future__ import annotations
 from msgspec import Struct, structs, to_builtins
 
 from blixard.errors import NotFound
-from blixard.model.structs import ClusterSnapshot, JsonObject
+from blixard.model.structs import JsonObject
 from blixard.ops.keeping.held_bytes import with_held_bytes
 from blixard.ops.keeping.in_use import check_in_use
 from blixard.ops.keeping.leftovers import sweep_at_the_end
@@ -42,22 +42,18 @@ def undo(cluster: OpenCluster, entry_id: int | None, *, dry_run: bool, force: bo
         Locked: somebody is at work.
     """
     if dry_run:
-        entry = find_entry(cluster, entry_id)
-        plan = plan_undo(entry, _now(cluster), force=force)
-        return _report(cluster, entry, plan, plan.base_revision, dry_run=True)
+        return _report(cluster, _plan(cluster, entry_id, force=force))
     asked: JsonObject = {"entry": entry_id, "force": force}
     with cluster.recording(VERB, asked), cluster.locks.alone(VERB, cluster.policy.lock_wait):
-        entry = find_entry(cluster, entry_id)
-        plan = plan_undo(entry, _now(cluster), force=force)
+        plan = _plan(cluster, entry_id, force=force)
         if not force:
             check_in_use(plan.contents, cluster, option="--force")
-        history = to_builtins(cluster.entry(VERB, {**asked, "entry": entry.id}))
+        history = to_builtins(cluster.entry(VERB, {**asked, "entry": plan.entry_id}))
         change = undo_change(plan, now=cluster.clock.now(), history=history)
         revision = cluster.commit(VERB, change, plan.base_revision)
-        newest = max((each.id for each in cluster.store.undo_entries()), default=None)
+        newest = newest_entry(cluster)
     sweep_at_the_end(cluster, VERB)
-    report = _report(cluster, entry, plan, revision, dry_run=False)
-    return structs.replace(report, undo=newest if change.undo is not None else None)
+    return structs.replace(_report(cluster, plan), dry_run=False, revision=revision, undo=newest)
 
 
 def entries(cluster: OpenCluster) -> tuple[UndoSummary, ...]:
@@ -107,12 +103,24 @@ def find_entry(cluster: OpenCluster, entry_id: int | None) -> UndoEntry:
     return cluster.store.undo_entry(wanted)
 
 
-def _now(cluster: OpenCluster) -> ClusterSnapshot:
-    """The state, in which a disk that was written to since its import is not what the import put there."""
-    return with_proven_digests(cluster.snapshot(), cluster.directory)
+def newest_entry(cluster: OpenCluster) -> int | None:
+    """The id of the entry that was made last, of those that are kept."""
+    return max((entry.id for entry in cluster.store.undo_entries()), default=None)
 
 
-def _report(cluster: OpenCluster, entry: UndoEntry, plan: UndoPlan, revision: int, *, dry_run: bool) -> UndoReport:
+def _plan(cluster: OpenCluster, entry_id: int | None, *, force: bool) -> UndoPlan:
+    """Planned on the state in which a disk that was written to since its import is not what the import put there."""
+    now = with_proven_digests(cluster.snapshot(), cluster.directory)
+    return plan_undo(find_entry(cluster, entry_id), now, force=force)
+
+
+def _report(cluster: OpenCluster, plan: UndoPlan) -> UndoReport:
+    """Of a dry run."""
     return UndoReport(
-        dry_run=dry_run, cluster=cluster.name, entry=entry.id, title=entry.title, plan=plan, revision=revision
+        dry_run=True,
+        cluster=cluster.name,
+        entry=plan.entry_id,
+        title=plan.title,
+        plan=plan,
+        revision=plan.base_revision,
     )
