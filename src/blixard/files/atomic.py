@@ -1,8 +1,17 @@
-"""Files that appear whole or not at all, private from their first byte.
+"""Files that appear whole or not at all, private from their first byte. A kill leaves the old file or the new one.
 
-The content goes into a file without a name (O_TMPFILE) where the file system has that, else into one whose name is
-journalled; then fsync, a look at what was written, one rename, fsync of the directory. A kill at any point leaves the
-old file or the new one, and at most one name that the journal knows. Why the rename: linkat cannot replace a file.
+The steps of `AtomicFile`, in order; at most one name can be left behind by a kill, and the journal knows it:
+
+1. note the temporary name in the journal, where there is one (`__init__`);
+2. open a file without a name (O_TMPFILE), or under the temporary one where the file system has none (`_open`);
+3. write, handed to the disk along the way (`file`);
+4. flush and fsync (`commit`);
+5. have what was written read back and judged, if that is asked for (`_have_verified`);
+6. give it the temporary name, and rename that over the target, since linkat cannot replace a file (`_take_name`);
+7. fsync the directory (`_take_name`).
+
+Then, or when a step failed, `_clear` removes the temporary name and the journal's note. `atomic_write` does the same
+for small files with a temporary name that never changes.
 """
 
 from __future__ import annotations
