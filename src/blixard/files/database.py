@@ -135,7 +135,7 @@ class Database:
         fsync_dir(path.parent)
 
     def close(self) -> None:
-        """Release the file; harmless twice."""
+        """Release the file."""
         with suppress(sqlite3.Error):
             self._connection.close()
 

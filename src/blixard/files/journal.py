@@ -1,7 +1,7 @@
 """Names of temporary files, noted in the data directory before they are made.
 
-A killed export cannot clean up after itself, and a pattern in somebody's backup directory is not a licence to delete:
-the next writing command removes exactly what an entry names and whose entry's lock nobody holds.
+A killed export cannot clean up after itself, and in somebody's backup directory nothing may be deleted because its name
+looks like ours: the next writing command removes exactly what an entry names and whose entry's lock nobody holds.
 
 An interrupted one can: Ctrl-C may come between a call that made something and whoever was to keep it, where no `with`
 knows of it yet, so the process remembers what it noted before it is made, and `clean_up` removes what is left of that.

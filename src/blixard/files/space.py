@@ -1,6 +1,6 @@
 """How much room there is, and how much a file really takes.
 
-`free_bytes` is what this user may write (f_bavail), not what root could: a preflight that counts the reserve lies.
+`free_bytes` is what this user may write (f_bavail), not what root could: what is reserved for root cannot be promised.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class SinkStream(io.RawIOBase):
         self._discarding = True
 
     def writable(self) -> bool:
-        """True."""
+        """See `io.IOBase.writable`: it is."""
         return True
 
     def write(self, data: ReadableBuffer, /) -> int:
@@ -62,7 +62,7 @@ class SourceStream(io.RawIOBase):
         self._path = path
 
     def readable(self) -> bool:
-        """True."""
+        """See `io.IOBase.readable`: it is."""
         return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
@@ -71,7 +71,7 @@ class SourceStream(io.RawIOBase):
             return os.readv(self._fd, [buffer])
 
     def close(self) -> None:
-        """Close the descriptor; harmless twice."""
+        """Close the descriptor."""
         if not self.closed:
             super().close()  # first: an interrupt in between must not have the descriptor closed twice
             os.close(self._fd)
@@ -93,11 +93,11 @@ class SpanStream(io.RawIOBase):
         self._at = self._begin
 
     def readable(self) -> bool:
-        """True."""
+        """See `io.IOBase.readable`: it is."""
         return True
 
     def seekable(self) -> bool:
-        """True."""
+        """See `io.IOBase.seekable`: it is."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:

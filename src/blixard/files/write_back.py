@@ -1,4 +1,4 @@
-"""Have a file that is being written go to its disk meanwhile, so that the `fsync` at its end finds little to do.
+"""Send a growing file to its disk while it is still written, so that the `fsync` at its end finds little to do.
 
 Linux begins by itself when a tenth of the memory is dirty: the last `fsync` would wait for almost all of the file. And
 that the kernel has written everything is not the end: a virtual disk keeps it in the memory of its host, and the flush
@@ -68,7 +68,7 @@ class WriteBack(Closing):
             raise self._problem
 
     def close(self) -> None:
-        """Wait for a flush at hand; harmless twice."""
+        """Wait until nothing uses the descriptor any more."""
         self._closing = True
         if self._thread is not None:
             self._wanted.set()

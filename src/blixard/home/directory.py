@@ -1,4 +1,4 @@
-"""The data directory as a whole: clusters come, get other names and go, each in one rename.
+"""The data directory as a whole: clusters are made, renamed and deleted, each by one rename.
 
 A cluster is built under a hidden name and renamed when it is complete; it is deleted by renaming it to a hidden name
 first. What the next writing command finds under a hidden name is rubbish, because all of this happens under one lock.
@@ -142,7 +142,7 @@ class Home:
         return ClusterDir(self.clusters_dir / founded.name, founded.name)
 
     def founded(self) -> tuple[ClusterDir, ...]:
-        """The hidden directories of imports that make a cluster, finished by nobody yet."""
+        """The hidden directories in which imports have begun to make a cluster and have not finished."""
         with files.translated("list", self.clusters_dir):
             try:
                 names = sorted(entry.name for entry in os.scandir(self.clusters_dir))
@@ -313,7 +313,7 @@ class Home:
         return trash
 
     def _tidy_current(self) -> None:
-        """A rename that was killed leaves two names, a deletion the name of nothing."""
+        """Repair `current`: a killed rename leaves two names in it, a killed deletion a name that nothing has."""
         files.unlink(self.root / ".current.new", missing_ok=True)
         named, current = self._read_current(), self.current()
         if current is None:

@@ -77,7 +77,7 @@ def _command(process: Path) -> str:
 
 
 def _loop_devices(wanted: set[tuple[int, int]]) -> list[tuple[tuple[int, int], DiskUser]]:
-    """A mounted image: the kernel holds the file, no process does."""
+    """Files that loop devices hold (mounted images): the kernel has them open, and no process does."""
     found: list[tuple[tuple[int, int], DiskUser]] = []
     for backing in _LOOPS.glob("loop*/loop/backing_file"):
         with suppress(OSError):

@@ -152,7 +152,7 @@ def _always(_owner: DiskOwner) -> bool:
 
 
 def _process(pid: int) -> str:
-    """A process for good: a pid comes again, together with its start time it does not."""
+    """What names a process for good: its pid with its start time, because pids are used again."""
     try:
         # proc_pid_stat(5): the name in parentheses may hold anything; starttime is field 22, the 20th behind it
         started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]

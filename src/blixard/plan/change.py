@@ -36,7 +36,7 @@ _JQ_SAFE = (1 << 53) - 1
 
 
 def refuse_conflicts(plan: ImportPlan) -> None:
-    """A plan that can be applied.
+    """Refuse a plan that has conflicts.
 
     Raises:
         Conflict: naming every VM that stands in the way.
@@ -169,7 +169,7 @@ def _provenance(plan: ImportPlan, now: datetime) -> Provenance:
 
 
 def _revision(plan: ImportPlan) -> int:
-    """Above what our own file has seen, so that nobody who knew it sees time go backwards."""
+    """One above the revision in our own file, so that no revision comes twice; 0 when there is none to follow."""
     seen = plan.source.revision
     return seen + 1 if plan.same_cluster and seen is not None and seen < _JQ_SAFE else 0
 

@@ -31,7 +31,7 @@ class ContentRules(Struct, frozen=True, kw_only=True):
 
 
 def check_images(vms: Iterable[Vm]) -> None:
-    """No two disks or files name the same image.
+    """Refuse a document in which two disks or files name the same image.
 
     Raises:
         MalformedExport: naming both.

@@ -1,4 +1,4 @@
-"""Ids and MACs that are derived, never rolled: the same import twice gives the same VM.
+"""Ids and MACs of copies: computed from their source and never random, so the same import twice gives the same VM.
 
 UUIDv5 (RFC 9562 section 5.5) in the name space of the target cluster's id, so two clusters never get the same copy.
 """

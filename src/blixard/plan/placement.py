@@ -27,7 +27,7 @@ class Places(Struct, frozen=True, kw_only=True):
     adopted: int | None = None
 
     def lives(self, node_id: int | None) -> bool:
-        """True when that node is there and no mere record."""
+        """True when that node is active, and not only the record of one that is absent."""
         node = self.nodes.get(node_id) if node_id is not None else None
         return node is not None and node.state is NodeState.ACTIVE
 

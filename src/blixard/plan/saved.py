@@ -1,7 +1,7 @@
 """Saved plans: `--plan-out FILE`, later `--plan FILE` applies exactly that and nothing else.
 
-A plan is only as good as the moment it was made in: it is bound to the document, the options and the state's revision,
-and to its own digest, so that an edited plan is no plan.
+A plan holds only while nothing has moved, so it is bound to the document, the options and the state's revision. Its own
+digest stands in it, so that one that was edited is refused.
 """
 
 from __future__ import annotations

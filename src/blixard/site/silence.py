@@ -7,19 +7,19 @@ class Silence:
     """`ports.Progress` without a screen."""
 
     def expect(self, total_bytes: int) -> None:
-        """Not shown."""
+        """See `Progress.expect`."""
 
     def begin(self, task: str, total_bytes: int | None) -> None:
-        """Not shown."""
+        """See `Progress.begin`."""
 
     def advance(self, amount_bytes: int) -> None:
-        """Not shown."""
+        """See `Progress.advance`."""
 
     def end(self) -> None:
-        """Not shown."""
+        """See `Progress.end`."""
 
     def warn(self, message: str) -> None:
-        """Not shown."""
+        """See `Progress.warn`."""
 
 
 SILENT = Silence()

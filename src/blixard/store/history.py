@@ -90,7 +90,7 @@ class History(Closing):
         self._insert(None, entry)
 
     def absorb(self, books: NodeBooks) -> int:
-        """Bring the entries in the outbox here; return how many were new. May be repeated, or killed, at will.
+        """Bring the entries in the outbox here; return how many were new. None comes twice, whatever is killed.
 
         Raises:
             StorageError: some entries may be here and still in the outbox; the next call settles that.
@@ -126,7 +126,7 @@ class History(Closing):
         return found[0] if found else None
 
     def close(self) -> None:
-        """Release the file; harmless twice."""
+        """Release the file."""
         self._database.close()
 
     def _insert(self, key: str | None, entry: HistoryEntry) -> int:

@@ -162,7 +162,7 @@ class _Watched:
         self.snapshots = reader.snapshots
 
     def extents(self) -> Iterator[Extent]:
-        """As the port says."""
+        """See `DiskReader.extents`."""
         try:
             yield from self._reader.extents()
         except BlixardError as error:
@@ -170,7 +170,7 @@ class _Watched:
             raise
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
-        """As the port says."""
+        """See `DiskReader.read_into`."""
         try:
             self._reader.read_into(offset, buffer)
         except BlixardError as error:
@@ -178,9 +178,9 @@ class _Watched:
             raise
 
     def changed(self) -> bool:
-        """As the port says."""
+        """See `DiskReader.changed`."""
         return self._reader.changed()
 
     def close(self) -> None:
-        """As the port says."""
+        """See `DiskReader.close`."""
         self._reader.close()

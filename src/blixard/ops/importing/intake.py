@@ -117,7 +117,7 @@ class Intake(Closing):
         return Arrived(disks, self._failed, self._damaged, self._titles, resumed=self._staging.reused > 0)
 
     def close(self) -> None:
-        """End the threads; what they have written stays. Harmless twice."""
+        """End the threads; what they have written stays."""
         self._staging.close()
 
     def __exit__(self, *raised: object) -> None:

@@ -86,7 +86,7 @@ class HeldTarget(ImportTarget):
         self._locks.close()
 
     def close(self) -> None:
-        """Close the cluster and end its locks; a new one that no import can go on with goes. Harmless twice."""
+        """Close the cluster and end its locks; remove a new one that no import can go on with. May be called twice."""
         self.cluster.close()
         if self.new:
             founded, now = self.cluster.directory, self.cluster.clock.now()

@@ -109,13 +109,13 @@ def newest_entry(cluster: OpenCluster) -> int | None:
 
 
 def _plan(cluster: OpenCluster, entry_id: int | None, *, force: bool) -> UndoPlan:
-    """Planned on the state in which a disk that was written to since its import is not what the import put there."""
+    """Plan on the state now, in which a disk has no digest any more when it was written to since its import."""
     now = with_proven_digests(cluster.snapshot(), cluster.directory)
     return plan_undo(find_entry(cluster, entry_id), now, force=force)
 
 
 def _report(cluster: OpenCluster, plan: UndoPlan) -> UndoReport:
-    """Of a dry run."""
+    """The report of a plan, as of a dry run."""
     return UndoReport(
         dry_run=True,
         cluster=cluster.name,

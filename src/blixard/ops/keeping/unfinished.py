@@ -19,14 +19,14 @@ STAGED_FOR = timedelta(days=7)
 
 
 def given_up(home: Home, now: datetime, *, everything: bool = False) -> Iterator[ClusterDir]:
-    """What no import goes on with any more; with `everything`, also what one could."""
+    """Hidden clusters that no import will go on with; with `everything`, also those that one could."""
     for directory in home.founded():
         if everything or not can_go_on(directory, now):
             yield directory
 
 
 def sweep_founded(home: Home, verb: str, now: datetime, *, everything: bool = False) -> None:
-    """Remove them, but for those in which an import is at work."""
+    """Remove what `given_up` gives, except where an import is at work."""
     for directory in given_up(home, now, everything=everything):
         with suppress(BlixardError), locks_of(directory).alone(verb):
             if everything or not can_go_on(directory, now):  # an import may have begun since

@@ -90,7 +90,7 @@ class ServedFile(Closing):
         return frame if found == digest else None
 
     def close(self) -> None:
-        """Release the file; harmless twice."""
+        """Release the file."""
         self._stack.close()
 
     def _open(self, progress: Progress) -> None:

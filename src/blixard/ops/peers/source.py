@@ -94,16 +94,16 @@ class PeerSource(Closing):
         return found
 
     def events(self) -> Iterator[Event]:
-        """As the port says; `RecordRead.text` is empty where a frame has to be asked for."""
+        """See `ImportSource.events`; `RecordRead.text` is empty where a frame has to be asked for."""
         self._survey = None
         return read_export(reread(self._document), limits=self._limits)
 
     def again(self) -> Iterator[Event]:
-        """As the port says."""
+        """See `ImportSource.again`."""
         return self.events()
 
     def load(self, event: RecordRead, *, held: bool) -> Load | None:
-        """As the port says; the frame is asked for now, unless it is held."""
+        """See `ImportSource.load`; the frame is asked for now, unless it is held."""
         if event.text is None:
             return None
         return FrameFromPeer(self.remote, event.record.digest, event.record.length, asked=not held)
@@ -113,11 +113,11 @@ class PeerSource(Closing):
         self._document.close()
 
     def stop(self) -> None:
-        """As the port says."""
+        """See `ImportSource.stop`."""
         self.remote.stop()
 
     def warnings(self) -> tuple[str, ...]:
-        """As the port says."""
+        """See `ImportSource.warnings`."""
         return (*self.without, *self.remote.warnings)
 
 
