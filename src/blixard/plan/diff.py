@@ -21,7 +21,7 @@ VOLATILE = ("exported_at", "exported_by_node", "raft_state", "revision", "export
 """Head fields that differ in every export."""
 
 
-class State(Struct, frozen=True, kw_only=True):
+class ComparedState(Struct, frozen=True, kw_only=True):
     """One side: the same shape for a document and for a cluster."""
 
     head: JsonObject
@@ -46,11 +46,11 @@ class StateDiff(Struct, frozen=True, kw_only=True):
         return not (self.head or self.nodes or self.vms or self.contents)
 
 
-def state_of_document(incoming: IncomingState, contents: Mapping[tuple[str, str], str] | None = None) -> State:
+def state_of_document(incoming: IncomingState, contents: Mapping[tuple[str, str], str] | None = None) -> ComparedState:
     """A document as one side of a difference."""
     head = incoming.head
     metadata = head.metadata
-    return State(
+    return ComparedState(
         head={
             "cluster_name": head.cluster_name,
             "cluster_id": metadata.cluster_id,
@@ -68,9 +68,9 @@ def state_of_document(incoming: IncomingState, contents: Mapping[tuple[str, str]
     )
 
 
-def state_of_cluster(snapshot: ClusterSnapshot, contents: Mapping[tuple[str, str], str] | None = None) -> State:
+def state_of_cluster(snapshot: ClusterSnapshot, contents: Mapping[tuple[str, str], str] | None = None) -> ComparedState:
     """A cluster as one side of a difference."""
-    return State(
+    return ComparedState(
         head={"cluster_name": snapshot.name, "cluster_id": snapshot.id, "revision": snapshot.revision, "scope": None},
         nodes=snapshot.nodes,
         vms=snapshot.vms,
@@ -78,7 +78,7 @@ def state_of_cluster(snapshot: ClusterSnapshot, contents: Mapping[tuple[str, str
     )
 
 
-def diff_states(before: State, after: State, *, volatile: bool = False) -> StateDiff:
+def diff_states(before: ComparedState, after: ComparedState, *, volatile: bool = False) -> StateDiff:
     """What differs from `before` to `after`; with `volatile` also what differs in every export."""
     return StateDiff(
         head=differences(_head(before, volatile=volatile), _head(after, volatile=volatile)),
@@ -88,7 +88,7 @@ def diff_states(before: State, after: State, *, volatile: bool = False) -> State
     )
 
 
-def _head(state: State, *, volatile: bool) -> JsonObject:
+def _head(state: ComparedState, *, volatile: bool) -> JsonObject:
     return {key: value for key, value in state.head.items() if volatile or key not in VOLATILE}
 
 

@@ -16,7 +16,7 @@ from blixard.model.structs import ClusterSnapshot
 from blixard.ops.document.glance import glance_at
 from blixard.ops.keeping.undo import find_entry
 from blixard.place import is_standard, open_input
-from blixard.plan.diff import State, StateDiff, diff_states, state_of_cluster, state_of_document
+from blixard.plan.diff import ComparedState, StateDiff, diff_states, state_of_cluster, state_of_document
 from blixard.plan.undo import UndoPlan, plan_undo
 from blixard.plan.values import ContentAction
 from blixard.site.open_cluster import OpenCluster
@@ -93,7 +93,7 @@ def pending(report: DiffReport) -> ExitCode:
     return ExitCode.CHANGES_PENDING if report.differs else ExitCode.DONE
 
 
-def _side(given: str, open_cluster: Open, limits: Limits) -> tuple[Side, State]:
+def _side(given: str, open_cluster: Open, limits: Limits) -> tuple[Side, ComparedState]:
     if given.startswith(_CLUSTER):
         with open_cluster(given.removeprefix(_CLUSTER) or None) as opened:
             snapshot = opened.snapshot()
@@ -103,7 +103,7 @@ def _side(given: str, open_cluster: Open, limits: Limits) -> tuple[Side, State]:
     return _file_side(given, limits)
 
 
-def _file_side(given: str, limits: Limits) -> tuple[Side, State]:
+def _file_side(given: str, limits: Limits) -> tuple[Side, ComparedState]:
     with open_input(given) as source:
         seen = glance_at(source, limits)
     whose = owners(seen.state.vms)
@@ -116,7 +116,7 @@ def _file_side(given: str, limits: Limits) -> tuple[Side, State]:
     return side, state_of_document(seen.state, contents)
 
 
-def _undo_side(given: str, open_cluster: Open) -> tuple[Side, State]:
+def _undo_side(given: str, open_cluster: Open) -> tuple[Side, ComparedState]:
     match = _UNDO_ID.fullmatch(given.removeprefix(_UNDO))
     if match is None:
         raise UsageError(
@@ -145,7 +145,7 @@ def _undone(snapshot: ClusterSnapshot, plan: UndoPlan) -> ClusterSnapshot:
     return structs.replace(snapshot, vms=vms, nodes=nodes, contents=contents, provenance=plan.provenance)
 
 
-def _cluster_side(given: str, kind: SideKind, snapshot: ClusterSnapshot) -> tuple[Side, State]:
+def _cluster_side(given: str, kind: SideKind, snapshot: ClusterSnapshot) -> tuple[Side, ComparedState]:
     names = {vm.id: name for name, vm in snapshot.vms.items()}
     contents = {
         (names[key.vm_id], key.name): content.digest
