@@ -88,12 +88,6 @@ class Database:
             self._announce(sql)
             return self._connection.executemany(sql, rows).rowcount
 
-    def insert(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-        """Run one INSERT; return the row's id."""
-        with self._translated():
-            self._announce(sql)
-            return self._connection.execute(sql, parameters).lastrowid or 0
-
     def script(self, sql: str) -> None:
         """Run statements without parameters, each for itself unless a transaction is open."""
         for statement in sql.split(";\n"):

@@ -1,4 +1,4 @@
-"""What is done to names: create, rename, link, unlink, directories, and opening what must lie beneath a root.
+"""What is done to names: create, rename, unlink, directories, and opening what must lie beneath a root.
 
 Everything here refuses to follow a symbolic link as the last component, because names come from files and other users;
 `open_beneath` and `remove_tree` refuse it in every component. What fails is a StorageError that names the path.
@@ -100,12 +100,6 @@ def rename(source: AnyPath, target: AnyPath) -> None:
     """Give `source` the name `target` in one step, replacing what had it; durable after `fsync_dir` of both parents."""
     with mutating("rename", target):
         Path(source).rename(target)
-
-
-def link(source: AnyPath, target: AnyPath) -> None:
-    """Give `source` the second name `target`, which must not exist; a symlink is linked itself."""
-    with mutating("link", target):
-        os.link(source, target, follow_symlinks=False)
 
 
 def unlink(path: AnyPath, *, missing_ok: bool = False) -> None:

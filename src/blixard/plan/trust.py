@@ -9,8 +9,6 @@ from functools import cache
 from itertools import compress
 from operator import attrgetter
 
-from msgspec import structs
-
 from blixard.model.pointer import is_inside, parse
 from blixard.model.structs import Vm
 from blixard.plan.document import PreparedVm
@@ -51,11 +49,6 @@ def inert_fields(made: Vm, ours: Vm | None, incoming: PreparedVm, *, trusted: bo
         if is_inert:
             inert.append(pointer)
     return tuple(inert)
-
-
-def trust(vm: Vm) -> Vm:
-    """The VM with all of its fields in effect (`vm trust NAME`)."""
-    return structs.replace(vm, untrusted=())
 
 
 def _sensitive(vm: Vm) -> tuple[str, ...]:

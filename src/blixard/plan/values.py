@@ -60,9 +60,6 @@ class VmChange(Struct, frozen=True, kw_only=True, tag_field="object", tag="vm", 
     notes: tuple[str, ...] = ()
 
 
-Change = NodeChange | VmChange
-
-
 class ContentAction(StrEnum):
     """What happens to the content of a disk or a large file."""
 

@@ -28,15 +28,10 @@ _PROTECTED = ("name", "id", "role", "format", "vcpus", "memory", "size_bytes", "
 
 
 class Redaction(Struct, frozen=True):
-    """A masked value and what was taken out of it: the original by JSON pointer, in document order."""
+    """A masked value, and the originals by JSON pointer in document order: the keys are `metadata.redacted`."""
 
     value: Any
     secrets: dict[str, Any]
-
-    @property
-    def pointers(self) -> tuple[str, ...]:
-        """The value of `metadata.redacted`."""
-        return tuple(self.secrets)
 
 
 class Finding(Struct, frozen=True):

@@ -111,20 +111,6 @@ class History(Closing):
         """All entries about the document with this digest (hex), newest first."""
         return self._select("WHERE document = ? ORDER BY id DESC", (document,))
 
-    def last(self, verb: str, *, exit_code: int | None = 0, images: bool | None = None) -> Recorded | None:
-        """The newest entry of a verb, or None.
-
-        Args:
-            verb: as in the entries.
-            exit_code: only with this result; None takes any.
-            images: only with (or without) the content of disks; None takes both.
-        """
-        found = self._select(
-            "WHERE verb = ? AND (? IS NULL OR exit_code = ?) AND (? IS NULL OR images = ?) ORDER BY id DESC LIMIT 1",
-            (verb, exit_code, exit_code, images, images),
-        )
-        return found[0] if found else None
-
     def close(self) -> None:
         """Release the file."""
         self._database.close()

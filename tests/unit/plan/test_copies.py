@@ -11,7 +11,6 @@ from blixard.plan.identity import derived_id, derived_mac
 from blixard.plan.importing import plan_import
 from blixard.plan.options import ImportOptions, Mode, OnConflict
 from blixard.plan.rules import Rules
-from blixard.plan.trust import trust
 from blixard.plan.values import Action, Collision, Inert
 from support.documents import uuid
 from support.planning import (
@@ -156,7 +155,7 @@ def test_trust_host_paths_puts_them_into_effect() -> None:
 
 
 def test_what_was_trusted_stays_so_until_its_value_changes() -> None:
-    trusted = trust(applied(cluster(), lab(vm("a", 1, boot={"k": 1}))).vms["a"])
+    trusted = structs.replace(applied(cluster(), lab(vm("a", 1, boot={"k": 1}))).vms["a"], untrusted=())
 
     assert plan_import(cluster(trusted), lab(vm("a", 1, boot={"k": 1})), ImportOptions()).is_empty
     assert applied(cluster(trusted), lab(vm("a", 1, boot={"k": 2}))).vms["a"].untrusted == ("/boot",)

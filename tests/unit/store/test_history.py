@@ -63,18 +63,17 @@ def test_an_entry_is_found_by_the_digest_of_its_document(history: History) -> No
     assert history.find("00" * 32) == ()
 
 
-def test_the_last_entry_of_a_verb_by_result_and_images(history: History) -> None:
+def test_entries_keep_apart_what_failed_and_what_had_images(history: History) -> None:
     history.append(make_entry(images=True, revision=1))
     history.append(make_entry(images=False, revision=2))
     history.append(make_entry(images=True, revision=3, exit_code=30))
-    found = [
-        history.last("cluster export"),
-        history.last("cluster export", images=True),
-        history.last("cluster export", exit_code=None),
-        history.last("cluster import"),
-    ]
+    kept = [each.entry for each in history.entries()]
 
-    assert [each and each.entry.revision for each in found] == [2, 1, 3, None]
+    assert [(entry.revision, entry.images, entry.exit_code) for entry in kept] == [
+        (3, True, 30),
+        (2, False, 0),
+        (1, True, 0),
+    ]
 
 
 def test_the_history_is_append_only(path: Path, history: History) -> None:
