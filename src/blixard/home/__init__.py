@@ -5,8 +5,7 @@ The registry of disks needs sqlite3 and is loaded by `Home.registry()` alone, so
 """
 
 from blixard.home.cluster import ClusterDir, StoreChoice
-from blixard.home.data_dir import default_data_dir
 from blixard.home.directory import Home
 from blixard.home.in_use import DiskUser, in_use, users_of
 
-__all__ = ["ClusterDir", "DiskUser", "Home", "StoreChoice", "default_data_dir", "in_use", "users_of"]
+__all__ = ["ClusterDir", "DiskUser", "Home", "StoreChoice", "in_use", "users_of"]

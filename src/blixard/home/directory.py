@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blixard import files
-from blixard.errors import Conflict, InvalidField, LimitExceeded, Locked, NotFound, StorageError
+from blixard.errors import Conflict, LimitExceeded, Locked, NotFound, StorageError
 from blixard.home.cluster import ClusterDir
-from blixard.model.codec import check_name
+from blixard.model.codec import check_name, is_name
 
 if TYPE_CHECKING:
     from blixard.home.registry import Registry
@@ -46,12 +46,7 @@ class Home:
         Raises:
             StorageError: the directory cannot be read.
         """
-        with files.translated("list", self.clusters_dir):
-            try:
-                found = sorted(entry.name for entry in os.scandir(self.clusters_dir) if entry.is_dir())
-            except FileNotFoundError:
-                return ()
-        return tuple(name for name in found if _is_name(name))
+        return tuple(self._entries(lambda entry: entry.is_dir() and is_name(entry.name)))
 
     def cluster(self, name: str) -> ClusterDir:
         """The directory of cluster `name`.
@@ -143,12 +138,7 @@ class Home:
 
     def founded(self) -> tuple[ClusterDir, ...]:
         """The hidden directories in which imports have begun to make a cluster and have not finished."""
-        with files.translated("list", self.clusters_dir):
-            try:
-                names = sorted(entry.name for entry in os.scandir(self.clusters_dir))
-            except FileNotFoundError:
-                return ()
-        hidden = (name for name in names if name.startswith(_FOUNDING))
+        hidden = self._entries(lambda entry: entry.name.startswith(_FOUNDING))
         return tuple(ClusterDir(self.clusters_dir / name, name.removeprefix(_FOUNDING)) for name in hidden)
 
     def discard(self, founded: ClusterDir) -> None:
@@ -235,8 +225,7 @@ class Home:
         """
         cluster = self.cluster(name)
         with self._locked("cluster delete"):
-            trash = self.clusters_dir / f"{_TRASH}{os.urandom(8).hex()}"
-            files.rename(cluster.path, trash)
+            trash = self._to_trash(cluster.path)
             files.fsync_dir(self.clusters_dir)
             if name in self._read_current():
                 files.unlink(self._current, missing_ok=True)
@@ -253,7 +242,8 @@ class Home:
             return ()
         swept = list(self.journal.sweep())
         with self._locked("sweep"):
-            rubbish = [self._to_trash(path) for path in self._rubbish()]
+            unfinished = self._entries(lambda entry: entry.name.startswith((_BUILDING, _TRASH)))
+            rubbish = [self._to_trash(self.clusters_dir / name) for name in unfinished]
             swept += self._sweep_scratch()
             self._tidy_current()
         for path in rubbish:
@@ -300,12 +290,16 @@ class Home:
                 hint="choose another name, or delete or rename that one",
             )
 
-    def _rubbish(self) -> list[Path]:
+    def _entries(self, wanted: Callable[[os.DirEntry[str]], bool]) -> list[str]:
+        """Names beside the clusters and theirs, sorted; none where there is no folder of clusters yet."""
         with files.translated("list", self.clusters_dir):
-            return [path for path in self.clusters_dir.iterdir() if path.name.startswith((_BUILDING, _TRASH))]
+            try:
+                return sorted(entry.name for entry in os.scandir(self.clusters_dir) if wanted(entry))
+            except FileNotFoundError:
+                return []
 
     def _to_trash(self, path: Path) -> Path:
-        """A half-built cluster becomes trash, which may be removed without the lock."""
+        """A cluster, whole or half built, becomes trash, which may be removed without the lock."""
         if path.name.startswith(_TRASH):
             return path
         trash = path.with_name(f"{_TRASH}{os.urandom(8).hex()}")
@@ -330,15 +324,7 @@ class Home:
             raise
         except LimitExceeded:
             return ()
-        return tuple(name for name in text.decode(errors="replace").split() if _is_name(name))
+        return tuple(name for name in text.decode(errors="replace").split() if is_name(name))
 
     def _write_current(self, *names: str) -> None:
         files.atomic_write(self._current, "".join(f"{name}\n" for name in names).encode())
-
-
-def _is_name(name: str) -> bool:
-    try:
-        check_name(name, "cluster")
-    except InvalidField:
-        return False
-    return True

@@ -32,13 +32,18 @@ _NESTED: dict[str, type[Struct]] = {"disks": Disk, "files": File, "networks": Ne
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
+def is_name(name: str) -> bool:
+    """True when a cluster, VM, disk or node may be called `name`."""
+    return _NAME.fullmatch(name) is not None
+
+
 def check_name(name: str, at: str) -> str:
     """Return `name` when it is a valid cluster, VM, disk or node name.
 
     Raises:
         InvalidField: otherwise; `at` names the field.
     """
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise InvalidField(
             at,
             f"{name[:80]!r} is not a name",

@@ -45,8 +45,8 @@ __all__ = [
 ]
 
 
-class Input(Protocol):
-    """One export being read, wherever it lies and however it is wrapped; leaving the `with` block closes it.
+class Input(Closing, Protocol):
+    """One export being read, wherever it lies and however it is wrapped; `close` lets go of the stream too.
 
     Whoever reads all of it takes `stream`, once; whoever jumps takes `read_at`, from as many threads as wanted. Neither
     moves the other.
@@ -80,13 +80,6 @@ class Input(Protocol):
             UnsupportedOperation: it cannot seek.
             ValueError: it is closed.
         """
-
-    def close(self) -> None:
-        """Let go of it, the stream too; harmless twice."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *failure: object) -> None: ...
 
 
 class Output(Protocol):

@@ -7,7 +7,6 @@ misspelt limit that is silently ignored is no limit. TOML is read only when a fi
 from __future__ import annotations
 
 import os
-import pwd
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +16,7 @@ from msgspec import Struct, structs
 
 from blixard.did_you_mean import close_names, did_you_mean
 from blixard.errors import StorageError, UsageError
-from blixard.home import default_data_dir
+from blixard.home.data_dir import default_data_dir, passwd_home
 from blixard.limits import DEFAULT, GZIP_LEVEL, Limits
 from blixard.plan.retention import TelemetryPolicy, UndoPolicy
 from blixard.site.quantities import parse_duration, parse_size
@@ -165,7 +164,7 @@ def load_config(flags: Mapping[str, str | None], environment: Mapping[str, str] 
     for name, key in KEYS.items():
         settings[name] = _find(name, key, flags.get(name), environment, files)
     if settings["data_dir"].value is None:
-        settings["data_dir"] = Setting("data_dir", _default_data_dir(environment), "default")
+        settings["data_dir"] = Setting("data_dir", default_data_dir(environment, os.geteuid()), "default")
     return Config(settings)
 
 
@@ -200,12 +199,11 @@ def _files(flag: str | None, environment: Mapping[str, str]) -> list[tuple[Path,
     if chosen:
         return [(Path(chosen), True), (SYSTEM_FILE, False)]
     folder = environment.get("XDG_CONFIG_HOME")
-    home = environment.get("HOME") or passwd_home()
+    home = environment.get("HOME") or passwd_home(os.geteuid())
     if folder and Path(folder).is_absolute():
         return [(Path(folder, "blixard/config.toml"), False), (SYSTEM_FILE, False)]
-    return (
-        [(Path(home, ".config/blixard/config.toml"), False), (SYSTEM_FILE, False)] if home else [(SYSTEM_FILE, False)]
-    )
+    own = [(Path(home, ".config/blixard/config.toml"), False)] if home else []
+    return [*own, (SYSTEM_FILE, False)]
 
 
 def _read(path: Path, *, required: bool) -> dict[str, Any]:
@@ -244,17 +242,3 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + name] = value
     return flat
-
-
-def _default_data_dir(environment: Mapping[str, str]) -> Path:
-    """By the passwd entry and not by HOME, so that cron, sudo and a login shell find the same clusters."""
-    uid = os.geteuid()
-    return default_data_dir({} if passwd_home() else environment, uid)
-
-
-def passwd_home() -> str | None:
-    """The home of this user's passwd entry; None in a container that has none."""
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_dir
-    except KeyError:
-        return None

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from blixard.errors import UsageError
-from blixard.home import default_data_dir
+from blixard.home.data_dir import default_data_dir
 
 NOBODY = 4_000_000_000
 
@@ -11,8 +11,7 @@ NOBODY = 4_000_000_000
 @pytest.mark.parametrize(
     ("env", "uid", "expected"),
     [
-        ({"BLIXARD_DATA_DIR": "/srv/b", "HOME": "/home/anna"}, 0, "/srv/b"),
-        ({"BLIXARD_DATA_DIR": "", "HOME": "/root", "XDG_DATA_HOME": "/x"}, 0, "/var/lib/blixard"),
+        ({"HOME": "/root", "XDG_DATA_HOME": "/x"}, 0, "/var/lib/blixard"),
         ({}, 0, "/var/lib/blixard"),
         ({"HOME": "/home/anna"}, NOBODY, "/home/anna/.local/share/blixard"),
         ({"HOME": "/home/anna", "XDG_DATA_HOME": "/x"}, NOBODY, "/x/blixard"),
@@ -23,15 +22,12 @@ def test_the_data_directory(env: dict[str, str], uid: int, expected: str) -> Non
     assert default_data_dir(env, uid) == Path(expected)
 
 
-def test_a_relative_data_directory_is_made_absolute() -> None:
-    assert default_data_dir({"BLIXARD_DATA_DIR": "here"}, 0) == Path.cwd() / "here"
-
-
-def test_without_home_the_passwd_entry_decides() -> None:
+def test_the_passwd_entry_decides() -> None:
     uid = 1  # daemon: everywhere, and not root
 
     assert default_data_dir({}, uid).is_absolute()
     assert default_data_dir({}, uid).parts[-3:] == (".local", "share", "blixard")
+    assert default_data_dir({"HOME": "/home/anna", "XDG_DATA_HOME": "/x"}, uid) == default_data_dir({}, uid)
 
 
 def test_a_user_without_home_and_passwd_entry_must_say() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from blixard.errors import UsageError
+from blixard.home import Home
 from blixard.limits import DEFAULT
 from blixard.site import config as module
 from blixard.site.config import KEYS, Config, load_config
@@ -38,6 +39,11 @@ def test_a_flag_wins_over_the_environment_over_the_file_over_the_system(tmp_path
     assert load(tmp_path, text, BLIXARD_DATA_DIR="/env-says").data_dir == Path("/env-says")
     flagged = load_config({"data_dir": "/flag-says"}, {"BLIXARD_DATA_DIR": "/env-says"})
     assert flagged.settings["data_dir"].origin == "flag --data-dir"
+
+
+def test_a_relative_data_directory_is_made_absolute_and_an_empty_one_is_none() -> None:
+    assert Home(load_config({}, {"BLIXARD_DATA_DIR": "here"}).data_dir).root == Path.cwd() / "here"
+    assert load_config({}, {"BLIXARD_DATA_DIR": ""}).data_dir == load_config({}, {}).data_dir
 
 
 def test_the_user_file_is_found_below_xdg_config_home(tmp_path: Path) -> None:
