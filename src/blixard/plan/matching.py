@@ -6,8 +6,10 @@ never let a file overwrite a stranger. Names are settled afterwards, when it is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
+from functools import cached_property
+from itertools import count
 
 from msgspec import Struct, structs
 
@@ -101,26 +103,33 @@ class _Finder:
         self._origins = origins
 
     def pairs(self, incoming: Iterable[PreparedVm]) -> list[Pair]:
-        found: dict[str, tuple[Vm, FoundBy]] = {}
         listed = list(incoming)
         ids = {each.source: self._id(each) for each in listed}
-        if self._current.vms:
-            self._find(listed, ids, found)
+        found = self._find(listed, ids) if self._current.vms else {}
         taken = set(self._by_id) | {made for made in ids.values() if made is not None}
         return [self._pair(each, found.get(each.source), ids[each.source], taken) for each in listed]
 
-    def _find(self, listed: list[PreparedVm], ids: dict[str, str | None], found: dict[str, tuple[Vm, FoundBy]]) -> None:
+    def _find(self, listed: list[PreparedVm], ids: dict[str, str | None]) -> dict[str, tuple[Vm, FoundBy]]:
+        """The VMs here that these are, by source: all that one way finds are taken before the next way is tried."""
+        found: dict[str, tuple[Vm, FoundBy]] = {}
         used: set[str | None] = set()
-        rest: list[PreparedVm] = []
-        for each in listed:
-            ours = self._by_id.get(ids[each.source] or "")
-            if ours is None or ours.id in used:
-                rest.append(each)
-            else:
-                found[each.source] = (ours, FoundBy.ID)
-                used.add(ours.id)
-        for look in (self._by_origin, self._by_name):
-            rest = look(rest, found, used)
+        ways: dict[FoundBy, Callable[[PreparedVm], Vm | None]] = {
+            FoundBy.ID: lambda each: self._by_id.get(ids[each.source] or ""),
+            FoundBy.ORIGIN: lambda each: self._copy_of(each, used),
+            FoundBy.NAME: self._namesake_of,
+        }
+        rest = listed
+        for found_by, look in ways.items():
+            left: list[PreparedVm] = []
+            for each in rest:
+                ours = look(each)
+                if ours is None or ours.id in used:
+                    left.append(each)
+                else:
+                    found[each.source] = (ours, found_by)
+                    used.add(ours.id)
+            rest = left
+        return found
 
     def _id(self, each: PreparedVm) -> str | None:
         source = each.vm.id
@@ -136,40 +145,25 @@ class _Finder:
             taken.add(made)
         return Pair(incoming=each, ours=None, id=made, name=each.vm.name)
 
-    def _by_origin(
-        self, rest: list[PreparedVm], found: dict[str, tuple[Vm, FoundBy]], used: set[str | None]
-    ) -> list[PreparedVm]:
-        # in the same cluster a copy with a new identity is not its original, though it comes from it
-        if not rest or self._origins.file is None or (self._origins.same and not self._options.new_identity):
-            return rest
+    def _copy_of(self, each: PreparedVm, used: set[str | None]) -> Vm | None:
+        candidates = [vm for vm in self._copies.get(each.vm.id or "", ()) if vm.id not in used]
+        return min(candidates, key=lambda vm: (vm.name != each.vm.name, vm.name), default=None)
+
+    @cached_property
+    def _copies(self) -> dict[str, list[Vm]]:
+        """VMs here that come from the file's cluster, by the id of their original."""
         copies: dict[str, list[Vm]] = {}
+        # in the same cluster a copy with a new identity is not its original, though it comes from it
+        if self._origins.file is None or (self._origins.same and not self._options.new_identity):
+            return copies
         for vm in self._current.vms.values():
             if vm.origin is not None and vm.origin.cluster_id == self._origins.file:
                 copies.setdefault(vm.origin.vm_id, []).append(vm)
-        left: list[PreparedVm] = []
-        for each in rest:
-            candidates = [vm for vm in copies.get(each.vm.id or "", ()) if vm.id not in used]
-            if not candidates:
-                left.append(each)
-                continue
-            ours = min(candidates, key=lambda vm: (vm.name != each.vm.name, vm.name))
-            found[each.source] = (ours, FoundBy.ORIGIN)
-            used.add(ours.id)
-        return left
+        return copies
 
-    def _by_name(
-        self, rest: list[PreparedVm], found: dict[str, tuple[Vm, FoundBy]], used: set[str | None]
-    ) -> list[PreparedVm]:
-        left: list[PreparedVm] = []
-        for each in rest:
-            ours = self._current.vms.get(each.vm.name)
-            by_name = each.vm.id is None or self._options.match is MatchBy.NAME
-            if ours is None or not by_name or ours.id in used:
-                left.append(each)
-                continue
-            found[each.source] = (ours, FoundBy.NAME)
-            used.add(ours.id)
-        return left
+    def _namesake_of(self, each: PreparedVm) -> Vm | None:
+        by_name = each.vm.id is None or self._options.match is MatchBy.NAME
+        return self._current.vms.get(each.vm.name) if by_name else None
 
 
 def _bare(vm: Vm) -> PreparedVm:
@@ -253,10 +247,6 @@ def _keep_names_here(pairs: list[Pair], holders: dict[str, Vm]) -> list[Pair]:
 
 
 def _free_name(name: str, names: set[str]) -> str:
-    turn = 2
-    while True:
-        ending = f"-{turn}"
-        free = name[: DEFAULT.name_chars - len(ending)] + ending
-        if free not in names:
-            return free
-        turn += 1
+    endings = (f"-{turn}" for turn in count(2))
+    numbered = (name[: DEFAULT.name_chars - len(ending)] + ending for ending in endings)
+    return next(each for each in numbered if each not in names)
