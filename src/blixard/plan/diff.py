@@ -14,8 +14,8 @@ from blixard.model.codec import to_object
 from blixard.model.incoming import IncomingState
 from blixard.model.structs import ClusterSnapshot, JsonObject, Node, Vm
 from blixard.plan.contents import without_image_links
-from blixard.plan.fields import differences
-from blixard.plan.values import Action, FieldChange, NodeChange, VmChange
+from blixard.plan.fields import differences, node_change, vm_change
+from blixard.plan.values import FieldChange, NodeChange, VmChange
 
 VOLATILE = ("exported_at", "exported_by_node", "raft_state", "revision", "exporter", "provenance")
 """Head fields that differ in every export."""
@@ -95,22 +95,15 @@ def _head(state: ComparedState, *, volatile: bool) -> JsonObject:
 def _nodes(before: Mapping[int, Node], after: Mapping[int, Node]) -> Iterator[NodeChange]:
     for node_id in sorted(before.keys() | after.keys()):
         old, new = before.get(node_id), after.get(node_id)
-        if old == new:
-            continue
-        shown = new or old
-        name = (shown.name if shown is not None else None) or str(node_id)
-        fields = differences(to_object(old), to_object(new)) if old is not None and new is not None else ()
-        yield NodeChange(kind=_kind(old, new), name=name, id=node_id, before=old, after=new, fields=fields)
+        if old != new:
+            yield node_change(node_id, old, new)
 
 
 def _vms(before: Mapping[str, Vm], after: Mapping[str, Vm]) -> Iterator[VmChange]:
     for old, new in _pairs(before, after):
-        if old == new:
-            continue
-        shown = new or old
-        name, vm_id = (shown.name, shown.id or "") if shown is not None else ("", "")
-        fields = differences(to_object(old), to_object(new)) if old is not None and new is not None else ()
-        yield VmChange(kind=_kind(old, new), name=name, id=vm_id, before=old, after=new, fields=fields)
+        if old != new:
+            shown = new or old or _NOBODY
+            yield vm_change(shown.name, shown.id or "", old, new)
 
 
 def _pairs(before: Mapping[str, Vm], after: Mapping[str, Vm]) -> list[tuple[Vm | None, Vm | None]]:
@@ -137,9 +130,3 @@ def _contents(before: Mapping[tuple[str, str], str], after: Mapping[tuple[str, s
     for vm, disk in sorted(before.keys() & after.keys()):
         if before[vm, disk] != after[vm, disk]:
             yield FieldChange(f"/{vm}/{disk}", before[vm, disk], after[vm, disk])
-
-
-def _kind(old: object, new: object) -> Action:
-    if old is None:
-        return Action.CREATE
-    return Action.DELETE if new is None else Action.UPDATE

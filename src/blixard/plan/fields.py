@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
+from blixard.model.codec import to_object
 from blixard.model.pointer import Tokens, is_inside, join, parse
-from blixard.model.structs import JsonObject
-from blixard.plan.values import FieldChange
+from blixard.model.structs import JsonObject, Node, Vm
+from blixard.plan.values import Action, FieldChange, NodeChange, VmChange
 
 HIDDEN = "(secret)"
 
@@ -28,6 +29,34 @@ def differences(before: JsonObject, after: JsonObject, *, secret: Collection[str
         return changes
     hidden = [parse(pointer) for pointer in secret]
     return tuple(_hide(change, hidden) for change in changes)
+
+
+def vm_change(name: str, vm_id: str, before: Vm | None, after: Vm | None) -> VmChange:
+    """How a VM that is there before, after or on both sides changes."""
+    kind, fields = _kind(before, after), _fields(before, after)
+    return VmChange(kind=kind, name=name, id=vm_id, before=before, after=after, fields=fields)
+
+
+def node_change(node_id: int, before: Node | None, after: Node | None) -> NodeChange:
+    """How a node that is there before, after or on both sides changes."""
+    kind, fields, name = _kind(before, after), _fields(before, after), node_name(node_id, after, before)
+    return NodeChange(kind=kind, name=name, id=node_id, before=before, after=after, fields=fields)
+
+
+def node_name(node_id: int, *sides: Node | None) -> str:
+    """What people call a node, on the first of these sides on which it is there: its name, else its id."""
+    shown = next((node for node in sides if node is not None), None)
+    return (shown.name if shown is not None else None) or str(node_id)
+
+
+def _kind(before: object, after: object) -> Action:
+    if before is None:
+        return Action.CREATE
+    return Action.DELETE if after is None else Action.UPDATE
+
+
+def _fields(before: Struct | None, after: Struct | None) -> tuple[FieldChange, ...]:
+    return () if before is None or after is None else differences(to_object(before), to_object(after))
 
 
 def _objects(before: JsonObject, after: JsonObject, at: tuple[str | int, ...]) -> Iterator[FieldChange]:

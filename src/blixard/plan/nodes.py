@@ -17,7 +17,7 @@ from blixard.model.codec import decode_node, to_object
 from blixard.model.incoming import IncomingNode
 from blixard.model.structs import ClusterSnapshot, JsonObject, Node, NodeState, Topology
 from blixard.plan.document import Prepared
-from blixard.plan.fields import differences
+from blixard.plan.fields import node_change, node_name
 from blixard.plan.merge import merge_objects
 from blixard.plan.options import ImportOptions, Mode
 from blixard.plan.scope import Scope, SelectorKind
@@ -75,7 +75,7 @@ def plan_nodes(
     if place in result:
         result[place] = structs.replace(_self_after(result[place], view), id=place)
     left_out = _bring(result, view)
-    return NodePlan(changes=_changes(current, result, place), result=result, self_node=place, left_out=left_out)
+    return NodePlan(changes=tuple(_changes(current, result, place)), result=result, self_node=place, left_out=left_out)
 
 
 def without_unused(
@@ -93,7 +93,7 @@ def without_unused(
     if not unused:
         return plan
     result = {node_id: node for node_id, node in plan.result.items() if node_id not in unused}
-    return structs.replace(plan, result=result, changes=_changes(current, result, plan.self_node))
+    return structs.replace(plan, result=result, changes=tuple(_changes(current, result, plan.self_node)))
 
 
 def _view(prepared: Prepared, options: ImportOptions, place: int, *, same: bool) -> _View:
@@ -195,22 +195,13 @@ def _record(own: int, ours: Node | None, given: IncomingNode, mode: Mode) -> Nod
     return structs.replace(node, id=own, state=NodeState.ABSENT)
 
 
-def _changes(current: ClusterSnapshot, result: Mapping[int, Node], place: int) -> tuple[NodeChange, ...]:
-    return tuple(_each_change(current, result, place))
-
-
-def _each_change(current: ClusterSnapshot, result: Mapping[int, Node], place: int) -> Iterator[NodeChange]:
+def _changes(current: ClusterSnapshot, result: Mapping[int, Node], place: int) -> Iterator[NodeChange]:
     for node_id in sorted(current.nodes.keys() | result.keys()):
         before, after = current.nodes.get(node_id), result.get(node_id)
-        node = after if after is not None else before
-        name = (node.name if node is not None else None) or str(node_id)
         if before == after:
-            yield NodeChange(kind=Action.KEEP, name=name, id=node_id)
+            yield NodeChange(kind=Action.KEEP, name=node_name(node_id, after), id=node_id)
         elif before is None:
-            note = ("this machine",) if node_id == place else ("a record: the node is not here",)
-            yield NodeChange(kind=Action.CREATE, name=name, id=node_id, after=after, notes=note)
-        elif after is None:
-            yield NodeChange(kind=Action.DELETE, name=name, id=node_id, before=before)
+            note = "this machine" if node_id == place else "a record: the node is not here"
+            yield structs.replace(node_change(node_id, None, after), notes=(note,))
         else:
-            fields = differences(to_object(before), to_object(after))
-            yield NodeChange(kind=Action.UPDATE, name=name, id=node_id, before=before, after=after, fields=fields)
+            yield node_change(node_id, before, after)

@@ -15,7 +15,6 @@ from msgspec import Struct, structs
 
 from blixard.errors import Conflict
 from blixard.model.changes import StateChange, UndoEntry
-from blixard.model.codec import to_object
 from blixard.model.structs import (
     ClusterSnapshot,
     Content,
@@ -29,7 +28,7 @@ from blixard.model.structs import (
 )
 from blixard.plan.change import reversible
 from blixard.plan.contents import contents_of
-from blixard.plan.fields import differences
+from blixard.plan.fields import node_change, node_name, vm_change
 from blixard.plan.values import Action, ContentAction, ContentChange, NodeChange, VmChange
 
 T = TypeVar("T", Node, Vm, Content)
@@ -121,7 +120,7 @@ def _park(entry: UndoEntry, current: ClusterSnapshot) -> UndoPlan:
         if parked == vm:
             changes.append(VmChange(kind=Action.KEEP, name=vm.name, id=vm.id or ""))
         else:
-            changes.append(_vm_change(vm.name, vm.id or "", vm, parked))
+            changes.append(vm_change(vm.name, vm.id or "", vm, parked))
     return UndoPlan(
         entry_id=entry.id,
         title=entry.title,
@@ -146,15 +145,14 @@ def _node_changes(entry: UndoEntry, current: ClusterSnapshot, *, force: bool) ->
     changes = []
     for node_id in sorted(before.keys() | after.keys()):
         then, now = before.get(node_id), current.nodes.get(node_id)
-        shown = then or now or after.get(node_id)
-        name = (shown.name if shown is not None else None) or str(node_id)
+        name = node_name(node_id, then, now, after.get(node_id))
         goes_back = _goes_back(then, after.get(node_id), now, force=force)
         if goes_back is False or (then is None and now is not None and now.state is NodeState.ACTIVE):
             changes.append(NodeChange(kind=Action.KEEP, name=name, id=node_id))
         elif goes_back is None:
             changes.append(NodeChange(kind=Action.CONFLICT, name=name, id=node_id, before=now, notes=("node",)))
         else:
-            changes.append(_node_change(name, node_id, now, then))
+            changes.append(node_change(node_id, now, then))
     return tuple(changes)
 
 
@@ -177,7 +175,7 @@ def _vm_changes(entry: UndoEntry, current: ClusterSnapshot, *, force: bool) -> l
             note = f"`{holder.id}` has this name now: rename or delete it first"
             changes.append(VmChange(kind=Action.CONFLICT, name=shown.name, id=vm_id, before=now, notes=(note,)))
         else:
-            changes.append(_vm_change(shown.name, vm_id, now, then))
+            changes.append(vm_change(shown.name, vm_id, now, then))
     return changes
 
 
@@ -222,26 +220,6 @@ def _not_rolled_back(entry: UndoEntry, current: ClusterSnapshot) -> tuple[str, .
             if key not in moved and key in current.contents:
                 shared.append(f"{vm.name}/{disk.name}")
     return tuple(sorted(shared))
-
-
-def _kind(now: object, then: object) -> Action:
-    if now is None:
-        return Action.CREATE
-    return Action.DELETE if then is None else Action.UPDATE
-
-
-def _fields(now: Node | Vm | None, then: Node | Vm | None) -> JsonObject:
-    if now is None or then is None:
-        return {}
-    return {"fields": differences(to_object(now), to_object(then))}
-
-
-def _node_change(name: str, node_id: int, now: Node | None, then: Node | None) -> NodeChange:
-    return NodeChange(kind=_kind(now, then), name=name, id=node_id, before=now, after=then, **_fields(now, then))
-
-
-def _vm_change(name: str, vm_id: str, now: Vm | None, then: Vm | None) -> VmChange:
-    return VmChange(kind=_kind(now, then), name=name, id=vm_id, before=now, after=then, **_fields(now, then))
 
 
 def _content(
