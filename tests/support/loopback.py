@@ -84,6 +84,17 @@ class LoopbackEndpoint:
             self._network.enter(self.id, self._listener)
             return self._listener
 
+    @property
+    def links(self) -> tuple[LoopbackLink, ...]:
+        """Those that were made, the last one last; some may be over."""
+        with self._lock:
+            return tuple(self._links)
+
+    def stop_listening(self) -> None:
+        """Take no more links; those that stand go on."""
+        if self._listener is not None:
+            self._listener.close()
+
     def close(self) -> None:
         """As `Endpoint.close`."""
         with self._lock:

@@ -138,6 +138,10 @@ class World:
         self.stack = ExitStack()
         self.changed = threading.Condition()
         """Notified when a sender of a fetch begins or ceases to answer."""
+        self.sessions_changed = threading.Condition()
+        """Notified when a session of a share has ended."""
+        self.serving: dict[str, LoopbackEndpoint] = {}
+        """Of each server, by its id, the last endpoint."""
 
     def serve(
         self,
@@ -150,7 +154,7 @@ class World:
         now: Callable[[], datetime] = lambda: NOW,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> Server:
-        endpoint = self.endpoint(server_id)
+        endpoint = self.serving[server_id] = self.endpoint(server_id)
         server = Server(
             served or self.served,
             terms or Terms(secret=SECRET),
@@ -159,6 +163,7 @@ class World:
             monotonic=monotonic,
             witness=self.notes,
             lanes=lanes,
+            changed=self.sessions_changed,
         )
         self.stack.callback(server.stop)
         server.serve(endpoint.listen())
@@ -190,6 +195,12 @@ class World:
         remote = Remote.connect(tickets or (self.ticket(),), ours, options, lanes=lanes, changed=self.changed)
         self.stack.callback(remote.close)
         return remote
+
+    def hang_up(self, server_id: str) -> None:
+        """A server takes no more links, and those that stand are closed."""
+        self.serving[server_id].stop_listening()
+        for link in self.serving[server_id].links:
+            link.close()
 
     def wait_until(self, remote: Remote, reached: Callable[[Statistics], bool]) -> None:
         """Wait for what a fetch of this world has counted, which changes in threads of its own."""

@@ -44,7 +44,7 @@ class LaneChoice(StrEnum):
 
 
 class Presence(Struct, frozen=True):
-    """This process on the network: its endpoint, its lanes if it has any, and what they are told."""
+    """This process on the network: its endpoint, its relay, and what makes its lanes."""
 
     endpoint: IrohEndpoint
     relay: str | None

@@ -9,8 +9,9 @@ import pytest
 from blixard.errors import InternalError
 from blixard.model.structs import JsonObject
 from blixard.peer.ports import Link
-from support.link_conformance import Started
+from support.link_conformance import SOON, Started
 from support.loopback import LoopbackEndpoint, LoopbackLink
+from support.loopback_channel import LoopbackChannel
 from support.peers import CLIENT, SERVER, MemoryDocument, World, collect
 
 
@@ -83,19 +84,22 @@ def test_a_fault_in_a_thread_of_a_fetch_ends_the_fetch_as_a_bug(here: World) -> 
     assert caught.value.exit_code == 70
 
 
-def test_whoever_waits_for_a_record_hears_of_a_fault_too(here: World) -> None:
+def test_whoever_waits_for_a_record_hears_of_a_fault_too(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
     here.serve()
     ours = here.endpoint(CLIENT)
     remote = here.fetch(endpoint=ours)
     assert collect(remote, here.served.wanted[:3]) == here.served.records[:3]
 
-    def run() -> None:
+    def send(*_: object) -> None:
         raise MemoryError
 
-    remote._fetch.threads.spawn("asker", run)
-    remote._fetch.threads.join()
-
     digest, length = here.served.wanted[3]
+    with monkeypatch.context() as patch:
+        patch.setattr(LoopbackChannel, "send", send)
+        remote.request(digest, length)
+        with pytest.raises(InternalError, match="MemoryError"):
+            remote.wait(digest, SOON)
+
     with pytest.raises(InternalError, match="MemoryError"):
         remote.request(digest, length)
     with pytest.raises(InternalError, match="MemoryError"):

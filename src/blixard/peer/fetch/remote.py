@@ -49,7 +49,8 @@ class Remote(Closing):
 
     def __init__(self, fetch: Fetch, senders: tuple[Sender, ...]) -> None:
         self._fetch = fetch
-        self._senders = senders
+        self.senders = senders
+        """Those of the tickets, in that order, given up or not."""
         self._document_from: Sender | None = None
         self._done = False
 
@@ -99,12 +100,12 @@ class Remote(Closing):
     @property
     def document_digest(self) -> str:
         """What the tickets say; the document must be held against it."""
-        return self._senders[0].ticket.document
+        return self.senders[0].ticket.document
 
     @property
     def document_size(self) -> int:
         """Bytes that `document` will give, as a sender announced them; 0 when none is connected."""
-        return next((connection.document_size for sender in self._senders for connection in sender.connections), 0)
+        return next((connection.document_size for sender in self.senders for connection in sender.connections), 0)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -112,11 +113,11 @@ class Remote(Closing):
 
         A sender that is the only one is none of them: why it was given up is why the fetch failed.
         """
-        if len(self._senders) == 1:
+        if len(self.senders) == 1:
             return ()
         return tuple(
             f"a sender was given up: `{sender.ticket.peer_id[:16]}`: {sender.problem.message}"
-            for sender in self._senders
+            for sender in self.senders
             if sender.problem is not None
         )
 
@@ -171,18 +172,18 @@ class Remote(Closing):
 
     def statistics(self) -> Statistics:
         """What has come so far and how fast, and how many senders and links stand now."""
-        connections = [sender.connections for sender in self._senders]
+        connections = [sender.connections for sender in self.senders]
         return replace(
             self._fetch.meter.read(),
             senders=sum(1 for standing in connections if standing),
             links=sum(connection.links for standing in connections for connection in standing),
-            reconnects=sum(sender.reconnects for sender in self._senders),
+            reconnects=sum(sender.reconnects for sender in self.senders),
         )
 
     def done(self) -> None:
         """Tell the senders that we have all; what they make of it is no concern of the fetch."""
         self._done = True
-        for sender in self._senders:
+        for sender in self.senders:
             for connection in sender.connections[:1]:
                 with suppress(TransferError):
                     connection.say_done(_BYE_SECONDS)
@@ -198,9 +199,7 @@ class Remote(Closing):
         For when we do not want more, or cannot take it. Prompt whatever they do; `close` is still to be called.
         """
         self.stop()
-        connections = (
-            [] if self._done else [connection for sender in self._senders for connection in sender.connections]
-        )
+        connections = [] if self._done else [connection for sender in self.senders for connection in sender.connections]
         for connection in connections:
             connection.retire()
         deadline = Deadline(_LEAVE_SECONDS)
@@ -210,7 +209,7 @@ class Remote(Closing):
     def close(self) -> None:
         """End every connection and thread, and the endpoint. Harmless twice."""
         self.stop()
-        for sender in self._senders:
+        for sender in self.senders:
             for connection in sender.connections:
                 connection.close()
         self._fetch.endpoint.close()
@@ -218,7 +217,7 @@ class Remote(Closing):
         self._fetch.threads.join()
 
     def _start(self) -> None:
-        for sender in self._senders:
+        for sender in self.senders:
             sender.start()
         self._fetch.threads.spawn("watch", self._watch)
         self._answering()
@@ -227,7 +226,7 @@ class Remote(Closing):
         """A thread ended by what it should not have raised: what it was to bring would be waited for for ever."""
         fault = problem if isinstance(problem, BlixardError) else _unexpected(problem)
         self._fetch.wanted.fail(fault)
-        for sender in self._senders:
+        for sender in self.senders:
             sender.drop(fault)
 
     def _watch(self) -> None:
@@ -246,20 +245,20 @@ class Remote(Closing):
                 lambda: (
                     fetch.stopped.is_set()
                     or self._last_problem() is not None
-                    or any(sender.connections for sender in self._senders)
+                    or any(sender.connections for sender in self.senders)
                 )
             )
         self._raise_if_nobody_is_left()
-        for sender in self._senders:
+        for sender in self.senders:
             if sender.connections:
                 return sender
         if fetch.stopped.is_set():
             raise TransferError("the fetch was stopped")
-        return next(sender for sender in self._senders if sender.problem is None)
+        return next(sender for sender in self.senders if sender.problem is None)
 
     def _last_problem(self) -> BlixardError | None:
         """Why the fetch cannot go on; None while a sender is left."""
-        problems = [sender.problem for sender in self._senders]
+        problems = [sender.problem for sender in self.senders]
         if any(problem is None for problem in problems):
             return None
         return max((problem for problem in problems if problem is not None), key=_weight)

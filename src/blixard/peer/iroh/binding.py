@@ -83,7 +83,7 @@ def repair(ffi: Any) -> bool:
     generated = getattr(builder, "write", None)
     if not _has_known_buffer(ffi) or not hasattr(builder, "_reserve") or generated is None:
         return _give_up("writing to a peer")
-    builder.write = _write
+    builder.write = write_at_once
     if _survives(ffi, _PROBE) and _survives(ffi, memoryview(_PROBE)) and _survives(ffi, b""):
         return True
     builder.write = generated
@@ -99,21 +99,22 @@ def reader_of(ffi: Any) -> ReadInto:
     known = call is not None and errors is not None and all(hasattr(library, name) for name in names)
     if not known or not _has_known_buffer(ffi) or not _lies_behind_its_length(ffi):
         _give_up("reading from a peer")
-        return _read_bytes
+        return read_as_generated
     read, poll, complete, free = (getattr(library, name) for name in names)
 
     async def read_view(stream: Any, room: memoryview, beyond: memoryview) -> tuple[int, int]:
         future = read(stream._uniffi_clone_handle(), _most(room, beyond))  # noqa: SLF001 - as the generated `read` does
         buffer = await call(future, poll, complete, free, _as_it_is, errors)
         try:
-            return _spread(_content(buffer)[_LENGTH.size :], room, beyond)
+            return _spread(content_of(buffer)[_LENGTH.size :], room, beyond)
         finally:
             buffer.free()
 
     return read_view
 
 
-async def _read_bytes(stream: Any, room: memoryview, beyond: memoryview) -> tuple[int, int]:
+async def read_as_generated(stream: Any, room: memoryview, beyond: memoryview) -> tuple[int, int]:
+    """As `read_into`, by the generated call, for a binding whose Rust buffers we do not know."""
     return _spread(memoryview(await stream.read(_most(room, beyond))), room, beyond)
 
 
@@ -129,7 +130,7 @@ def _spread(content: memoryview, room: memoryview, beyond: memoryview) -> tuple[
     return count, more
 
 
-def _write(self: Any, value: bytes | memoryview) -> None:
+def write_at_once(self: Any, value: bytes | memoryview) -> None:
     """In place of `_UniffiRustBufferBuilder.write`."""
     with self._reserve(len(value)):
         if len(value):
@@ -141,7 +142,7 @@ def _as_it_is(buffer: Any) -> Any:
     return buffer
 
 
-def _content(buffer: Any) -> memoryview:
+def content_of(buffer: Any) -> memoryview:
     """The used part of a Rust buffer; not to be touched after `buffer.free()`."""
     return _memory(ctypes.addressof(buffer.data.contents), buffer.len) if buffer.len else memoryview(b"")
 
@@ -174,7 +175,7 @@ def _lies_behind_its_length(ffi: Any) -> bool:
     except Exception:  # noqa: BLE001 - as above
         return False
     try:
-        return bytes(_content(buffer)) == _LENGTH.pack(len(_PROBE)) + _PROBE
+        return bytes(content_of(buffer)) == _LENGTH.pack(len(_PROBE)) + _PROBE
     finally:
         buffer.free()
 

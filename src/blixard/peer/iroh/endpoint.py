@@ -23,11 +23,10 @@ from blixard.peer.iroh.loop import release, shared_loop
 from blixard.peer.node_key import FAILED
 from blixard.peer.pace.rate import UNLIMITED, RateLimit
 from blixard.peer.wire.addresses import MOST, SocketAddress, companion, parse_address, parse_remote, to_advertise
+from blixard.peer.wire.protocol import ALPN
 
 if TYPE_CHECKING:
     from iroh import Connection, Endpoint, EndpointAddr, EndpointBuilder, Incoming, RelayMode
-
-ALPN = b"blixard/export/1"
 
 _OUR_WINDOW = 32 << 20
 """Bytes that whom we called may have under way to us on all channels together: enough for 300 MB/s at 100 ms."""
@@ -50,11 +49,13 @@ class EndpointOptions(Struct, frozen=True, kw_only=True):
         listen: `ADDR:PORT` for UDP; None for every interface and a free port.
         advertise: `ADDR:PORT`s that go into tickets in front of those found, for firewalls that forward.
         relay: None for none, `default` for those of the Iroh project, or the URL of an own one.
+        protocol: what it speaks, as QUIC's ALPN.
     """
 
     listen: str | None = None
     advertise: tuple[str, ...] = ()
     relay: str | None = None
+    protocol: bytes = ALPN
 
 
 class IrohEndpoint(Closing):
@@ -76,13 +77,15 @@ class IrohEndpoint(Closing):
         self._listen = None if options.listen is None else _option("p2p.listen", options.listen)
         self._advertise = tuple(str(_option("p2p.advertise", each)) for each in options.advertise)
         self._relay = options.relay
+        self._protocol = options.protocol
         relays = _relay_mode(options.relay)
         self._gate = threading.Lock()
         self._closed = False
         self._listener: IrohListener | None = None
         self._links: weakref.WeakSet[IrohLink] = weakref.WeakSet()
         self._connecting: set[asyncio.Task[IrohLink]] = set()
-        self._greeting = 0
+        self.greeting = 0
+        """Handshakes with callers that are under way."""
         self._has_listened = False
         self._loop = shared_loop()
         try:
@@ -93,10 +96,13 @@ class IrohEndpoint(Closing):
         self._endpoint: Endpoint | None = endpoint
         self.id = str(endpoint.id())
 
+    def sockets(self) -> list[str]:
+        """What it is bound to, `ADDR:PORT` each; Iroh binds one for each address family."""
+        return self._live().bound_sockets()
+
     def addresses(self) -> tuple[str, ...]:
         """Where others reach us, for a ticket; interfaces that come and go are seen."""
-        endpoint = self._live()
-        found = to_advertise(endpoint.bound_sockets(), endpoint.addr().direct_addresses(), self._listen)
+        found = to_advertise(self.sockets(), self._live().addr().direct_addresses(), self._listen)
         return tuple(dict.fromkeys((*self._advertise, *found)))[:MOST]
 
     def relay_url(self, timeout: float) -> str | None:
@@ -124,7 +130,7 @@ class IrohEndpoint(Closing):
         with self._gate:
             self._listener = listener
             self._has_listened = True
-        endpoint.set_alpns([ALPN])
+        endpoint.set_alpns([self._protocol])
         return listener
 
     def close(self) -> None:
@@ -204,7 +210,7 @@ class IrohEndpoint(Closing):
 
     async def _dial(self, endpoint: Endpoint, address: EndpointAddr, seconds: float | None) -> IrohLink:
         async with asyncio.timeout(seconds):
-            return self._link(await endpoint.connect(address, ALPN), _OUR_WINDOW)
+            return self._link(await endpoint.connect(address, self._protocol), _OUR_WINDOW)
 
     async def _take_callers(self, endpoint: Endpoint) -> None:
         """Meet whoever calls, for as long as the endpoint is there: callers that nobody takes would queue up in it."""
@@ -216,16 +222,16 @@ class IrohEndpoint(Closing):
                     await incoming.ignore()  # who only fetches does not show that he is there
                 elif self._listener is None:
                     await incoming.refuse()
-                elif self._greeting >= _UNPROVEN and not await incoming.remote_addr_validated():
+                elif self.greeting >= _UNPROVEN and not await incoming.remote_addr_validated():
                     await incoming.retry()
-                elif self._greeting >= _HANDSHAKES:
+                elif self.greeting >= _HANDSHAKES:
                     await incoming.refuse()
                 else:
                     self._loop.spawn(self._greet(incoming))
 
     async def _greet(self, incoming: Incoming) -> None:
         ffi = load()
-        self._greeting += 1
+        self.greeting += 1
         try:
             async with asyncio.timeout(_HANDSHAKE_SECONDS):
                 connection = await (await incoming.accept()).connect()
@@ -236,7 +242,7 @@ class IrohEndpoint(Closing):
         except (ffi.IrohError, ffi.InternalError, TimeoutError, TransferError):
             return  # the caller broke off, or spoke something else: its loss
         finally:
-            self._greeting -= 1
+            self.greeting -= 1
 
     def _link(self, connection: Connection, window: int) -> IrohLink:
         link = IrohLink(self._loop, connection, self.id, window=window, limit=self._limit)

@@ -57,7 +57,8 @@ class IrohLink:
     ) -> None:
         self._loop = loop
         # the object must live as long as the link: the binding closes a connection with its last object
-        self._connection = connection
+        self.connection = connection
+        """The binding's own."""
         self._accepting: asyncio.Task[BiStream] | None = None
         self._turn = asyncio.Lock()
         self.local_id = local_id
@@ -71,7 +72,7 @@ class IrohLink:
     @property
     def remote_addresses(self) -> tuple[str, ...]:
         """Addresses of the paths to the peer, the one in use first."""
-        paths = sorted((path for path in self._connection.paths() if path.is_ip), key=lambda path: not path.is_selected)
+        paths = sorted((path for path in self.connection.paths() if path.is_ip), key=lambda path: not path.is_selected)
         return tuple(dict.fromkeys(path.remote_addr for path in paths))
 
     def open(self, timeout: float | None) -> IrohChannel:
@@ -86,13 +87,13 @@ class IrohLink:
         """As `Link.close`."""
         self.closed = True
         with suppress(load().IrohError):
-            self._connection.close(0, reason.encode("ascii", "replace")[:_REASON_CHARS])
+            self.connection.close(0, reason.encode("ascii", "replace")[:_REASON_CHARS])
 
     def lost(self, error: Exception) -> TransferError:
         """What an `IrohError` on this link means. Its `str` is empty and its message is Rust's, so we say it."""
         if self.closed:
             return TransferError("the connection is closed")
-        reason = self._connection.close_reason()
+        reason = self.connection.close_reason()
         if reason is not None:
             return PeerUnreachable(f"the connection to the peer was lost: {_plain(reason)}")
         return PeerUnreachable(f"the peer dropped the channel: {_plain(message_of(error))}")
@@ -109,7 +110,7 @@ class IrohLink:
     async def _open(self, seconds: float | None) -> BiStream:
         try:
             async with asyncio.timeout(seconds):
-                stream = await self._connection.open_bi()
+                stream = await self.connection.open_bi()
                 # QUIC tells the peer of a stream only with its first byte, and the one who opens may also be who waits
                 await stream.send().write_all(_OPENED)
                 return stream
@@ -120,7 +121,7 @@ class IrohLink:
         try:
             async with asyncio.timeout(seconds), self._turn:
                 if self._accepting is None:
-                    self._accepting = asyncio.ensure_future(self._connection.accept_bi())
+                    self._accepting = asyncio.ensure_future(self.connection.accept_bi())
                 # it outlives a call that runs out of time: a stream that came in that moment would be lost
                 await asyncio.wait({self._accepting})
                 accepted, self._accepting = self._accepting, None

@@ -40,6 +40,7 @@ class Server:
         monotonic: seconds, by which a receiver is measured that stays when the share is over.
         witness: told of every receiver.
         lanes: makes the direct lane of a session; None: there is none.
+        changed: notified whenever a session has ended, for whoever watches.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Server:
         monotonic: Callable[[], float] = time.monotonic,
         witness: Witness | None = None,
         lanes: LaneMaker | None = None,
+        changed: threading.Condition | None = None,
     ) -> None:
         bounds = bounds or Bounds()
         self._admission = Admission(terms, now)
@@ -70,7 +72,7 @@ class Server:
         self._parting = Parting(
             served.share_bytes, bounds.receiver_bytes_in_flight, bounds.parting_idle_seconds, monotonic
         )
-        self._changed = threading.Condition()
+        self._changed = changed or threading.Condition()
         self._listeners: list[Listener] = []
         self._sessions: dict[ServedConnection, None] = {}
         self._stopped = False
@@ -150,6 +152,21 @@ class Server:
     def completed(self) -> int:
         """Receivers that have got all they wanted."""
         return self._admission.completed
+
+    @property
+    def sessions(self) -> int:
+        """Connections that stand, those of strangers included."""
+        return len(self._sessions)
+
+    @property
+    def held_bytes(self) -> int:
+        """Of frames that were read and that no receiver has taken yet."""
+        return self._share.budget.held
+
+    @property
+    def held_for(self) -> int:
+        """Receivers for which room is kept for such frames."""
+        return len(self._share.portions)
 
     def _served(self) -> bool:
         """Under the lock: is anybody here who has proven itself?"""

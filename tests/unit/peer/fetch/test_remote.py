@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from blixard.errors import InvalidTicket, PeerRefused, TransferError
 from blixard.peer.fetch.remote import Remote
+from blixard.peer.share.admission import Terms
 from blixard.peer.wire import protocol
 from blixard.peer.wire.protocol import head
 from blixard.peer.wire.secret import Secret
@@ -21,6 +22,7 @@ from support.peers import (
     CLIENT,
     OTHER,
     QUICK,
+    SECRET,
     SERVER,
     MemoryDocument,
     World,
@@ -126,9 +128,10 @@ def test_closing_while_it_connects_is_prompt(here: World) -> None:
 def test_the_secret_shows_nowhere(here: World, caplog: pytest.LogCaptureFixture) -> None:
     canary = Secret(b"canary in a mine")
     caplog.set_level(logging.DEBUG)
-    server = here.serve()
+    terms = Terms(secret=SECRET)
+    server = here.serve(terms=terms)
     ticket = here.ticket(secret=canary)
-    told = [repr(ticket), str(ticket.public()), repr(server), repr(server._admission.terms)]
+    told = [repr(ticket), str(ticket.public()), repr(server), repr(terms)]
     with pytest.raises(PeerRefused) as caught:
         here.fetch(ticket)
     told += [*traceback.format_exception(caught.value), repr(caught.value), str(caught.value.hint)]

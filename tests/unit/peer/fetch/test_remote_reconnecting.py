@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from blixard.errors import PeerUnreachable
 from blixard.limits import KIB, MIB
 from support.link_conformance import SOON
-from support.peers import CLIENT, QUICK, MemoryDocument, World, collect
+from support.peers import CLIENT, QUICK, SERVER, MemoryDocument, World, collect
 
 
 def test_a_lost_connection_is_made_again_and_nothing_is_fetched_twice(here: World) -> None:
@@ -17,7 +17,7 @@ def test_a_lost_connection_is_made_again_and_nothing_is_fetched_twice(here: Worl
     endpoint = here.endpoint(CLIENT)
     remote = here.fetch(here.ticket(document=served.document), endpoint=endpoint)
     assert collect(remote, served.wanted[:30]) == served.records[:30]
-    for link in list(endpoint._links):
+    for link in endpoint.links:
         link.cut()
 
     assert collect(remote, served.wanted[30:]) == served.records[30:]
@@ -37,7 +37,7 @@ def test_connections_that_are_cut_again_and_again_lose_no_record(here: World) ->
     got = 0
     for number, (digest, _) in enumerate(served.wanted):
         if number % 10 == 5:
-            for link in list(endpoint._links):
+            for link in endpoint.links:
                 link.cut()
         got += len(remote.wait(digest, 30))
 
@@ -55,7 +55,7 @@ def test_a_document_goes_on_where_the_connection_was_lost(here: World) -> None:
         while part := document.read(256 * KIB):
             got += part
             if len(got) == MIB:
-                for link in list(endpoint._links):
+                for link in endpoint.links:
                     link.cut()
 
     assert got == served.document_bytes
@@ -63,24 +63,20 @@ def test_a_document_goes_on_where_the_connection_was_lost(here: World) -> None:
 
 
 def test_a_share_that_restarts_within_the_time_is_found_again(here: World) -> None:
-    first = here.serve()
+    here.serve()
     endpoint = here.endpoint(CLIENT)
     remote = here.fetch(endpoint=endpoint)
     collect(remote, here.served.wanted[:5])
-    for session in list(first._sessions):
-        session.close()
-    first._listeners[0].close()
+    here.hang_up(SERVER)
     here.serve()
 
     assert collect(remote, here.served.wanted[5:]) == here.served.records[5:]
 
 
 def test_a_sender_that_is_gone_for_good_is_unreachable_after_the_time(here: World) -> None:
-    server = here.serve()
+    here.serve()
     remote = here.fetch(options=replace(QUICK, timeout=0.5))
-    for session in list(server._sessions):
-        session.close()
-    server._listeners[0].close()
+    here.hang_up(SERVER)
     remote.request(*here.served.wanted[0])
 
     with pytest.raises(PeerUnreachable):

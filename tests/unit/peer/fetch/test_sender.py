@@ -14,7 +14,7 @@ from blixard.peer.fetch.remote import Remote
 from blixard.peer.share.admission import Terms
 from blixard.peer.share.answers import Bounds
 from support.link_conformance import SOON
-from support.peers import CLIENT, NOW, QUICK, SECRET, MemoryDocument, World, collect, opened
+from support.peers import CLIENT, NOW, QUICK, SECRET, SERVER, MemoryDocument, World, collect, opened
 
 _TWO = replace(QUICK, timeout=0.3, connections=2, reply_seconds=SOON, grace_seconds=60)
 
@@ -32,10 +32,11 @@ class GatedDocument(MemoryDocument):
         return super().frame(digest)
 
 
-def keepers_left(remote: Remote, count: int) -> bool:
-    (sender,) = remote._senders
-    with remote._fetch.changed:
-        return remote._fetch.changed.wait_for(lambda: sender.slots == count, SOON)
+def keeps(here: World, remote: Remote, slots: int) -> bool:
+    """Waits until so many connections are kept."""
+    (sender,) = remote.senders
+    with here.changed:
+        return here.changed.wait_for(lambda: sender.slots == slots, SOON)
 
 
 def test_a_connection_that_a_full_sender_refuses_costs_nothing_while_another_delivers(here: World) -> None:
@@ -44,7 +45,7 @@ def test_a_connection_that_a_full_sender_refuses_costs_nothing_while_another_del
     remote = here.fetch(here.ticket(document=served.document), options=_TWO)
     for digest, length in served.wanted:
         remote.request(digest, length)
-    assert keepers_left(remote, 1)
+    assert keeps(here, remote, 1)
     served.gate.set()
 
     assert [opened(remote, digest, length) for digest, length in served.wanted] == served.records
@@ -61,25 +62,24 @@ def test_a_connection_that_comes_after_the_expiry_costs_nothing_while_another_st
     here.serve(terms=Terms(secret=SECRET, expires_at=NOW + timedelta(hours=1)), now=now)
     ours = here.endpoint(CLIENT)
     remote = here.fetch(options=replace(_TWO, timeout=5), endpoint=ours)
-    with remote._fetch.changed:
-        assert remote._fetch.changed.wait_for(lambda: len(remote._senders[0].connections) == 2, SOON)
+    with here.changed:
+        assert here.changed.wait_for(lambda: len(remote.senders[0].connections) == 2, SOON)
     clock[0] = NOW + timedelta(hours=2)
-    ours._links[0].cut()
-    assert keepers_left(remote, 1)
+    ours.links[0].cut()
+    assert keeps(here, remote, 1)
 
     assert collect(remote, here.served.wanted) == here.served.records
     assert here.notes.refusals == ["expired"]
 
 
 def test_the_last_connection_takes_the_sender_with_it(here: World) -> None:
-    server = here.serve()
+    here.serve()
     ours = here.endpoint(CLIENT)
     remote = here.fetch(options=_TWO, endpoint=ours)
-    with remote._fetch.changed:
-        assert remote._fetch.changed.wait_for(lambda: len(remote._senders[0].connections) == 2, SOON)
-    for listener in server._listeners:
-        listener.close()
-    for link in list(ours._links):
+    with here.changed:
+        assert here.changed.wait_for(lambda: len(remote.senders[0].connections) == 2, SOON)
+    here.serving[SERVER].stop_listening()
+    for link in ours.links:
         link.cut()
 
     with pytest.raises(PeerUnreachable):

@@ -207,7 +207,7 @@ def test_a_connection_on_trial_that_is_lost_is_not_made_again(here: World) -> No
     scene = Scene(here)
     scene.trial(MIB)
     scene.until_links(2)
-    scene.endpoint._links[-1].cut()
+    scene.endpoint.links[-1].cut()
     scene.until_links(1)
 
     assert scene.sender.problem is None
@@ -218,7 +218,7 @@ def test_a_connection_on_trial_stays_when_the_other_is_lost(here: World) -> None
     scene = Scene(here)
     scene.trial(MIB)
     scene.until_links(2)
-    scene.endpoint._links[0].cut()
+    scene.endpoint.links[0].cut()
     scene.until(lambda: scene.sender.reconnects == 1)
     scene.until_links(2)
     scene.trial(1)

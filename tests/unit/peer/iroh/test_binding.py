@@ -47,7 +47,7 @@ def seconds_of(call: Callable[[], object]) -> float:
 def lowered(ffi: Any, data: bytes | bytearray | memoryview) -> bytes:
     buffer = ffi._UniffiFfiConverterBytes.lower(data)
     try:
-        return bytes(binding._content(buffer))
+        return bytes(binding.content_of(buffer))
     finally:
         buffer.free()
 
@@ -73,7 +73,7 @@ def test_the_generated_writer_still_needs_the_repair(fresh: Any) -> None:
 
 
 def test_the_binding_in_use_is_repaired() -> None:
-    assert binding.load()._UniffiRustBufferBuilder.write is binding._write
+    assert binding.load()._UniffiRustBufferBuilder.write is binding.write_at_once
     assert binding.load() is binding.load()
 
 
@@ -103,7 +103,7 @@ def test_a_binding_of_another_shape_is_left_alone_with_a_warning(ffi: Any) -> No
     with pytest.warns(RuntimeWarning, match="writing to a peer over Iroh is slow"):
         assert not binding.repair(ffi)
     with pytest.warns(RuntimeWarning, match="reading from a peer over Iroh is slow"):
-        assert binding.reader_of(ffi) is binding._read_bytes
+        assert binding.reader_of(ffi) is binding.read_as_generated
     assert Builder.write is write
 
 
@@ -135,5 +135,5 @@ def test_without_the_view_a_read_goes_through_the_generated_call(
 
     room, beyond = bytearray(5), bytearray(3)
 
-    assert asyncio.run(binding._read_bytes(Stream(), memoryview(room), memoryview(beyond))) == counts
+    assert asyncio.run(binding.read_as_generated(Stream(), memoryview(room), memoryview(beyond))) == counts
     assert room[: counts[0]] + beyond[: counts[1]] == held

@@ -37,7 +37,7 @@ class IrohLinkPair:
     def cut(self) -> None:
         # Iroh notices silence after 30 s only (a kill too); at once it notices what an ending process tells it
         assert isinstance(self.near, IrohLink)
-        self.near._connection.close(1, b"")
+        self.near.connection.close(1, b"")
 
 
 @pytest.fixture

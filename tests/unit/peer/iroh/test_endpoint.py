@@ -10,12 +10,13 @@ from typing import cast
 import pytest
 
 from blixard.errors import ExitCode, PeerMisbehaved, PeerUnreachable, TransferError, UsageError
-from blixard.peer.iroh.endpoint import ALPN, EndpointOptions, IrohEndpoint, endpoint_id
+from blixard.peer.iroh.endpoint import EndpointOptions, IrohEndpoint, endpoint_id
 from blixard.peer.iroh.listener import BACKLOG, IrohListener
 from blixard.peer.ports import Link
 from support.link_conformance import EndpointPair, Started, connected, no_thread_left, opened, received
 
 LOCAL = EndpointOptions(listen="127.0.0.1:0")
+STRANGE = EndpointOptions(listen="127.0.0.1:0", protocol=b"another/1")
 
 
 class Pair:
@@ -112,7 +113,7 @@ def test_a_relay_that_is_no_url_is_a_usage_error() -> None:
 
 def test_told_to_listen_on_loopback_it_opens_no_socket_elsewhere() -> None:
     with an_endpoint() as endpoint:
-        bound = endpoint._live().bound_sockets()
+        bound = endpoint.sockets()
 
     assert all(each.startswith(("127.0.0.1:", "[::1]:")) for each in bound)
 
@@ -158,20 +159,19 @@ def test_another_node_at_the_address_is_told_apart(pair: Pair) -> None:
 
 
 def test_a_node_that_speaks_something_else_is_not_asked_again(pair: Pair) -> None:
-    pair.far.listen()
-    pair.far._live().set_alpns([b"another/1"])
+    with an_endpoint(STRANGE) as other:
+        other.listen()
 
-    with pytest.raises(PeerMisbehaved, match="does not speak `blixard/export/1`"):
-        pair.near.connect(pair.far.id, pair.far.addresses(), None, 5)
+        with pytest.raises(PeerMisbehaved, match="does not speak `blixard/export/1`"):
+            pair.near.connect(other.id, other.addresses(), None, 5)
 
 
 def test_a_caller_who_speaks_something_else_does_not_end_the_listening(pair: Pair) -> None:
     listener = pair.far.listen()
-    pair.far._live().set_alpns([b"another/1"])
-    for _ in range(3):
-        with pytest.raises(PeerMisbehaved):
-            pair.near.connect(pair.far.id, listener.addresses(), None, 5)
-    pair.far._live().set_alpns([ALPN])
+    with an_endpoint(STRANGE) as other:
+        for _ in range(3):
+            with pytest.raises(PeerMisbehaved):
+                other.connect(pair.far.id, listener.addresses(), None, 5)
 
     linked(pair, listener)
 
@@ -279,7 +279,7 @@ def test_callers_that_do_not_show_where_they_are_keep_no_other_out(pair: Pair) -
             assert taken is not None
             assert taken.remote_id == other.id
             link.close()
-        assert pair.far._greeting <= 16
+        assert pair.far.greeting <= 16
         for each in callers:
             with pytest.raises(PeerUnreachable):
                 each.result()

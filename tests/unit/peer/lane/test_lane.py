@@ -83,10 +83,10 @@ def test_a_lane_begins_once() -> None:
 def test_several_sessions_share_one_port_and_do_not_mix() -> None:
     with no_thread_left():
         far = Side(FAR_ID, NEAR_ID)
-        clients = [Side(f"{n:02x}" * 32, FAR_ID) for n in range(1, 5)]
+        ids = [f"{n:02x}" * 32 for n in range(1, 5)]
+        clients = [Side(own, FAR_ID) for own in ids]
         told: dict[str, queue.Queue[Link]] = {}
-        for client in clients:
-            own = client.lane._ends.local_id
+        for own, client in zip(ids, clients, strict=True):
             lane, told[own] = far.host.lane(SessionLink(FAR_ID, own)), queue.Queue()
             stated = lane.offer()
             lane.begin(without_dialling(client.lane.offer()), told[own].put)
@@ -94,7 +94,7 @@ def test_several_sessions_share_one_port_and_do_not_mix() -> None:
         for number, client in enumerate(clients):
             channel = client.link().open(SECONDS)
             channel.send({"n": number})
-            ours = told[client.lane._ends.local_id].get(timeout=SECONDS)
+            ours = told[ids[number]].get(timeout=SECONDS)
             assert received(ours.accept(SECONDS))[0] == {"n": number}
 
         for side in (*clients, far):

@@ -9,7 +9,6 @@ from blixard.errors import PeerRefused, PeerUnreachable, StorageError, TransferE
 from blixard.limits import MIB
 from blixard.peer.share.admission import Terms
 from blixard.peer.share.answers import Bounds
-from blixard.peer.share.server import Server
 from blixard.peer.wire import protocol
 from blixard.peer.wire.protocol import head
 from support.link_conformance import SOON, Started
@@ -262,7 +261,7 @@ def test_the_bytes_that_slow_receivers_hold_are_bounded(here: World) -> None:
 
     honest = here.fetch(here.ticket(document=served.document), client_id="33" * 32)
     assert not Started(lambda: server.wait(None)).is_done_within(0.2)
-    assert server._share.budget.held <= 5 * MIB
+    assert server.held_bytes <= 5 * MIB
     assert served.asked <= 16
     server.stop()
     honest.close()
@@ -281,15 +280,11 @@ def test_more_connections_of_a_slow_receiver_hold_no_more_bytes(here: World) -> 
 
     honest = here.fetch(here.ticket(document=served.document))
     assert collect(honest, served.wanted) == served.records
-    assert server._share.budget.held <= 3 * MIB
-    assert len(server._share.portions) == 2
+    assert server.held_bytes <= 3 * MIB
+    assert server.held_for == 2
     for link in links:
         link.close()
     honest.close()
-    assert Started(lambda: gone(server)).result()
-
-
-def gone(server: Server) -> bool:
-    """Waits until no session is left, and says whether nothing is held for any."""
-    with server._changed:
-        return server._changed.wait_for(lambda: not server._sessions, SOON) and len(server._share.portions) == 0
+    with here.sessions_changed:
+        assert here.sessions_changed.wait_for(lambda: not server.sessions, SOON)
+    assert server.held_for == 0
