@@ -82,7 +82,7 @@ def _bounds(found: DiskResults) -> Iterator[Bar]:
 
 def _start_up(found: DiskResults) -> Iterator[Bar]:
     bare = found.start_up["python"].cpu
-    for name, command, most in (("version", "blixard --version", 5.0), ("status", "blixard cluster status", 7.0)):
+    for name, command, most in (("version", "blixard --version", 3.0), ("status", "blixard cluster status", 6.5)):
         ratio = found.start_up[name].cpu / bare
         yield Bar(source=DESIGN, rule=f"CPU of {command} against python -c pass", measured=ratio, bar=most)
 

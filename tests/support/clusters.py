@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from blixard.home import ClusterDir, Home
@@ -76,7 +77,7 @@ def reopen(
         History(directory.history_db),
         books=books,
         locks=locks_of(directory),
-        hypervisor=(hypervisor or hypervisor_of)(directory, store),
+        hypervisor=partial(hypervisor or hypervisor_of, directory, store),
         clock=clock or StillClock(),
         who=Who(user="tester", host="here", run="ab" * 16),
         policy=policy or Policy(),

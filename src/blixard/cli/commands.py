@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 WIDTH = 80
-SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "terminal_width": WIDTH, "max_content_width": WIDTH}
+SETTINGS: dict[str, Any] = {"terminal_width": WIDTH, "max_content_width": WIDTH}
 EVERYWHERE = (ExitCode.DONE, ExitCode.USAGE, ExitCode.STORAGE, ExitCode.BUG, ExitCode.INTERRUPTED)
 
 
@@ -28,6 +28,23 @@ class Entry(NamedTuple):
 
     target: str
     summary: str
+
+
+def _show_help(context: click.Context, _option: click.Parameter, given: bool) -> None:  # noqa: FBT001 - click's signature
+    if given:
+        click.echo(context.get_help())
+        context.exit()
+
+
+# not click's own, which asks gettext for a translation that is never there: 2 ms of each start
+HELP = click.Option(
+    ["-h", "--help"],
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_help,
+    help="Show this message and exit.",
+)
 
 
 class CommonOption(click.Option):
@@ -39,6 +56,7 @@ class Leaf(click.Command):
 
     def __init__(self, *args: Any, examples: Sequence[str], exits: Sequence[ExitCode], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.add_help_option = False  # `HELP` is among the parameters
         self.context_settings = SETTINGS
         self.examples = tuple(examples)
         self.exits = tuple(sorted({*EVERYWHERE, *exits}))
@@ -65,7 +83,8 @@ class LazyGroup(click.Group):
     """A group that knows its commands' names and summaries, and imports a command when it is called."""
 
     def __init__(self, name: str, entries: Mapping[str, Entry], *, examples: Sequence[str], **kwargs: Any) -> None:
-        super().__init__(name, context_settings=SETTINGS, **kwargs)
+        super().__init__(name, context_settings=SETTINGS, add_help_option=False, **kwargs)
+        self.params.append(HELP)
         self.entries = entries
         self.examples = tuple(examples)
 
@@ -127,7 +146,7 @@ def leaf(
         return Leaf(
             function.__name__.strip("_"),
             callback=function,
-            params=[*own, *common],
+            params=[*own, *common, HELP],
             help=function.__doc__,
             examples=examples,
             exits=exits,

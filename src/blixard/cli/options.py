@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
-from msgspec import Struct
 
 from blixard.cli.commands import CommonOption, Leaf, leaf
 from blixard.errors import ExitCode, UsageError
 from blixard.site.quantities import parse_duration, parse_size
 
 if TYPE_CHECKING:
+    from msgspec import Struct
+
     from blixard.cli.session import Session
 
 T = TypeVar("T")

@@ -6,6 +6,5 @@ The registry of disks needs sqlite3 and is loaded by `Home.registry()` alone, so
 
 from blixard.home.cluster import ClusterDir, StoreChoice
 from blixard.home.directory import Home
-from blixard.home.in_use import DiskUser, in_use, users_of
 
-__all__ = ["ClusterDir", "DiskUser", "Home", "StoreChoice", "in_use", "users_of"]
+__all__ = ["ClusterDir", "Home", "StoreChoice"]

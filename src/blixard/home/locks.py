@@ -9,11 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from blixard import files
 from blixard.errors import NotFound, StorageError
 from blixard.home.cluster import ClusterDir
-from blixard.ports import LockHolder
+
+if TYPE_CHECKING:
+    from blixard.ports import LockHolder
 
 _IN_ORDER = ("export", "operation", "disks")
 
@@ -50,6 +53,8 @@ class FlockLocks:
 
     def holders(self) -> tuple[LockHolder, ...]:
         """See `ClusterLocks.holders`."""
+        from blixard.ports import LockHolder
+
         found = (holder for name in sorted(_IN_ORDER) for holder in self._lock(name, "").holders())
         return tuple(dict.fromkeys(LockHolder(each.pid, each.verb) for each in found))
 

@@ -105,3 +105,16 @@ class StateChange(Struct, frozen=True, kw_only=True):
         named = dict.fromkeys((*(vm.id or "" for vm in self.put_vms), *(key.vm_id for key in keys)))
         gone = set(self.delete_vms)
         return [vm_id for vm_id in named if vm_id not in gone]
+
+
+class ImportRow(Struct, frozen=True, kw_only=True):
+    """An import under way, written before its first staged byte; what `gc` and sweeps are allowed to touch."""
+
+    id: str
+    key: str
+    """Name of its folder under `disks/.incoming/`."""
+    started_at: datetime
+    document: str | None = None
+    files: tuple[str, ...] = ()
+    """Names under `disks/` that its commit will use."""
+    done: bool = False

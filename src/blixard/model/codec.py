@@ -13,7 +13,6 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 import msgspec
-import pybase64
 from msgspec import UNSET, Struct
 
 from blixard import limits
@@ -24,8 +23,9 @@ U64_MAX = (1 << 64) - 1
 T = TypeVar("T", bound=Struct)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_AT = re.compile(r"(.*) - at `\$(.*)`\Z", re.DOTALL)
-_MISSING = re.compile(r"Object missing required field `([^`]*)`")
+# texts, not patterns: most commands meet no error and need not compile them
+_AT = r"(?s)(.*) - at `\$(.*)`\Z"
+_MISSING = r"Object missing required field `([^`]*)`"
 _FREE = attrgetter("anti_affinity", "health_check_config", "boot", "locality_preference")
 _NOTHING = (None, None, None, UNSET)
 _NESTED: dict[str, type[Struct]] = {"disks": Disk, "files": File, "networks": Network}
@@ -139,6 +139,8 @@ def file_bytes(file: File) -> bytes | None:
     if file.text is not UNSET:
         return file.text.encode()
     if file.base64 is not UNSET:
+        import pybase64
+
         return pybase64.b64decode(file.base64, validate=True)
     return None
 
@@ -183,9 +185,9 @@ def _nested_unknown_apart(given: Any, at: str) -> Any:
 
 
 def _field_error(error: msgspec.ValidationError, at: str) -> InvalidField:
-    match = _AT.match(str(error))
+    match = re.match(_AT, str(error))
     at, problem = (at + match[2], match[1]) if match else (at, str(error))
-    missing = _MISSING.match(problem)
+    missing = re.match(_MISSING, problem)
     if missing:
         return InvalidField(f"{at}.{missing[1]}", "is missing")
     return InvalidField(at, problem[:1].lower() + problem[1:])

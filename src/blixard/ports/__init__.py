@@ -15,7 +15,7 @@ from typing import BinaryIO, Protocol, Self
 from msgspec import Struct
 
 from blixard.closing import Closing
-from blixard.model.changes import StateChange, UndoEntry, UndoSide, UndoSummary
+from blixard.model.changes import ImportRow, StateChange, UndoEntry, UndoSide, UndoSummary
 from blixard.model.structs import ClusterSnapshot, JsonObject, RaftState
 from blixard.ports.disks import DiskReader, DiskWriter, Extent
 from blixard.ports.hypervisor import DiskSnapshot, Domain, FoundDisk, Hypervisor
@@ -115,19 +115,6 @@ class Output(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *failure: object) -> None: ...
-
-
-class ImportRow(Struct, frozen=True, kw_only=True):
-    """An import under way, written before its first staged byte; what `gc` and sweeps are allowed to touch."""
-
-    id: str
-    key: str
-    """Name of its folder under `disks/.incoming/`."""
-    started_at: datetime
-    document: str | None = None
-    files: tuple[str, ...] = ()
-    """Names under `disks/` that its commit will use."""
-    done: bool = False
 
 
 class StateStore(Closing, Protocol):

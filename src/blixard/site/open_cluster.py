@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from msgspec import json, structs, to_builtins
@@ -17,13 +18,13 @@ from blixard.did_you_mean import close_names, did_you_mean
 from blixard.errors import BlixardError, Conflict, ExitCode, HypervisorError, NotFound, StorageError, without_tickets
 from blixard.home import ClusterDir, Home
 from blixard.model.structs import ClusterSnapshot, JsonObject, Vm
-from blixard.ports import Clock, ClusterLocks, Hypervisor, NodeBooks, StateChange, StateStore
 from blixard.site.uninterrupted import uninterrupted
 from blixard.site.who import Policy, Who
 from blixard.store.history import History, HistoryEntry
 from blixard.version import __version__
 
 if TYPE_CHECKING:
+    from blixard.ports import Clock, ClusterLocks, Hypervisor, NodeBooks, StateChange, StateStore
     from blixard.telemetry.store import TelemetryStore
 
 _ATTEMPTS = 50
@@ -39,7 +40,7 @@ class OpenCluster(Closing):
         history: what was done to it.
         books: what this node keeps of it for itself.
         locks: who may work on it beside whom.
-        hypervisor: what runs its VMs.
+        hypervisor: opens what runs its VMs, when it is first asked: most commands need none.
         clock: time.
         who: is at work.
         policy: settings.
@@ -55,7 +56,7 @@ class OpenCluster(Closing):
         *,
         books: NodeBooks,
         locks: ClusterLocks,
-        hypervisor: Hypervisor,
+        hypervisor: Callable[[], Hypervisor],
         clock: Clock,
         who: Who,
         policy: Policy = Policy(),  # noqa: B008 - frozen
@@ -66,16 +67,22 @@ class OpenCluster(Closing):
         self.store = store
         self.books = books
         self.locks = locks
-        self.hypervisor = hypervisor
+        self._open_hypervisor = hypervisor
         self.history = history
         self.clock = clock
         self.who = who
         self.policy = policy
         self.telemetry = telemetry
 
+    @cached_property
+    def hypervisor(self) -> Hypervisor:
+        """What runs its VMs."""
+        return self._open_hypervisor()
+
     def close(self) -> None:
         """Release hypervisor, store, books and history."""
-        self.hypervisor.close()
+        if "hypervisor" in self.__dict__:
+            self.hypervisor.close()
         self.store.close()
         self.books.close()
         self.history.close()

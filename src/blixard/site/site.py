@@ -17,7 +17,6 @@ from blixard.home import ClusterDir, Home
 from blixard.model.codec import check_name
 from blixard.plan.retention import TelemetryPolicy, UndoPolicy
 from blixard.site.config import Config
-from blixard.site.hypervisors import hypervisor_of
 from blixard.site.open_cluster import OpenCluster
 from blixard.site.who import Policy, SystemClock, Who
 from blixard.store.history import History
@@ -25,7 +24,7 @@ from blixard.store.opening import locks_of, open_with_books
 
 if TYPE_CHECKING:
     from blixard.files import Journal
-    from blixard.ports import TelemetrySource
+    from blixard.ports import Hypervisor, StateStore, TelemetrySource
     from blixard.telemetry.store import TelemetryStore
 
 
@@ -87,12 +86,17 @@ class Site:
             history,
             books=books,
             locks=locks_of(directory),
-            hypervisor=hypervisor_of(directory, store),
+            hypervisor=partial(self._hypervisor, directory, store),
             clock=SystemClock(),
             who=Who.here(self._run_id),
             policy=self.policy,
             telemetry=partial(self.telemetry_store, directory),
         )
+
+    def _hypervisor(self, directory: ClusterDir, store: StateStore) -> Hypervisor:
+        from blixard.site.hypervisors import hypervisor_of
+
+        return hypervisor_of(directory, store)
 
     def open_named(self, named: str | None) -> OpenCluster:
         """Open the cluster that was named, else the current one, else the only one.

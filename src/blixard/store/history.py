@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from blixard.closing import Closing
 from blixard.files.database import Database
 from blixard.model.structs import JsonObject
-from blixard.ports import NodeBooks
 from blixard.store.sqlite.schema import HISTORY_STEPS, migrate
+
+if TYPE_CHECKING:
+    from blixard.ports import NodeBooks
 
 _LONGEST_TEXT = 2000
 """Characters of an error or place that are kept: the history is never thinned out, so an entry stays small."""

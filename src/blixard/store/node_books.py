@@ -13,8 +13,8 @@ import msgspec
 from blixard.closing import Closing
 from blixard.errors import Conflict
 from blixard.files.database import Database
+from blixard.model.changes import ImportRow, StateChange
 from blixard.model.structs import JsonObject
-from blixard.ports import ImportRow, StateChange
 from blixard.store.rows import structs_of
 
 _encode = msgspec.json.Encoder().encode

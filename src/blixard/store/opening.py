@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from blixard.errors import UsageError
 from blixard.home import ClusterDir
 from blixard.home.locks import FlockLocks
 from blixard.model.structs import Node
-from blixard.ports import ClusterLocks, NodeBooks, StateStore
+
+if TYPE_CHECKING:
+    from blixard.ports import ClusterLocks, NodeBooks, StateStore
 
 _REMOTE = ("etcd://", "etcds://", "http://", "https://")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from blixard.home import DiskUser, in_use, users_of
+from blixard.home.in_use import DiskUser, in_use, users_of
 
 
 def test_another_process_that_has_the_file_open_is_named(tmp_path: Path) -> None:

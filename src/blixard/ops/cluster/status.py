@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct, structs
 
 from blixard import files
 from blixard.model.structs import ClusterSnapshot, ContentKind, DesiredState, Provenance, Vm
 from blixard.ops.keeping.held_bytes import held_bytes
-from blixard.ports import UndoSummary
 from blixard.site.open_cluster import OpenCluster
 from blixard.store.history import HistoryEntry
+
+if TYPE_CHECKING:
+    from blixard.ports import UndoSummary
 
 EXPORT, IMPORT = "cluster export", "cluster import"
 _RECENT = 200

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
 from blixard import files
 from blixard.home import ClusterDir
 from blixard.model.structs import ClusterSnapshot
-from blixard.ports import UndoSummary
+
+if TYPE_CHECKING:
+    from blixard.ports import UndoSummary
 
 
 def with_held_bytes(

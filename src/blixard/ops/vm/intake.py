@@ -18,7 +18,8 @@ from blixard.disks.backing import BackingPolicy
 from blixard.disks.copying import copy_disk
 from blixard.disks.detect import open_reader
 from blixard.errors import StorageError
-from blixard.home import ClusterDir, in_use
+from blixard.home import ClusterDir
+from blixard.home.in_use import in_use
 from blixard.limits import Limits
 from blixard.model.structs import Content, DiskFormat
 from blixard.ports import Progress

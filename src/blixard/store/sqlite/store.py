@@ -17,6 +17,7 @@ from blixard import files
 from blixard.closing import Closing
 from blixard.errors import Conflict, InternalError, NotFound, StorageError
 from blixard.files.database import Database
+from blixard.model.changes import StateChange, UndoEntry, UndoSummary
 from blixard.model.collection import no_collection
 from blixard.model.structs import (
     ClusterSnapshot,
@@ -28,7 +29,6 @@ from blixard.model.structs import (
     RaftState,
     Vm,
 )
-from blixard.ports import StateChange, UndoEntry, UndoSummary
 from blixard.store.node_books import SqliteBooks
 from blixard.store.rows import pack, structs_of, unpack
 from blixard.store.sqlite.schema import STATE_STEPS, Step, migrate

@@ -1,4 +1,5 @@
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ class Clusters:
             History(directory.history_db),
             books=books,
             locks=locks_of(directory),
-            hypervisor=hypervisor_of(directory, store),
+            hypervisor=partial(hypervisor_of, directory, store),
             clock=SystemClock(),
             who=Who.here(),
         )
