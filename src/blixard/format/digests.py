@@ -62,7 +62,7 @@ class ListDigest:
 
 def names_digest(digests: dict[str, str]) -> str:
     """Digest of {name: digest}, for names that need no escapes and sort by byte, as those of VMs do."""
-    pairs = ",".join(f'"{name}":"{digests[name]}"' for name in sorted(digests))
+    pairs = ",".join([f'"{name}":"{hexdigest}"' for name, hexdigest in sorted(digests.items())])
     return blake3(f"{{{pairs}}}".encode()).hexdigest()
 
 

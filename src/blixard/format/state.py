@@ -145,8 +145,7 @@ class StateReader:
         cursor = self._cursor
         digests: dict[str, str] = {}
         ids: set[str] = set()
-        vms = self._vms
-        most = cursor.limits.vms
+        vms, most, longest = self._vms, cursor.limits.vms, cursor.limits.string_bytes
         for name, value, canonical in members(cursor, strings=_FILE_TEXT, fast=VmWindows().parse):
             if len(vms) >= most:
                 raise cursor.over("vms")
@@ -164,10 +163,11 @@ class StateReader:
                 ids.add(vm.id)
             if vm.disks or vm.files:
                 self._note_images(vm)
-            vms[name] = incoming = IncomingVm(vm, given)
-            if len(canonical) > cursor.limits.string_bytes:
+            # under the name of the struct: the key is another string with the same characters
+            vms[vm.name] = incoming = IncomingVm(vm, given)
+            if len(canonical) > longest:
                 self._check_strings(incoming.given)
-            digests[name] = blake3(canonical).hexdigest()
+            digests[vm.name] = blake3(canonical).hexdigest()
         self._digests.add_digest("vms", names_digest(digests))
 
     def _note_images(self, vm: Vm) -> None:
