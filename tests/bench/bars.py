@@ -9,7 +9,7 @@ from msgspec import Struct
 from .inputs import MIB
 from .results import BORG, GZIP, PLAIN, RESTIC, TAR, DiskResults, StateResults
 
-FORMAT, DESIGN = "FORMAT.md 6", "DESIGN.md 10"
+FORMAT, DESIGN, ISSUE = "FORMAT.md 6", "DESIGN.md 10", "issue 10"
 MEMORY_MIB = 256
 _MANY = 100_000
 
@@ -91,9 +91,14 @@ def _state(found: StateResults) -> Iterator[Bar]:
     for row in found.rows:
         if row.vms != _MANY:
             continue
-        for what, usage, most in (("export", row.export, 3.0), ("import", row.import_, 6.0)):
+        for what, usage, source, cpu, memory in (
+            ("export", row.export, DESIGN, 3.0, 5.0),
+            ("import", row.import_, DESIGN, 4.0, 5.0),
+            ("replace", row.replace, ISSUE, 11.0, 8.0),
+            ("merge", row.merge, ISSUE, 13.0, 10.0),
+        ):
             # CPU: json.dumps touches no disk, and what a disk's syncs take says nothing about either
-            ratio = usage.cpu / row.dumps.cpu
-            yield Bar(
-                source=DESIGN, rule=f"CPU of {what} of {row.vms:,} VMs against json.dumps", measured=ratio, bar=most
-            )
+            rule = f"CPU of {what} of {row.vms:,} VMs against json.dumps"
+            yield Bar(source=source, rule=rule, measured=usage.cpu / row.dumps.cpu, bar=cpu)
+            rule = f"memory of {what} of {row.vms:,} VMs against the document"
+            yield Bar(source=source, rule=rule, measured=usage.memory / row.document, bar=memory)

@@ -28,7 +28,8 @@ Figures are medians.
 
 `dumps` and `loads` are Python's `json`, one call, nothing else; ours is the whole command: start, store, digests, gzip,
 `fsync`. The bars compare CPU time, because `dumps` touches no disk; the last column is of wall time.
-RAM is of the export and of the import."""
+`replace` and `merge` bring the document, each VM changed, into a cluster that has them all, and keep an undo of it.
+RAM is of the export, the import, the replace and the merge."""
 
 
 def disks_page(found: DiskResults, judged: list[Bar]) -> str:
@@ -123,6 +124,8 @@ def _state(rows: list[StateRow]) -> list[str]:
         "import s",
         "CPU",
         "plain s",
+        "replace CPU",
+        "merge CPU",
         "MiB RAM",
         "wall / dumps",
     ]
@@ -140,7 +143,9 @@ def _state(rows: list[StateRow]) -> list[str]:
                 f"{row.import_.wall:.2f}",
                 f"{row.import_.cpu:.2f}",
                 f"{row.import_plain.wall:.2f}",
-                f"{row.export.memory / MIB:.0f} / {row.import_.memory / MIB:.0f}",
+                f"{row.replace.cpu:.2f}",
+                f"{row.merge.cpu:.2f}",
+                " / ".join(f"{each.memory / MIB:.0f}" for each in (row.export, row.import_, row.replace, row.merge)),
                 f"{row.export.wall / row.dumps.wall:.1f} / {row.import_.wall / row.dumps.wall:.1f}",
             ]
             for row in rows

@@ -31,7 +31,10 @@ print(json.dumps([loads, dumps]))
 
 
 class StateRow(Struct, frozen=True, kw_only=True):
-    """Medians for one size. `loads` and `dumps` are the calls alone, without starting Python."""
+    """Medians for one size. `loads` and `dumps` are the calls alone, without starting Python.
+
+    `replace` and `merge` are imports into a cluster that has the VMs, each of which differs.
+    """
 
     vms: int
     document: int
@@ -41,6 +44,8 @@ class StateRow(Struct, frozen=True, kw_only=True):
     export_plain: Usage
     import_: Usage
     import_plain: Usage
+    replace: Usage
+    merge: Usage
 
 
 def state_rows(work: Path, rounds: int, sizes: tuple[int, ...] = SIZES) -> list[StateRow]:
@@ -56,6 +61,8 @@ def _row(work: Path, count: int, rounds: int) -> StateRow:
     given.write_text(json.dumps(document(count)))
     ours.blixard(data_dir, "cluster", "import", "-i", given)
     ours.blixard(data_dir, "cluster", "export", "-o", plain, "--no-compress")
+    changed = work / "changed.json"
+    changed.write_text(json.dumps(_changed(json.loads(plain.read_text())), indent=2))
     jobs: dict[str, Callable[[], Usage]] = {
         "json": partial(_json, plain, "dumps"),
         "loads": partial(_json, plain, "loads"),
@@ -63,6 +70,8 @@ def _row(work: Path, count: int, rounds: int) -> StateRow:
         "export_plain": partial(_export, data_dir, plain, "--no-compress"),
         "import": partial(_import, work, gzip),
         "import_plain": partial(_import, work, plain),
+        "replace": partial(_import, work, changed, "-y", "-c", ours.CLUSTER, here=data_dir),
+        "merge": partial(_import, work, changed, "--merge", "-c", ours.CLUSTER, here=data_dir),
     }
     found = {key: median(usages) for key, usages in in_turns(jobs, rounds).items()}
     row = StateRow(
@@ -74,6 +83,8 @@ def _row(work: Path, count: int, rounds: int) -> StateRow:
         export_plain=found["export_plain"],
         import_=found["import"],
         import_plain=found["import_plain"],
+        replace=found["replace"],
+        merge=found["merge"],
     )
     shutil.rmtree(work)
     print(
@@ -116,6 +127,11 @@ def _vm(number: int) -> dict[str, Any]:
     }
 
 
+def _changed(given: dict[str, Any]) -> dict[str, Any]:
+    """The document with another priority for each VM."""
+    return {**given, "vms": {name: {**vm, "priority": vm["priority"] + 1} for name, vm in given["vms"].items()}}
+
+
 def address_mac(number: int) -> str:
     """The last three bytes of a MAC."""
     return ":".join(f"{number >> shift & 255:02x}" for shift in (16, 8, 0))
@@ -136,9 +152,13 @@ def _export(data_dir: Path, target: Path, *options: str) -> Usage:
     return run(command, environment=ours.environment(data_dir), folder=data_dir)
 
 
-def _import(work: Path, source: Path) -> Usage:
+def _import(work: Path, source: Path, *options: str, here: Path | None = None) -> Usage:
+    """Into an empty data directory, or into a copy of `here`."""
     data_dir = work / "fresh"
     remove(data_dir)
-    data_dir.mkdir()
-    command = [ours.BLIXARD, "cluster", "import", "-q", "-i", str(source)]
+    if here is None:
+        data_dir.mkdir()
+    else:
+        shutil.copytree(here, data_dir)
+    command = [ours.BLIXARD, "cluster", "import", "-q", "-i", str(source), *options]
     return run(command, environment=ours.environment(data_dir), folder=data_dir)
