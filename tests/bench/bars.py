@@ -94,8 +94,8 @@ def _state(found: StateResults) -> Iterator[Bar]:
         for what, usage, source, cpu, memory in (
             ("export", row.export, DESIGN, 3.0, 5.0),
             ("import", row.import_, DESIGN, 4.0, 5.0),
-            ("replace", row.replace, ISSUE, 11.0, 8.0),
-            ("merge", row.merge, ISSUE, 13.0, 10.0),
+            ("replace", row.replace, ISSUE, 9.0, 8.0),
+            ("merge", row.merge, ISSUE, 12.0, 10.0),
         ):
             # CPU: json.dumps touches no disk, and what a disk's syncs take says nothing about either
             rule = f"CPU of {what} of {row.vms:,} VMs against json.dumps"

@@ -10,15 +10,17 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from blixard.model.changes import StateChange
+from blixard.model.codec import to_object
 from blixard.model.incoming import IncomingState
-from blixard.model.structs import ClusterSnapshot, NodeState
+from blixard.model.structs import ClusterSnapshot, NodeState, Vm
 from blixard.plan.document import prepare
+from blixard.plan.fields import differences, struct_differences
 from blixard.plan.importing import plan_import
 from blixard.plan.options import ImportOptions, Mode
 from blixard.plan.saved import decode_plan, encode_plan
 from blixard.plan.undo import plan_undo, undo_change
 from blixard.plan.values import Action, ImportPlan
-from support.plan_strategies import incoming, options, snapshots
+from support.plan_strategies import incoming, one_vm, options, snapshots
 from support.planning import NOW, apply_change, change_of
 from support.state_digest import state_digest
 
@@ -158,3 +160,11 @@ def test_a_saved_plan_is_the_same_plan(here: ClusterSnapshot, file: IncomingStat
     plan = plan_import(here, file, asked)
 
     assert decode_plan(encode_plan(plan, asked, "0" * 64)).plan == plan
+
+
+@given(one_vm("a", 1, ours=True), one_vm("a", 1, ours=False), st.sets(st.sampled_from(Vm.__struct_fields__)))
+@settings(max_examples=200, deadline=None)
+def test_what_differs_between_vms_is_what_differs_between_their_json(ours: Vm, theirs: Vm, taken: set[str]) -> None:
+    made = structs.replace(ours, **{name: getattr(theirs, name) for name in taken})
+
+    assert struct_differences(ours, made) == differences(to_object(ours), to_object(made))

@@ -14,7 +14,6 @@ from msgspec import UNSET, structs
 
 from blixard.errors import Conflict, InternalError
 from blixard.model.changes import StateChange, UndoEntry, UndoSide
-from blixard.model.codec import to_object
 from blixard.model.structs import (
     Content,
     ContentKey,
@@ -25,7 +24,7 @@ from blixard.model.structs import (
     Provenance,
 )
 from blixard.plan.contents import keep_instead, with_facts
-from blixard.plan.fields import differences
+from blixard.plan.fields import struct_differences
 from blixard.plan.values import REPLACING, Action, ContentAction, ContentChange, ImportPlan, VmChange
 
 if TYPE_CHECKING:
@@ -186,7 +185,7 @@ def _with_facts(change: VmChange, facts: Mapping[str, tuple[DiskFormat, int]]) -
     after = with_facts(change.after, facts)
     if after == change.before:
         return VmChange(kind=Action.KEEP, name=change.name, id=change.id, notes=change.notes)
-    fields = differences(to_object(change.before), to_object(after))
+    fields = struct_differences(change.before, after)
     shown = {each.pointer: each for each in change.fields}
     # what was hidden stays hidden
     return structs.replace(change, after=after, fields=tuple(shown.get(each.pointer, each) for each in fields))

@@ -7,6 +7,7 @@ disk after it had changed.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from types import NoneType
 from typing import Any
 
 from msgspec import UNSET, Struct
@@ -17,6 +18,7 @@ from blixard.model.structs import JsonObject, Node, Vm
 from blixard.plan.values import Action, FieldChange, NodeChange, VmChange
 
 HIDDEN = "(secret)"
+_PLAIN = (str, int, bool, NoneType)
 
 
 def differences(before: JsonObject, after: JsonObject, *, secret: Collection[str] = ()) -> tuple[FieldChange, ...]:
@@ -29,6 +31,15 @@ def differences(before: JsonObject, after: JsonObject, *, secret: Collection[str
         return changes
     hidden = [parse(pointer) for pointer in secret]
     return tuple(_hide(change, hidden) for change in changes)
+
+
+def struct_differences(before: Struct, after: Struct, *, secret: Collection[str] = ()) -> tuple[FieldChange, ...]:
+    """`differences` of two nodes or two VMs. Where only plain values differ, as mostly, no JSON is made to tell."""
+    pairs = ((name, getattr(before, name), getattr(after, name)) for name in before.__struct_fields__)
+    changed = [(name, old, new) for name, old, new in pairs if old != new]
+    if secret or not all(type(value) in _PLAIN for _, *sides in changed for value in sides):
+        return differences(to_object(before), to_object(after), secret=secret)
+    return tuple(FieldChange(f"/{name}", old, new) for name, old, new in changed)
 
 
 def vm_change(name: str, vm_id: str, before: Vm | None, after: Vm | None) -> VmChange:
@@ -56,7 +67,7 @@ def _kind(before: object, after: object) -> Action:
 
 
 def _fields(before: Struct | None, after: Struct | None) -> tuple[FieldChange, ...]:
-    return () if before is None or after is None else differences(to_object(before), to_object(after))
+    return () if before is None or after is None else struct_differences(before, after)
 
 
 def _objects(before: JsonObject, after: JsonObject, at: tuple[str | int, ...]) -> Iterator[FieldChange]:

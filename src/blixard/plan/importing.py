@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import UNSET, Struct, UnsetType
 
-from blixard.model.codec import to_object
 from blixard.model.incoming import IncomingState
 from blixard.model.pointer import join, parse
 from blixard.model.structs import ClusterSnapshot, ExportHead, Hold, Kept, NodeState, Vm
@@ -20,7 +19,7 @@ from blixard.plan.collisions import find_collisions
 from blixard.plan.contents import ContentRules, absent_contents, check_images, dropped_contents, plan_contents
 from blixard.plan.desired import Deciding, desired_vm
 from blixard.plan.document import Prepared, prepare
-from blixard.plan.fields import differences
+from blixard.plan.fields import struct_differences
 from blixard.plan.matching import Clash, Matching, Origins, Pair, match_vms
 from blixard.plan.nodes import plan_nodes, without_unused
 from blixard.plan.options import ImportOptions, Mode
@@ -178,7 +177,7 @@ def _change(pair: Pair, made: Vm) -> VmChange:
         id=pair.id,
         before=ours,
         after=made,
-        fields=differences(to_object(ours), to_object(made), secret=secret),
+        fields=struct_differences(ours, made, secret=secret),
         notes=() if made.name == pair.incoming.vm.name else (f"`{pair.incoming.vm.name}` in the file",),
     )
 
