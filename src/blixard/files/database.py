@@ -32,11 +32,7 @@ _HINTS = {
 
 
 class Database:
-    """The SQLite database in the file `path`; used by one thread.
-
-    Args:
-        path: of the file.
-        make: make it, with mode 0600, when it is missing; otherwise that is an error.
+    """The SQLite database in the file `path`; used by one thread. `make` makes it, private, when it is missing.
 
     Raises:
         StorageError: it cannot be opened, or is not a database.

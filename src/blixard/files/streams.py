@@ -21,13 +21,7 @@ BUFFER_BYTES = 1 << 20
 
 
 class SinkStream(io.RawIOBase):
-    """A write-only stream over a descriptor, which stays open when the stream is closed.
-
-    Args:
-        fd: what is written to.
-        path: its name in errors.
-        write_back: told about every write.
-    """
+    """A write-only stream over a descriptor, which stays open when the stream is closed."""
 
     def __init__(self, fd: int, path: AnyPath, write_back: WriteBack | None = None) -> None:
         self._fd = fd

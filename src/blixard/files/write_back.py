@@ -25,13 +25,9 @@ _WRITE = 2
 
 
 class WriteBack(Closing):
-    """Follows one growing file. A context manager: afterwards nothing uses the descriptor any more.
+    """Follows one file that grows from its beginning; once closed, nothing uses the descriptor any more.
 
     The kernel tells an I/O error once for each descriptor: what a flush meets is kept, and `check` raises it for ever.
-
-    Args:
-        fd: of the file, written from its beginning.
-        path: its name in errors.
     """
 
     def __init__(self, fd: int, path: AnyPath) -> None:

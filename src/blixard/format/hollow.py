@@ -27,11 +27,7 @@ Noted = Callable[[Record, int, int], None]
 
 
 def hollow_document(view: FastView, noted: Noted) -> Iterator[bytes]:
-    """The text of the hollow document; reads the whole file once.
-
-    Args:
-        view: of the document.
-        noted: told where every frame is.
+    """The text of the hollow document; reads the whole file once, and tells `noted` where every frame is.
 
     Raises:
         MalformedExport, LimitExceeded: the records are not what `read_export` takes.

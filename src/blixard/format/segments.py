@@ -18,13 +18,7 @@ Span = tuple[int, int]
 
 
 class Joined:
-    """The text of spans and of literal pieces, one behind the other; spans of a gzip file are whole members.
-
-    Args:
-        given: can seek.
-        compressed: its spans are gzip members.
-        parts: in order.
-    """
+    """The text of spans of a file that can seek, and of literal pieces; of a gzip file, spans are whole members."""
 
     def __init__(self, given: Input, parts: Iterable[bytes | Span], *, compressed: bool) -> None:
         self.compressed = compressed

@@ -84,9 +84,7 @@ def parse_fast(text: bytes) -> tuple[Any, bytes] | None:
 def parse_members_fast(text: bytes, levels: int) -> list[tuple[str, Any, bytes]] | None:
     """The members of an object, each with the canonical form of its value; None as in `parse_fast`.
 
-    Args:
-        text: the object.
-        levels: each value has at most so many containers, or the answer is None.
+    It is also None when a value has more than so many `levels` of containers.
     """
     try:
         values = _decode(text)

@@ -46,9 +46,7 @@ class VmWindows:
 def parse_vms(text: bytes, levels: int) -> list[tuple[str, Vm, bytes]] | None:
     """The VMs of an object, each with its name and its canonical form; None when it is not proven that they say all.
 
-    Args:
-        text: the object.
-        levels: each VM has at most so many containers, or the answer is None.
+    It is also None when a VM may have more than so many `levels` of containers.
     """
     try:
         vms = _decode(text)

@@ -86,10 +86,8 @@ class Home:
     def create(self, name: str, build: Callable[[ClusterDir], None] | None = None) -> ClusterDir:
         """Make a cluster: it is there whole or not at all.
 
-        Args:
-            name: of the cluster.
-            build: puts what belongs into the new directory (`state.db`), under its hidden name; everything that it
-                opens there must be closed when it returns.
+        `build` puts what belongs into the new directory (`state.db`), under its hidden name; everything that it opens
+        there must be closed when it returns.
 
         Raises:
             Conflict: a cluster has that name.
@@ -106,9 +104,7 @@ class Home:
     def found(self, name: str, build: Callable[[ClusterDir], None]) -> ClusterDir:
         """The hidden directory in which an import makes cluster `name`; what a killed one left is taken up.
 
-        Args:
-            name: that the cluster will have.
-            build: as for `create`; called only when nothing was left.
+        `build` is as for `create`, and called only when nothing was left.
 
         Raises:
             Conflict: a cluster has that name.

@@ -57,12 +57,7 @@ def plan_nodes(
 ) -> NodePlan:
     """Decide about every node of both sides.
 
-    Args:
-        current: the cluster; for a new one, only this machine's node.
-        prepared: the document after the rules.
-        options: of the import.
-        exported_by: the document's `exported_by_node`.
-        same: the document was made by this cluster.
+    A new cluster is `current` with this machine's node alone; `same`: the document was made by this cluster.
 
     Raises:
         UsageError: `--adopt-node` names a node that the file does not have.

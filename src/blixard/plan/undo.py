@@ -70,7 +70,7 @@ def plan_undo(entry: UndoEntry, current: ClusterSnapshot, *, force: bool = False
     """Plan to take back one entry.
 
     Args:
-        entry: the entry.
+        entry: what is taken back.
         current: the state now; a content whose file was written to since has lost its digest, which is how it shows.
         force: roll over what was changed since; the undo's own undo keeps it.
     """

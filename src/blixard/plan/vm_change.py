@@ -34,16 +34,7 @@ def delete_vm_change(current: ClusterSnapshot, vm: Vm, *, now: datetime) -> tupl
 def fill_disk_change(
     current: ClusterSnapshot, vm: Vm, disk: Disk, content: Content, *, verb: str, now: datetime
 ) -> StateChange:
-    """Give a disk its content; what it had is kept by the undo entry of the change.
-
-    Args:
-        current: the state now.
-        vm: as it is now.
-        disk: as it will be, under the name that one of the VM's disks has.
-        content: what it will hold.
-        verb: of the entry.
-        now: of the entry.
-    """
+    """Give `disk`, as it will be, its content; the undo entry of the change keeps what the disk of that name had."""
     key = vm.key_of(disk)
     filled = structs.replace(vm, disks=tuple(disk if each.name == disk.name else each for each in vm.disks))
     change = StateChange(put_vms=(filled,), put_contents=((key, content),))

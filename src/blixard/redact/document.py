@@ -37,13 +37,8 @@ class Masked(Struct, frozen=True):
 def masked(head: ExportHead, vms: Iterable[Vm], telemetry: Iterable[Element], paths: Iterable[str]) -> Masked:
     """The document with every secret masked, and recorded in `metadata.redacted`.
 
-    Telemetry is held in memory for it: its pointers stand before it in the file.
-
-    Args:
-        head: of the document.
-        vms: in its order.
-        telemetry: in its order.
-        paths: of the operator, in addition to the published list.
+    Telemetry is held in memory for it: its pointers stand before it in the file. `paths` are the operator's, in
+    addition to the published list.
 
     Raises:
         UsageError: a path that cannot be redacted.

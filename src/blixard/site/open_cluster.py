@@ -34,16 +34,7 @@ class OpenCluster(Closing):
     """A cluster that is being worked on.
 
     Args:
-        home: the data directory it lies in.
-        directory: its own.
-        store: its state.
-        history: what was done to it.
-        books: what this node keeps of it for itself.
-        locks: who may work on it beside whom.
         hypervisor: opens what runs its VMs, when it is first asked: most commands need none.
-        clock: time.
-        who: is at work.
-        policy: settings.
         telemetry: opens its telemetry; None keeps no log.
     """
 
@@ -172,13 +163,9 @@ class OpenCluster(Closing):
         self.log(verb, exit_code)
 
     def entry(self, verb: str, options: JsonObject, exit_code: ExitCode = ExitCode.DONE, **more: Any) -> HistoryEntry:
-        """An entry of the history about what is being done now.
+        """An entry of the history about what is being done now; `more` are other fields of `HistoryEntry`.
 
-        Args:
-            verb: as on the command line.
-            options: what was asked for; no secrets, and a ticket in the place of a name is cut.
-            exit_code: how it ends.
-            more: other fields of `HistoryEntry`.
+        `options` hold no secrets, and a ticket that stands in the place of a name is cut.
         """
         entry = HistoryEntry(
             time=self.clock.now(),

@@ -63,12 +63,7 @@ class Imported(Struct, frozen=True):
 
 
 class TelemetryStore(Closing):
-    """The telemetry of one node of one cluster.
-
-    Args:
-        path: of the database; made private when it is missing.
-        policy: how much of it is kept.
-    """
+    """The telemetry of one node of one cluster, in a database that is made, private, when it is missing."""
 
     def __init__(self, path: Path, policy: TelemetryPolicy = TelemetryPolicy()) -> None:  # noqa: B008 - frozen
         self._path = path

@@ -45,11 +45,7 @@ class Listed(Struct, frozen=True, kw_only=True):
 def init_cluster(home: Home, name: str, *, node_id: int = 1, reopen: Callable[[ClusterDir], OpenCluster]) -> Made:
     """Make an empty cluster whose only node is this machine. The first one becomes the current one.
 
-    Args:
-        home: the data directory.
-        name: of the cluster.
-        node_id: of this machine in it.
-        reopen: opens the cluster once it is made, for its history.
+    `reopen` opens it once it is made, for its history.
 
     Raises:
         Conflict: a cluster has that name.
@@ -93,17 +89,12 @@ def rename_cluster(
 ) -> None:
     """Give a cluster another name. The directory first: its name is the truth, and the state follows.
 
-    Args:
-        home: the data directory.
-        old: its name.
-        new: another one.
-        lock_wait: seconds.
-        reopen: opens the cluster under its new name; SQLite must not have a file open whose directory moves.
+    `reopen` opens it under its new name: SQLite must not have a file open whose directory moves.
 
     Raises:
         NotFound: there is no cluster `old`.
         Conflict: a cluster has the name `new`.
-        Locked: somebody works on it.
+        Locked: somebody works on it, still after `lock_wait` seconds.
     """
     home.sweep()
     check_name(new, "cluster")
