@@ -55,7 +55,7 @@ def reflink_or_copy(source: Path | int, target: Path, *, mode: int = 0o600, adva
     try:
         writing = create(target, mode=mode)
         try:
-            shared = _fill(_Open(reading, name), _Open(writing, target), advance or _nobody)
+            shared = _fill(_Open(reading, name), _Open(writing, target), advance or (lambda _amount: None))
             fsync(writing, target)
         except BaseException:
             unlink(target, missing_ok=True)
@@ -66,10 +66,6 @@ def reflink_or_copy(source: Path | int, target: Path, *, mode: int = 0o600, adva
         os.close(reading)
     fsync_dir(target.parent)
     return shared
-
-
-def _nobody(_amount: int) -> None:
-    pass
 
 
 class _Open(msgspec.Struct, frozen=True):

@@ -100,12 +100,8 @@ def _sync_file_range() -> Callable[[int, int, int, int], object]:
     try:
         call = ctypes.CDLL(None).sync_file_range
     except AttributeError:
-        return _nothing
+        return lambda *_: None
     call.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
     call.restype = ctypes.c_int
     found: Callable[[int, int, int, int], object] = call
     return found
-
-
-def _nothing(_fd: int, _offset: int, _length: int, _flags: int) -> None:
-    return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from io import BytesIO
 
 from msgspec import structs
 
@@ -16,7 +17,7 @@ from blixard.errors import MalformedExport
 from blixard.format import strict_json
 from blixard.format.cursor import Cursor
 from blixard.format.digests import LinesDigest, image_digest
-from blixard.format.envelope import MemberDamaged
+from blixard.format.envelope import MemberDamaged, PlainText
 from blixard.format.events import Event, ImageBegun, ImageLost, ImageRead, RecordRead
 from blixard.format.images import HEAD_KEYS, TAIL_KEYS, Coverage, head_of, tail_of
 from blixard.format.records import read_record, read_usual
@@ -297,7 +298,7 @@ class _Line(Cursor):
     """One line, at hand whole."""
 
     def __init__(self, line: bytes, at: int, limits: Limits) -> None:
-        super().__init__(_NOTHING, limits)
+        super().__init__(PlainText(BytesIO()), limits)
         self.buffer = line
         self._base = at
         self._ended = True
@@ -308,16 +309,3 @@ class _Line(Cursor):
 
     def _fill(self) -> bool:
         return False
-
-
-class _Nothing:
-    """No text."""
-
-    compressed = False
-
-    def read(self, _size: int) -> bytes:
-        """None."""
-        return b""
-
-
-_NOTHING = _Nothing()

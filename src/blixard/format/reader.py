@@ -49,12 +49,8 @@ def read_export(stream: ByteSource, *, limits: Limits = DEFAULT, skip_damaged: b
     from blixard.format.resync import MemberByMember
 
     source = open_text(stream, MemberByMember)
-    skip = source.skip if isinstance(source, MemberByMember) else _nothing_follows
+    skip = source.skip if isinstance(source, MemberByMember) else lambda: False
     yield from DocumentReader(source, limits, skip=skip).events()
-
-
-def _nothing_follows() -> bool:
-    return False
 
 
 class DocumentReader:

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import msgspec
 
 _PROC = Path("/proc")
 _LOOPS = Path("/sys/block")
+
+Identity = tuple[int, int]
+"""Device and inode."""
 
 
 class DiskUser(msgspec.Struct, frozen=True):
@@ -32,14 +36,14 @@ def in_use(path: Path) -> list[DiskUser]:
 
 def users_of(paths: Iterable[Path]) -> dict[Path, list[DiskUser]]:
     """`in_use` of many files in one walk through /proc; files that nobody uses, or that are not there, are left out."""
-    wanted: dict[tuple[int, int], list[Path]] = {}
+    wanted: dict[Identity, list[Path]] = {}
     for path in paths:
         with suppress(OSError):
             wanted.setdefault(_identity(path.stat()), []).append(path)
     found: dict[Path, list[DiskUser]] = {}
     if not wanted:
         return found
-    for identity, user in [*_open_files(set(wanted)), *_loop_devices(set(wanted))]:
+    for identity, user in chain(_open_files(wanted), _loop_devices(wanted)):
         for path in wanted[identity]:
             users = found.setdefault(path, [])
             if user not in users:
@@ -47,15 +51,14 @@ def users_of(paths: Iterable[Path]) -> dict[Path, list[DiskUser]]:
     return found
 
 
-def _identity(about: os.stat_result) -> tuple[int, int]:
+def _identity(about: os.stat_result) -> Identity:
     """Device and inode; of a device node, what it stands for, since it may have several nodes."""
     if stat.S_ISBLK(about.st_mode):
         return (-1, about.st_rdev)
     return (about.st_dev, about.st_ino)
 
 
-def _open_files(wanted: set[tuple[int, int]]) -> list[tuple[tuple[int, int], DiskUser]]:
-    found: list[tuple[tuple[int, int], DiskUser]] = []
+def _open_files(wanted: Container[Identity]) -> Iterator[tuple[Identity, DiskUser]]:
     for process in _PROC.iterdir():
         if not process.name.isdigit() or int(process.name) == os.getpid():
             continue
@@ -65,8 +68,7 @@ def _open_files(wanted: set[tuple[int, int]]) -> list[tuple[tuple[int, int], Dis
                 with suppress(OSError):
                     identity = _identity(descriptor.stat())
                     if identity in wanted:
-                        found.append((identity, DiskUser(int(process.name), _command(process))))
-    return found
+                        yield identity, DiskUser(int(process.name), _command(process))
 
 
 def _command(process: Path) -> str:
@@ -76,12 +78,10 @@ def _command(process: Path) -> str:
     return "?"
 
 
-def _loop_devices(wanted: set[tuple[int, int]]) -> list[tuple[tuple[int, int], DiskUser]]:
+def _loop_devices(wanted: Container[Identity]) -> Iterator[tuple[Identity, DiskUser]]:
     """Files that loop devices hold (mounted images): the kernel has them open, and no process does."""
-    found: list[tuple[tuple[int, int], DiskUser]] = []
     for backing in _LOOPS.glob("loop*/loop/backing_file"):
         with suppress(OSError):
             identity = _identity(Path(backing.read_text().rstrip("\n")).stat())
             if identity in wanted:
-                found.append((identity, DiskUser(0, f"/dev/{backing.parent.parent.name}")))
-    return found
+                yield identity, DiskUser(0, f"/dev/{backing.parent.parent.name}")

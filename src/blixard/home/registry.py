@@ -80,7 +80,7 @@ class Registry:
         if key is None:
             raise NotFound(f"no cluster `{owner.cluster}` in `{self._clusters_dir.parent}`")
         with self._writing() as database:
-            other = self._live_owner(database, real, owner, is_live or _always)
+            other = self._live_owner(database, real, owner, is_live or (lambda _owner: True))
             if other is not None:
                 raise Conflict(
                     f"`{path}` is written to by disk `{other.disk}` of VM `{other.vm}` in cluster `{other.cluster}`",
@@ -145,10 +145,6 @@ def _is_file(path: str, there: os.stat_result) -> bool:
     except OSError:
         return False
     return (now.st_dev, now.st_ino) == (there.st_dev, there.st_ino)
-
-
-def _always(_owner: DiskOwner) -> bool:
-    return True
 
 
 def _process(pid: int) -> str:

@@ -160,9 +160,7 @@ def load_config(flags: Mapping[str, str | None], environment: Mapping[str, str] 
         StorageError: a file that is there and cannot be read.
     """
     files = [(path, _read(path, required=required)) for path, required in _files(flags.get("config"), environment)]
-    settings = {}
-    for name, key in KEYS.items():
-        settings[name] = _find(name, key, flags.get(name), environment, files)
+    settings = {name: _find(name, key, flags.get(name), environment, files) for name, key in KEYS.items()}
     if settings["data_dir"].value is None:
         settings["data_dir"] = Setting("data_dir", default_data_dir(environment, os.geteuid()), "default")
     return Config(settings)

@@ -27,15 +27,12 @@ def history(opened: OpenCluster, options: HistoryOptions) -> list[Recorded]:
         StorageError: the history cannot be read.
     """
     opened.history.absorb(opened.books)  # what a kill kept in the outbox belongs here
-    found = opened.history.find(options.document) if options.document else opened.history.entries()
-    chosen = [each for each in found if _wanted(each, options)]
-    return chosen if options.limit is None else chosen[: options.limit]
-
-
-def _wanted(recorded: Recorded, options: HistoryOptions) -> bool:
-    if options.failed and recorded.entry.exit_code == 0:
-        return False
-    return options.verb is None or recorded.entry.verb == options.verb
+    found = list(opened.history.find(options.document) if options.document else opened.history.entries())
+    if options.failed:
+        found = [each for each in found if each.entry.exit_code]
+    if options.verb is not None:
+        found = [each for each in found if each.entry.verb == options.verb]
+    return found[: options.limit]
 
 
 def document_of(file: str) -> str:

@@ -42,14 +42,11 @@ def add_node(opened: OpenCluster, spec: NodeSpec) -> Node:
         InvalidField: naming the field.
         Conflict: a node has that id or name.
     """
-    made: list[Node] = []
 
     def plan(snapshot: ClusterSnapshot) -> StateChange:
-        made[:] = [_new_node(snapshot, spec)]
-        return StateChange(put_nodes=tuple(made))
+        return StateChange(put_nodes=(_new_node(snapshot, spec),))
 
-    opened.edit("node add", {"id": spec.id, "name": spec.name}, plan)
-    return made[0]
+    return _new_node(opened.edit("node add", {"id": spec.id, "name": spec.name}, plan), spec)
 
 
 def remove_node(opened: OpenCluster, wanted: str) -> Node:
@@ -60,7 +57,6 @@ def remove_node(opened: OpenCluster, wanted: str) -> Node:
         RefusedError: it is the node of this data directory.
         Conflict: VMs are placed on it.
     """
-    gone: list[Node] = []
 
     def plan(snapshot: ClusterSnapshot) -> StateChange:
         node = find_node(snapshot, wanted)
@@ -72,11 +68,9 @@ def remove_node(opened: OpenCluster, wanted: str) -> Node:
                 f"{len(placed)} VMs are placed on node {node.id}: {', '.join(f'`{each}`' for each in placed[:5])}",
                 hint="place them elsewhere first: `blixard vm set NAME --node N`",
             )
-        gone[:] = [node]
         return StateChange(delete_nodes=(node.id,))
 
-    opened.edit("node remove", {"node": wanted}, plan)
-    return gone[0]
+    return find_node(opened.edit("node remove", {"node": wanted}, plan), wanted)
 
 
 def find_node(snapshot: ClusterSnapshot, wanted: str) -> Node:

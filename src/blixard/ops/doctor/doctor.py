@@ -5,7 +5,6 @@ Each check is small, says what it saw, and leaves nothing behind. Nothing in it 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import platform
 import re
@@ -31,7 +30,6 @@ from blixard.version import __version__
 _FEW_FILES = 1024
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 """Of a distribution, at the beginning of a requirement."""
-_FICLONE = 0x40049409
 _BUILT = datetime(2026, 1, 1, tzinfo=UTC)
 """No honest clock shows a time before this was written."""
 
@@ -125,21 +123,17 @@ def _reflink(probe: Path) -> Check:
     source = files.open_existing(probe)
     try:
         files.write_all(source, bytes(4096), probe)
-        target = files.create(copy)
-        try:
-            fcntl.ioctl(target, _FICLONE, source)
-        except OSError:
-            return warn(
-                name, "not supported: disks are copied, sparse", "XFS and Btrfs share blocks, copies take no time there"
-            )
-        finally:
-            os.close(target)
-            files.unlink(copy, missing_ok=True)
+        shared = files.reflink_or_copy(source, copy)
+        files.unlink(copy)
     except StorageError as error:
         return warn(name, error.message, "see the check of the data directory")
     finally:
         os.close(source)
-    return ok(name, "supported: copies of disks share their blocks")
+    if shared:
+        return ok(name, "supported: copies of disks share their blocks")
+    return warn(
+        name, "not supported: disks are copied, sparse", "XFS and Btrfs share blocks, copies take no time there"
+    )
 
 
 def _nameless(there: Path) -> Check:
