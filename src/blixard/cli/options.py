@@ -121,6 +121,11 @@ def group(argument: str, kind: type[Struct], *options: Callable[[Any], Any]) -> 
     return decorate
 
 
+def goes_with(option: str, switch: str, hint: str | None = None) -> UsageError:
+    """The refusal of an option that would do nothing without another one."""
+    return UsageError(f"`{option}` goes with `{switch}`", hint=hint)
+
+
 def only_with(switch: str, decorate: Callable[[Any], Any]) -> None:
     """Stop when an option of `decorate` was typed without `switch`: what would be ignored was meant.
 
@@ -132,7 +137,7 @@ def only_with(switch: str, decorate: Callable[[Any], Any]) -> None:
     names = {each.name for each in decorate(lambda: None).__click_params__}
     for each in context.command.params:
         if each.name in names and context.get_parameter_source(each.name or "") is ParameterSource.COMMANDLINE:
-            raise UsageError(f"`{each.opts[-1]}` goes with `{switch}`", hint=f"add `{switch}`, or leave it out")
+            raise goes_with(each.opts[-1], switch, f"add `{switch}`, or leave it out")
 
 
 def _session(common: dict[str, Any]) -> Session:

@@ -11,7 +11,7 @@ import click
 
 from blixard.cli.options import command, only_with
 from blixard.cli.screen import human
-from blixard.cli.verbs.file_source import THREADS
+from blixard.cli.verbs.file_source import THREADS, one_of
 from blixard.cli.verbs.network import NetworkFlags, network_of, refuse_qr
 from blixard.cli.verbs.share import Sharing, options_of, serve, sharing_options
 from blixard.errors import ExitCode, UsageError
@@ -122,7 +122,8 @@ def export(
     chosen = network_of(session, network)
     asked["compress"] = not no_compress
     asked["exported_at"] = asked["exported_at"] or _source_date()
-    options = export_options(wiring.site(session), _one_name(file, output), asked)
+    name = one_of("names", file, "-o", output, hint="`-o FILE`; `-o -` is standard output")
+    options = export_options(wiring.site(session), name, asked)
     if p2p_share and is_standard(options.output):
         raise UsageError("`--p2p-share` serves the file, and standard output is none", hint="use `-o FILE`")
     if is_standard(options.output) and session.options.json:
@@ -147,15 +148,6 @@ def export(
             if session.out.json:
                 session.out.event({"event": "export", "report": report})
         return served or report.exit_code
-
-
-def _one_name(file: str | None, output: str | None) -> str:
-    if file and output and file != output:
-        raise UsageError(f"two names: `{file}` and `-o {output}`", hint="give one of them")
-    name = output or file
-    if not name:
-        raise UsageError("no file was named", hint="`-o FILE`; `-o -` is standard output")
-    return name
 
 
 def _source_date() -> datetime | None:

@@ -34,17 +34,27 @@ def refuse_ticket(name: str, hint: str = TICKET_USES) -> None:
         raise UsageError(f"`{name}` is a ticket, and no file", hint=hint)
 
 
+def one_of(what: str, argument: str | None, option: str, value: str | None, *, hint: str) -> str:
+    """The name that was given, as an argument or with `option`; the same one twice is no contradiction.
+
+    Raises:
+        UsageError: two `what`; or none, and then `hint` says how one is given.
+    """
+    if argument and value and argument != value:
+        raise UsageError(f"two {what}: `{argument}` and `{option} {value}`", hint="give one of them")
+    name = value or argument
+    if not name:
+        raise UsageError("no file was named", hint=hint)
+    return name
+
+
 def one_source(file: str | None, source: str | None) -> str:
     """The file that was named.
 
     Raises:
         UsageError: none, or two, or a ticket.
     """
-    if file and source and file != source:
-        raise UsageError(f"two files: `{file}` and `-i {source}`", hint="give one of them")
-    name = source or file
-    if not name:
-        raise UsageError("no file was named", hint="give its path; `-` is standard input")
+    name = one_of("files", file, "-i", source, hint="give its path; `-` is standard input")
     refuse_ticket(name)
     return name
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from blixard.cli.options import command, only_with, pair
+from blixard.cli.options import command, goes_with, only_with, pair
 from blixard.cli.screen import human
 from blixard.cli.verbs.export import selection
 from blixard.cli.verbs.fetching import Fetching, fetching_options, sender_names, senders, tickets_of
@@ -135,7 +135,7 @@ def import_(
     if not looking:
         _refuse_without_dry_run({"--exit-code": exit_code, "--plan-out": plan_out, "--rules-out": rules_out})
     if asked["on_conflict"] and not asked["merge"]:
-        raise UsageError("`--on-conflict` goes with `--merge`", hint="a replace makes the cluster what the file says")
+        raise goes_with("--on-conflict", "--merge", "a replace makes the cluster what the file says")
     site = wiring.site(session)
     named = (*([file] if file else []), *sources)
     opened: Callable[[], AbstractContextManager[PeerSource]] | None = None
@@ -178,7 +178,7 @@ def import_(
 def _refuse_without_dry_run(given: dict[str, object]) -> None:
     for option, value in given.items():
         if value:
-            raise UsageError(f"`{option}` goes with `--dry-run`")
+            raise goes_with(option, "--dry-run")
 
 
 def _one_name(named: tuple[str, ...]) -> str:

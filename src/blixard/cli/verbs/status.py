@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blixard.cli.options import command, duration
+from blixard.cli.options import command, duration, goes_with
 from blixard.cli.screen import human
 from blixard.errors import ExitCode, UsageError
 
@@ -38,7 +38,7 @@ def status(session: Session, max_age: timedelta | None, require: tuple[str, ...]
 
     required = _required(require)
     if required and max_age is None:
-        raise UsageError("`--require` goes with `--max-age`", hint="`--max-age 26h --require images`")
+        raise goes_with("--require", "--max-age", "`--max-age 26h --require images`")
     with wiring.open_cluster(session) as opened:
         seen = cluster_status(opened)
         fresh = None if max_age is None else freshness(opened, max_age, required)
