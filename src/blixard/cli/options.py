@@ -121,6 +121,22 @@ def group(argument: str, kind: type[Struct], *options: Callable[[Any], Any]) -> 
     return decorate
 
 
+def two_given(what: str, one: str, other: str) -> UsageError:
+    """The refusal of one thing that was given twice, in ways that differ: neither is more meant than the other."""
+    return UsageError(f"two {what}: {one} and {other}", hint="give one of them")
+
+
+def one_of(what: str, argument: str | None, option: str, value: str | None) -> str | None:
+    """What was given as an argument or with `option`; the same twice is no contradiction. None when neither was.
+
+    Raises:
+        UsageError: two `what` that differ.
+    """
+    if argument and value and argument != value:
+        raise two_given(what, f"`{argument}`", f"`{option} {value}`")
+    return value or argument
+
+
 def goes_with(option: str, switch: str, hint: str | None = None) -> UsageError:
     """The refusal of an option that would do nothing without another one."""
     return UsageError(f"`{option}` goes with `{switch}`", hint=hint)

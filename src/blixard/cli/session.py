@@ -12,7 +12,6 @@ from functools import cached_property
 from msgspec import Struct
 
 from blixard.cli.screen.output import Console
-from blixard.errors import UsageError
 from blixard.site.config import Config, load_config
 from blixard.site.site import named_cluster
 
@@ -76,8 +75,3 @@ class Session:
         if self.may_ask():
             with self.out.aside():
                 confirm_name(name, what)
-
-    def refuse_both(self, argument: str | None, option: str) -> None:
-        """A name given twice, in two ways that differ, is a mistake worth stopping for."""
-        if argument and self.options.cluster and argument != self.options.cluster:
-            raise UsageError(f"two names: `{argument}` and {option} `{self.options.cluster}`", hint="give one of them")

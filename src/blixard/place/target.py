@@ -37,21 +37,30 @@ def open_output(target: str, *, journal: files.Journal | None) -> Output:
     mode = _mode_of(path)
     if mode is None:
         if not path.name or target.endswith("/"):
-            raise UsageError(f"`{target}` is a directory", hint="name a file in it")
-        _check_parent(path)
+            raise a_directory(target, "backup.json.gz")
+        check_parent(path)
         return FileOutput(path, journal=journal)
     if stat.S_ISLNK(mode):
-        raise RefusedError(
-            f"`{path}` is a symbolic link, and an export does not write through one",
-            hint=f"name the file itself: `{pointed_to(target)}`",
-        )
+        raise a_link(target)
     if stat.S_ISDIR(mode):
-        raise UsageError(f"`{path}` is a directory", hint=f"name a file in it: `{path}/backup.json.gz`")
+        raise a_directory(target, "backup.json.gz")
     if stat.S_ISSOCK(mode):
         raise UsageError(f"`{path}` is a socket, which cannot be written to as a file")
     if stat.S_ISREG(mode):
         return FileOutput(path, journal=journal)
     return StreamOutput(open_device(path), os.fspath(path), owned=True)
+
+
+def a_link(name: str) -> RefusedError:
+    """The refusal of a symbolic link where a file is to be written: what it leads to was not named."""
+    return RefusedError(
+        f"`{name}` is a symbolic link, and is not written through", hint=f"name the file itself: `{pointed_to(name)}`"
+    )
+
+
+def a_directory(name: str, example: str) -> UsageError:
+    """The refusal of a directory where a file is to be written, which may be called `example`."""
+    return UsageError(f"`{name}` is a directory", hint=f"name a file in it: `{Path(name, example)}`")
 
 
 def replacing_output(name: str, *, journal: files.Journal | None) -> Output:
@@ -75,7 +84,12 @@ def _mode_of(path: Path) -> int | None:
         raise StorageError(f"cannot look at `{path}`: {os.strerror(error.errno or 0).lower()}") from error
 
 
-def _check_parent(path: Path) -> None:
+def check_parent(path: Path) -> None:
+    """Stop when a file cannot be written because there is no directory for it.
+
+    Raises:
+        StorageError: with how to make it.
+    """
     if files.is_dir(path.parent):
         return
     if files.is_there(path.parent):

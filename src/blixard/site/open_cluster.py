@@ -218,6 +218,11 @@ class OpenCluster(Closing):
         self.log(verb, code, error)
 
 
+def no_node(wanted: str | int, snapshot: ClusterSnapshot) -> NotFound:
+    """The refusal of a node that the cluster does not have."""
+    return NotFound(f"no node {wanted} in cluster `{snapshot.name}`", hint="`blixard node list` shows them")
+
+
 def find_vm(snapshot: ClusterSnapshot, name: str, cluster: ClusterDir) -> Vm:
     """The VM `name`.
 

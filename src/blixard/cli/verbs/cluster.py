@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blixard.cli.options import command
+from blixard.cli.options import command, one_of
 from blixard.cli.screen import human
 from blixard.errors import ExitCode, RefusedError, UsageError
 
@@ -27,10 +27,9 @@ def init(session: Session, name: str | None) -> None:
     from blixard.cli import wiring
     from blixard.ops.cluster.clusters import init_cluster
 
-    session.refuse_both(name, "`-c`")
-    wanted = name or session.named_cluster
+    wanted = _argument(session, name) or session.named_cluster
     if wanted is None:
-        raise UsageError("no name for the cluster", hint="`blixard cluster init NAME`")
+        raise _unnamed("`blixard cluster init NAME`")
     site = wiring.site(session)
     node_id = 1 if session.options.node_id is None else session.options.node_id
     made = init_cluster(site.home, wanted, node_id=node_id, reopen=site.open)
@@ -80,10 +79,9 @@ def use(session: Session, name: str | None) -> None:
     from blixard.cli import wiring
     from blixard.ops.cluster.clusters import use_cluster
 
-    session.refuse_both(name, "`-c`")
-    wanted = name or session.options.cluster
+    wanted = _argument(session, name) or session.options.cluster
     if wanted is None:
-        raise UsageError("no name of a cluster", hint="`blixard cluster use NAME`")
+        raise _unnamed("`blixard cluster use NAME`")
     home = wiring.site(session).home
     use_cluster(home, wanted)
     if session.out.json:
@@ -122,10 +120,9 @@ def delete(session: Session, name: str | None) -> None:
     from blixard.cli import wiring
     from blixard.ops.cluster.clusters import delete_cluster
 
-    session.refuse_both(name, "`-c`")
-    wanted = name or session.named_cluster
+    wanted = _argument(session, name) or session.named_cluster
     if wanted is None:
-        raise UsageError("no name of a cluster", hint="`blixard cluster delete NAME`: the current one is not assumed")
+        raise _unnamed("`blixard cluster delete NAME`: the current one is not assumed")
     home = wiring.site(session).home
     home.cluster(wanted)
     if not session.options.yes and not session.may_ask():
@@ -138,3 +135,13 @@ def delete(session: Session, name: str | None) -> None:
     if session.out.json:
         session.out.document({"deleted": wanted, "data_dir": home.root})
     session.out.note(f"cluster `{wanted}` deleted from `{home.root}`")
+
+
+def _argument(session: Session, name: str | None) -> str | None:
+    """The name that stands as an argument; `-c` may be given beside it, and then says the same."""
+    one_of("names", name, "-c", session.options.cluster)
+    return name
+
+
+def _unnamed(hint: str) -> UsageError:
+    return UsageError("no name of a cluster", hint=hint)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
-from blixard.cli.options import command, only_with
+from blixard.cli.options import command, one_of, only_with
 from blixard.cli.screen import human
-from blixard.cli.verbs.file_source import THREADS, one_of
+from blixard.cli.verbs.file_source import THREADS, no_file
 from blixard.cli.verbs.network import NetworkFlags, network_of, refuse_qr
 from blixard.cli.verbs.share import Sharing, options_of, serve, sharing_options
 from blixard.errors import ExitCode, UsageError
@@ -122,7 +122,9 @@ def export(
     chosen = network_of(session, network)
     asked["compress"] = not no_compress
     asked["exported_at"] = asked["exported_at"] or _source_date()
-    name = one_of("names", file, "-o", output, hint="`-o FILE`; `-o -` is standard output")
+    name = one_of("names", file, "-o", output)
+    if not name:
+        raise no_file("`-o FILE`; `-o -` is standard output")
     options = export_options(wiring.site(session), name, asked)
     if p2p_share and is_standard(options.output):
         raise UsageError("`--p2p-share` serves the file, and standard output is none", hint="use `-o FILE`")

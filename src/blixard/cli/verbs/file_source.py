@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from blixard.cli.options import one_of
 from blixard.errors import UsageError, is_ticket_shaped
 
 if TYPE_CHECKING:
@@ -34,18 +35,9 @@ def refuse_ticket(name: str, hint: str = TICKET_USES) -> None:
         raise UsageError(f"`{name}` is a ticket, and no file", hint=hint)
 
 
-def one_of(what: str, argument: str | None, option: str, value: str | None, *, hint: str) -> str:
-    """The name that was given, as an argument or with `option`; the same one twice is no contradiction.
-
-    Raises:
-        UsageError: two `what`; or none, and then `hint` says how one is given.
-    """
-    if argument and value and argument != value:
-        raise UsageError(f"two {what}: `{argument}` and `{option} {value}`", hint="give one of them")
-    name = value or argument
-    if not name:
-        raise UsageError("no file was named", hint=hint)
-    return name
+def no_file(hint: str) -> UsageError:
+    """The refusal of a command line that names no file; `hint` says how one is named."""
+    return UsageError("no file was named", hint=hint)
 
 
 def one_source(file: str | None, source: str | None) -> str:
@@ -54,7 +46,9 @@ def one_source(file: str | None, source: str | None) -> str:
     Raises:
         UsageError: none, or two, or a ticket.
     """
-    name = one_of("files", file, "-i", source, hint="give its path; `-` is standard input")
+    name = one_of("files", file, "-i", source)
+    if not name:
+        raise no_file("give its path; `-` is standard input")
     refuse_ticket(name)
     return name
 

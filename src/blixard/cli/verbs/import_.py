@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from blixard.cli.options import command, goes_with, only_with, pair
+from blixard.cli.options import command, goes_with, only_with, pair, two_given
 from blixard.cli.screen import human
 from blixard.cli.verbs.export import selection
 from blixard.cli.verbs.fetching import Fetching, fetching_options, sender_names, senders, tickets_of
-from blixard.cli.verbs.file_source import THREADS, refuse_ticket
+from blixard.cli.verbs.file_source import THREADS, no_file, refuse_ticket
 from blixard.cli.verbs.network import NetworkFlags
-from blixard.errors import ExitCode, UsageError
+from blixard.errors import ExitCode
 from blixard.plan import rules
 
 if TYPE_CHECKING:
@@ -185,9 +185,9 @@ def _one_name(named: tuple[str, ...]) -> str:
     for each in named:
         refuse_ticket(each, "add `--p2p`")
     if len(set(named)) > 1:
-        raise UsageError(f"two files: `{named[0]}` and `{named[1]}`", hint="give one of them")
+        raise two_given("files", f"`{named[0]}`", f"`{named[1]}`")
     if not named:
-        raise UsageError("no file was named", hint="`-i FILE`; `-i -` is standard input")
+        raise no_file("`-i FILE`; `-i -` is standard input")
     return named[0]
 
 

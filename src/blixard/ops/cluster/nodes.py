@@ -9,11 +9,11 @@ import re
 
 from msgspec import Struct
 
-from blixard.errors import Conflict, InvalidField, NotFound, RefusedError
+from blixard.errors import Conflict, InvalidField, RefusedError
 from blixard.model.codec import check_name, decode_node
 from blixard.model.structs import ClusterSnapshot, JsonObject, Node
 from blixard.ports import StateChange
-from blixard.site.open_cluster import OpenCluster
+from blixard.site.open_cluster import OpenCluster, no_node
 
 MAX_MINTED_ID = (1 << 53) - 1
 """jq up to 1.6 rounds larger numbers."""
@@ -82,7 +82,7 @@ def find_node(snapshot: ClusterSnapshot, wanted: str) -> Node:
     for node in snapshot.nodes.values():
         if wanted in (str(node.id), node.name):
             return node
-    raise NotFound(f"no node `{wanted}` in cluster `{snapshot.name}`", hint="`blixard node list` shows them")
+    raise no_node(f"`{wanted}`", snapshot)
 
 
 def check_address(text: str, at: str) -> None:

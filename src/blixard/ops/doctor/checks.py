@@ -24,6 +24,9 @@ class Check(Struct, frozen=True, kw_only=True):
     hint: str | None = None
 
 
+INSTALL_AGAIN = "install blixard again, with its dependencies"
+
+
 def ok(name: str, saw: str) -> Check:
     """All is well."""
     return Check(name=name, verdict=Verdict.OK, saw=saw)

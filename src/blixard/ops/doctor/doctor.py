@@ -19,7 +19,7 @@ from blixard import files
 from blixard.errors import BlixardError, StorageError
 from blixard.home import Home
 from blixard.limits import DEFAULT, GIB
-from blixard.ops.doctor.checks import Check, fail, ok, warn
+from blixard.ops.doctor.checks import INSTALL_AGAIN, Check, fail, ok, warn
 from blixard.ops.doctor.peers import peer_checks
 from blixard.peer.node_key import node_holders
 from blixard.ports import Clock
@@ -53,7 +53,7 @@ def _versions() -> Iterator[Check]:
             missing.append(name)
     yield ok("libraries", ", ".join(found))
     if missing:
-        yield fail("libraries", f"not installed: {', '.join(missing)}", "install blixard again, with its dependencies")
+        yield fail("libraries", f"not installed: {', '.join(missing)}", INSTALL_AGAIN)
 
 
 def _required() -> list[str]:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from blixard.errors import BlixardError, StorageError, TransferError
 from blixard.home import Home
-from blixard.ops.doctor.checks import Check, Verdict, fail, ok, warn
+from blixard.ops.doctor.checks import INSTALL_AGAIN, Check, Verdict, fail, ok, warn
 from blixard.peer.node_key import look_at_node_key, node_holders
 from blixard.site.network import LaneChoice, NetworkSettings
 
@@ -64,7 +64,7 @@ def _endpoint(network: NetworkSettings) -> Iterator[Check]:
                 at = ", ".join(f"`{each}`" for each in endpoint.addresses())
                 relay = endpoint.relay_url(_RELAY_SECONDS)
     except ImportError as error:
-        yield fail(name, f"the library cannot be loaded: {error}", "install blixard again, with its dependencies")
+        yield fail(name, f"the library cannot be loaded: {error}", INSTALL_AGAIN)
         return
     except BlixardError as error:
         yield fail(name, error.message, error.hint)

@@ -62,15 +62,18 @@ class TextComparison(io.RawIOBase):
             return
         rest = self._take(len(_LAYOUT))
         if rest not in (_END, _LAYOUT):
-            raise Difference(f"line {self._line} is not as `fmt` writes it")
+            raise self._difference(0)
 
     def _compare(self, wanted: bytes) -> None:
         found = self._take(len(wanted))
         if found != wanted:
             pairs = enumerate(zip(found, wanted, strict=False))
             same = next((at for at, (one, other) in pairs if one != other), len(found))
-            raise Difference(f"line {self._line + wanted[:same].count(10)} is not as `fmt` writes it")
+            raise self._difference(wanted[:same].count(10))
         self._line += wanted.count(10)
+
+    def _difference(self, further: int) -> Difference:
+        return Difference(f"line {self._line + further} is not as `fmt` writes it")
 
     def _take(self, size: int) -> bytes:
         pieces: list[bytes] = []

@@ -6,7 +6,6 @@ there is worse than none.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from msgspec import Struct, UnsetType
@@ -22,8 +21,17 @@ from blixard.model.incoming import IncomingState
 from blixard.model.owners import Owner
 from blixard.model.structs import ContentKind, Disk, DiskFormat, File, Vm
 from blixard.ops.document.image_window import ImageContent, Window
-from blixard.ops.document.scatter import scatter
-from blixard.place import is_standard, open_input, open_output, same_file, spooled
+from blixard.ops.document.scatter import SEE_VERIFY, scatter
+from blixard.place import (
+    a_directory,
+    a_link,
+    check_parent,
+    is_standard,
+    open_input,
+    open_output,
+    same_file,
+    spooled,
+)
 from blixard.ports import Progress
 
 
@@ -161,8 +169,7 @@ def _write_image(
         raise NotFound(f"`{owner.label}` is not in the file: the export could not read it: {tail.failed}")
     if not content.whole:
         raise DigestMismatch(
-            f"`{owner.label}` does not match its digest: it was edited, or records were lost",
-            hint="`verify` shows what is intact",
+            f"`{owner.label}` does not match its digest: it was edited, or records were lost", hint=SEE_VERIFY
         )
     shape = options.format or head.format
     if shape is not DiskFormat.RAW and head.size_bytes % 512:
@@ -197,19 +204,15 @@ def _check_output(options: ExtractOptions) -> None:
     if same_file(options.source, options.output):
         raise UsageError("`-o` names the export itself")
     if target.is_symlink():
-        raise RefusedError(f"`{target}` is a symbolic link", hint=f"name the file itself: `{os.path.realpath(target)}`")
+        raise a_link(options.output)
     if target.is_dir() or options.output.endswith("/"):
-        raise UsageError(f"`{options.output}` is a directory", hint="name a file in it")
+        raise a_directory(options.output, "disk.qcow2")
     if target.exists():
         if not target.is_file():
             raise UsageError(f"`{target}` is not a regular file", hint="extract to a file, and copy that")
         if not options.clobber:
             raise RefusedError(f"`{target}` exists", hint="leave out `--no-clobber` to replace it")
-    if not target.parent.is_dir():
-        raise StorageError(
-            f"cannot write `{target}`: the directory `{target.parent}` does not exist",
-            hint=f"make it first: `mkdir -p {target.parent}`",
-        )
+    check_parent(target)
 
 
 def _check_space(folder: Path, needed: int) -> None:

@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 from msgspec import Struct
 
 from blixard import files
-from blixard.errors import DigestMismatch, ExitCode, RefusedError, UsageError
+from blixard.errors import DigestMismatch, ExitCode, UsageError
 from blixard.format.events import Event
 from blixard.format.reader import read_export
 from blixard.format.skeleton import read_skeleton
@@ -21,7 +21,8 @@ from blixard.limits import DEFAULT, Limits
 from blixard.ops.document.canonical_form import CanonicalForm, canonical_form
 from blixard.ops.document.comparison import Difference, TextComparison
 from blixard.ops.document.examine import Examined, examine, starts_as_gzip
-from blixard.place import is_standard, open_input, open_output, pointed_to, replacing_output, reread, same_file
+from blixard.ops.document.scatter import SEE_VERIFY
+from blixard.place import a_link, is_standard, open_input, open_output, pointed_to, replacing_output, reread, same_file
 from blixard.ports import Input, Output, Progress
 
 
@@ -67,11 +68,11 @@ def format_file(options: FmtOptions, *, progress: Progress, journal: files.Journ
         RefusedError, StorageError: the output cannot be written; the file is as it was.
     """
     if is_standard(options.source):
-        raise UsageError("`fmt` reads a file more than once, and standard input cannot be", hint="name the file")
+        raise _read_once("standard input")
     _check_target(options)
     with open_input(options.source) as given:
         if not given.seekable:
-            raise UsageError(f"`fmt` reads a file more than once, and `{given.name}` cannot be", hint="name a file")
+            raise _read_once(f"`{given.name}`")
         compressed = starts_as_gzip(given.stream)
         found = examine(given.stream, threads=options.threads, limits=options.limits, progress=progress)
         _refuse_damage(found)
@@ -94,6 +95,10 @@ def format_file(options: FmtOptions, *, progress: Progress, journal: files.Journ
     )
 
 
+def _read_once(what: str) -> UsageError:
+    return UsageError(f"`fmt` reads a file more than once, and {what} cannot be", hint="name a file")
+
+
 def _output(options: FmtOptions, journal: files.Journal | None) -> Output:
     """The file in its place keeps its mode: a template in git is for everybody to read."""
     if options.output is not None:
@@ -106,8 +111,8 @@ def _check_target(options: FmtOptions) -> None:
         raise UsageError("`--check` writes nothing", hint="leave out `-o` or `--check`")
     if options.output and same_file(options.source, options.output):
         raise UsageError("`-o` names the file itself", hint="leave out `-o` to replace it")
-    if not options.check and options.output is None and (target := pointed_to(options.source)) is not None:
-        raise RefusedError(f"`{options.source}` is a symbolic link", hint=f"name the file itself: `{target}`")
+    if not options.check and options.output is None and pointed_to(options.source):
+        raise a_link(options.source)
 
 
 def _refuse_damage(found: Examined) -> None:
@@ -118,7 +123,7 @@ def _refuse_damage(found: Examined) -> None:
     first = found.damage[0]
     raise DigestMismatch(
         f"image {first.image}, record {first.position} is damaged: {first.problem}",
-        hint="`verify` shows what is intact; `fmt` does not seal damage",
+        hint=f"{SEE_VERIFY}; `fmt` does not seal damage",
     )
 
 

@@ -20,6 +20,8 @@ from blixard.model.structs import Record
 from blixard.ops.document.image_window import ImageContent, Window
 from blixard.ports import DiskWriter, Progress
 
+SEE_VERIFY = "`verify` shows what is intact"
+"""The hint of every refusal of content that is damaged."""
 _IN_FLIGHT_BYTES = 64 * MIB
 _Places = tuple[tuple[int, int, int], ...]
 """Offset on the disk, bytes to skip in the record, length."""
@@ -57,8 +59,7 @@ def scatter(
     if wanted:
         digest = next(iter(wanted))
         raise MalformedExport(
-            f"the disk refers to data that is damaged or not in the file: `{digest.hex()}`",
-            hint="`verify` shows what is intact",
+            f"the disk refers to data that is damaged or not in the file: `{digest.hex()}`", hint=SEE_VERIFY
         )
 
 
@@ -74,12 +75,11 @@ def _write(event: RecordRead, places: _Places, writer: DiskWriter, limits: Limit
         data = open_frame(frame(event.text or ""), record.length, record_bytes=limits.record_bytes)
     except ExportFileError as problem:
         raise DigestMismatch(
-            f"the record `{record.digest.hex()}` is damaged: {problem.message}", hint="`verify` shows what is intact"
+            f"the record `{record.digest.hex()}` is damaged: {problem.message}", hint=SEE_VERIFY
         ) from problem
     if blake3(data).digest() != record.digest:
-        raise DigestMismatch(
-            f"a record's bytes do not match its blake3 `{record.digest.hex()}`", hint="`verify` shows what is intact"
-        )
+        raise DigestMismatch(f"a record's bytes do not match its blake3 `{record.digest.hex()}`", hint=SEE_VERIFY)
+
     view = memoryview(data)
     for offset, skip, length in places:
         writer.write(offset, view[skip : skip + length])

@@ -13,7 +13,7 @@ import pybase64
 from msgspec import Struct, field, structs
 
 from blixard import files
-from blixard.errors import Conflict, InvalidField, NotFound, StorageError
+from blixard.errors import Conflict, InvalidField, StorageError
 from blixard.home.registry import DiskOwner
 from blixard.model.codec import decode_vm, to_object
 from blixard.model.structs import ClusterSnapshot, Content, ContentKey, ContentKind, Disk, JsonObject, Vm
@@ -22,7 +22,7 @@ from blixard.ops.vm.claims import still_live
 from blixard.ops.vm.intake import give_back, look_at_disk, take_disk, take_file
 from blixard.ops.vm.specs import DiskSpec, FileSpec, VmSpec, checked_vm
 from blixard.ports import Progress, StateChange
-from blixard.site.open_cluster import OpenCluster
+from blixard.site.open_cluster import OpenCluster, no_node
 
 VERB = "vm create"
 
@@ -160,7 +160,7 @@ def _check_room(snapshot: ClusterSnapshot, vm: Vm, spec: VmSpec) -> None:
             hint="choose another name, or change that one with `blixard vm set`",
         )
     if vm.node_id is not None and vm.node_id not in snapshot.nodes:
-        raise NotFound(f"no node {vm.node_id} in cluster `{snapshot.name}`", hint="`blixard node list` shows them")
+        raise no_node(vm.node_id, snapshot)
     if vm.node_id not in (None, snapshot.self_node) and (spec.disks or spec.files):
         raise InvalidField(
             f"vm.{vm.name}.node_id",

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from msgspec import Struct, structs
 
-from blixard.errors import Conflict, InternalError, Locked, NotFound, StorageError
+from blixard.errors import Conflict, InternalError, Locked, StorageError
 from blixard.model.codec import decode_vm, to_object
 from blixard.model.structs import ClusterSnapshot, Content, ContentKey, JsonObject, Vm
 from blixard.ops.keeping.held_bytes import with_held_bytes
@@ -21,7 +21,7 @@ from blixard.plan.contents import held_contents
 from blixard.plan.retention import expired
 from blixard.plan.vm_change import delete_vm_change
 from blixard.ports import StateChange
-from blixard.site.open_cluster import OpenCluster, find_vm
+from blixard.site.open_cluster import OpenCluster, find_vm, no_node
 
 
 class VmDeleted(Struct, frozen=True, kw_only=True):
@@ -136,7 +136,7 @@ def _changed(vm: Vm, changes: JsonObject, snapshot: ClusterSnapshot) -> Vm:
     check_settable(changes, f"vm.{vm.name}")
     node = changes.get("node_id")
     if node is not None and node not in snapshot.nodes:
-        raise NotFound(f"no node {node} in cluster `{snapshot.name}`", hint="`blixard node list` shows them")
+        raise no_node(node, snapshot)
     if node not in (None, snapshot.self_node) and held_contents(vm, snapshot.contents):
         raise Conflict(
             f"VM `{vm.name}` has its disks on node {snapshot.self_node}, they would not go with it",
