@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from blixard.errors import PeerMisbehaved, PeerUnreachable
+from blixard.model.addresses import SocketAddress
 from blixard.model.structs import JsonObject
 from blixard.peer.lane import listen as lane_listen
 from blixard.peer.lane.certificates import LaneIdentity
@@ -67,7 +68,7 @@ class Server:
         """A connection of the honest peer, with these words beside the token."""
         words = {"token": self.offer.token, **words}
         said = ChannelHello(**{"opener": "dialler", **words}) if "lane" in words else LaneHello(**words)
-        return self.keep(self.caller().dial(self.address, said, Deadline(SECONDS)))
+        return self.keep(self.caller().dial(SocketAddress.of(self.address), said, Deadline(SECONDS)))
 
     def keep(self, channel: LaneChannel) -> LaneChannel:
         self._dialled.append(channel)
@@ -116,7 +117,9 @@ def test_another_certificate_gets_nothing(server: Server) -> None:
 
         assert what_comes_back(sock) == b""
     with pytest.raises(PeerUnreachable):
-        server.caller(identity=stranger).dial(server.address, LaneHello(token=server.offer.token), Deadline(SECONDS))
+        server.caller(identity=stranger).dial(
+            SocketAddress.of(server.address), LaneHello(token=server.offer.token), Deadline(SECONDS)
+        )
     assert not server.stands()
 
 
@@ -253,7 +256,7 @@ def test_a_peer_gets_in_beside_strangers_that_keep_fifteen_places(server: Server
 def test_without_a_session_nobody_is_spoken_to() -> None:
     with no_thread_left():
         side = Side(FAR_ID, NEAR_ID)
-        with socket.create_connection(("127.0.0.1", side.host.listener.port), SECONDS) as sock:
+        with socket.create_connection(("127.0.0.1", side.host.listener.address.port), SECONDS) as sock:
             sock.settimeout(SECONDS)
             with suppress(ConnectionResetError):
                 assert sock.recv(1) == b""

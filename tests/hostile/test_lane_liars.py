@@ -12,6 +12,7 @@ from contextlib import suppress
 import pytest
 
 from blixard.errors import PeerMisbehaved, PeerUnreachable
+from blixard.model.addresses import SocketAddress
 from blixard.model.structs import JsonObject
 from blixard.peer.lane.certificates import LaneIdentity
 from blixard.peer.lane.dial import Caller, Tuning
@@ -82,7 +83,7 @@ def test_a_server_that_does_not_answer_our_token_is_no_lane(act: Callable[[ssl.S
     caller = Caller(identity=client, certificate=identity.certificate, token="00" * 16, tuning=Tuning())
 
     with pytest.raises(PeerMisbehaved):
-        caller.dial(liar.address, LaneHello(token="00" * 16), Deadline(SECONDS))
+        caller.dial(SocketAddress.of(liar.address), LaneHello(token="00" * 16), Deadline(SECONDS))
     liar.close()
 
 
@@ -93,7 +94,7 @@ def test_a_server_with_another_certificate_never_sees_the_token() -> None:
     caller = Caller(identity=client, certificate=LaneIdentity().certificate, token="00" * 16, tuning=Tuning())
 
     with pytest.raises(PeerUnreachable):
-        caller.dial(liar.address, LaneHello(token="00" * 16), Deadline(SECONDS))
+        caller.dial(SocketAddress.of(liar.address), LaneHello(token="00" * 16), Deadline(SECONDS))
     liar.close()
     assert heard in ([], [b""])
 
@@ -105,7 +106,7 @@ def test_a_server_that_says_nothing_is_waited_for_a_bounded_time() -> None:
         began = time.monotonic()
 
         with pytest.raises(PeerUnreachable):
-            caller.dial(silent.getsockname()[:2], LaneHello(token="00" * 16), Deadline(0.3))
+            caller.dial(SocketAddress.of(silent.getsockname()), LaneHello(token="00" * 16), Deadline(0.3))
         assert 0.2 < time.monotonic() - began < 3
 
 

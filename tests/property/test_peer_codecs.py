@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from blixard.errors import InvalidTicket, PeerMisbehaved
+from blixard.model.addresses import SocketAddress
 from blixard.peer.ports import BODY_BYTES, HEAD_BYTES
 from blixard.peer.wire import protocol
-from blixard.peer.wire.addresses import SocketAddress
 from blixard.peer.wire.frames import FrameReader, decode_head, encode_frame
 from blixard.peer.wire.secret import Secret
 from blixard.peer.wire.states import FROM_CLIENT, FROM_SERVER, Incoming, State, Table

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from blixard.model.addresses import LOOPBACK, SocketAddress
 from blixard.model.structs import JsonObject
 from blixard.peer.lane.dial import Tuning
 from blixard.peer.lane.lane import LaneHost, TcpLane
@@ -42,7 +43,7 @@ class Side:
     """One peer: its host, its lane, and the lanes that it was told to stand."""
 
     def __init__(self, local_id: str, remote_id: str, *, tuning: Tuning | None = None) -> None:
-        self.host = LaneHost(listen=("127.0.0.1", 0), tuning=tuning)
+        self.host = LaneHost(listen=SocketAddress(LOOPBACK[4], 0), tuning=tuning)
         self.lane: TcpLane = self.host.lane(SessionLink(local_id, remote_id))
         self.told: queue.Queue[Link] = queue.Queue()
 

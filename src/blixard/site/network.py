@@ -124,15 +124,13 @@ class NetworkSettings(Struct, frozen=True, kw_only=True):
         Raises:
             StorageError: it cannot.
         """
+        from blixard.model.addresses import parse_address
         from blixard.peer.lane.dial import Tuning
         from blixard.peer.lane.lane import LaneHost
-        from blixard.peer.wire.addresses import parse_address
 
-        listen = None if self.listen is None else parse_address(self.listen)
-        told = parse_address(self.advertise[0]) if self.advertise else None
         host = LaneHost(
-            listen=("", 0) if listen is None else (str(listen.ip), listen.port),
-            advertise=None if told is None else (told.ip, told.port),
+            listen=None if self.listen is None else parse_address(self.listen),
+            advertise=parse_address(self.advertise[0]) if self.advertise else None,
             tuning=Tuning(sending=limit, receiving=limit),
             found=None if endpoint is None else lambda: [parse_address(each).ip for each in endpoint.addresses()],
         )

@@ -5,11 +5,10 @@ These are records: a node joins the work when blixard runs on it, not when it is
 
 from __future__ import annotations
 
-import re
-
 from msgspec import Struct
 
 from blixard.errors import Conflict, InvalidField, RefusedError
+from blixard.model.addresses import is_bind_address
 from blixard.model.codec import check_name, decode_node
 from blixard.model.structs import ClusterSnapshot, JsonObject, Node
 from blixard.ports import StateChange
@@ -17,8 +16,6 @@ from blixard.site.open_cluster import OpenCluster, no_node
 
 MAX_MINTED_ID = (1 << 53) - 1
 """jq up to 1.6 rounds larger numbers."""
-_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})")
-"""Wider than the address of a peer: the nodes of one cluster may have names, and a site that looks them up."""
 
 
 class NodeSpec(Struct, frozen=True, kw_only=True):
@@ -91,8 +88,7 @@ def check_address(text: str, at: str) -> None:
     Raises:
         InvalidField: it is not one.
     """
-    match = _ADDRESS.fullmatch(text)
-    if not match or not 0 <= int(match[2]) <= 0xFFFF:
+    if not is_bind_address(text):
         raise InvalidField(at, f"{text[:60]!r} is not an address", hint="write `10.0.0.2:7000` or `[fd00::2]:7000`")
 
 

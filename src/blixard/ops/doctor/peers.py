@@ -10,12 +10,14 @@ import os
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from blixard.errors import BlixardError, StorageError, TransferError
 from blixard.home import Home
+from blixard.model.addresses import EVERY_ADDRESS, LOOPBACK, Ip, parse_address
 from blixard.ops.doctor.checks import INSTALL_AGAIN, Check, Verdict, fail, ok, warn
 from blixard.peer.node_key import look_at_node_key, node_holders
 from blixard.site.network import LaneChoice, NetworkSettings
@@ -29,8 +31,9 @@ def peer_checks(home: Home, network: NetworkSettings) -> Iterator[Check]:
     """The checks, in the order in which one needs the other."""
     yield _node_key(home)
     if node_holders(home) and network.listen is not None:
-        # the share that runs has the port
-        network = replace(network, listen=f"{network.listen.rpartition(':')[0]}:0")
+        with suppress(ValueError):  # that it is no address, the endpoint will say
+            # the share that runs has the port
+            network = replace(network, listen=str(replace(parse_address(network.listen), port=0)))
     found = list(_endpoint(network))
     yield from found
     if found[0].verdict is Verdict.FAIL:
@@ -96,8 +99,8 @@ def _lane(network: NetworkSettings) -> Check:
     began = time.monotonic()
     try:
         with network.lane_host(RateLimit(None)) as host:
-            shake_own_hand(host, _own_address(network), Deadline(_HANDSHAKE_SECONDS))
-            port = host.listener.port
+            shake_own_hand(host, _own_ip(network), Deadline(_HANDSHAKE_SECONDS))
+            port = host.listener.address.port
     except (StorageError, TransferError) as error:
         hint = error.hint or "look for a local firewall; `--lane iroh` does without"
         return warn(name, f"disk content goes over Iroh alone: {error.message}", hint)
@@ -105,15 +108,10 @@ def _lane(network: NetworkSettings) -> Check:
     return ok(name, f"TLS over TCP works here: handshake at port {port} in {milliseconds:.0f} ms")
 
 
-def _own_address(network: NetworkSettings) -> str:
-    from blixard.peer.wire.addresses import parse_address
-
-    if network.listen is None:
-        return "127.0.0.1"
-    ip = parse_address(network.listen).ip
-    if not ip.is_unspecified:
-        return str(ip)
-    return "::1" if ip.version == 6 else "127.0.0.1"
+def _own_ip(network: NetworkSettings) -> Ip:
+    """Where the lane of these settings can be dialled on this machine."""
+    ip = EVERY_ADDRESS[4] if network.listen is None else parse_address(network.listen).ip
+    return LOOPBACK[ip.version] if ip.is_unspecified else ip
 
 
 def _congestion() -> Check:

@@ -5,7 +5,6 @@ The JSON object goes through the codec that imports use: one set of rules for a 
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from msgspec import NODEFAULT, Struct, structs
 
 from blixard.errors import InvalidField
+from blixard.model.addresses import parse_ip
 from blixard.model.codec import check_name, decode_vm, to_object
 from blixard.model.structs import (
     DEFAULT_BUS,
@@ -153,7 +153,7 @@ def check_ip(text: str, at: str) -> None:
         InvalidField: it is not one.
     """
     try:
-        ipaddress.ip_address(text)
+        parse_ip(text)
     except ValueError as error:
         raise InvalidField(at, f"{text[:60]!r} is not an IP address") from error
 

@@ -16,13 +16,14 @@ from msgspec import Struct
 
 from blixard.closing import Closing
 from blixard.errors import PeerMisbehaved, PeerUnreachable, TransferError, UsageError
+from blixard.model.addresses import SocketAddress, parse_address
 from blixard.peer.iroh.binding import load
 from blixard.peer.iroh.link import IrohLink, message_of, system_error_of
 from blixard.peer.iroh.listener import IrohListener
 from blixard.peer.iroh.loop import release, shared_loop
 from blixard.peer.node_key import FAILED
 from blixard.peer.pace.rate import UNLIMITED, RateLimit
-from blixard.peer.wire.addresses import MOST, SocketAddress, companion, parse_address, parse_remote, to_advertise
+from blixard.peer.wire.addresses import MOST, companion, parse_remote, to_advertise
 from blixard.peer.wire.protocol import ALPN
 
 if TYPE_CHECKING:

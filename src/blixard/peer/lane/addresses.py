@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from blixard.peer.lane.offer import LOWEST_PORT, Address, LaneOffer
+from blixard.model.addresses import Ip, SocketAddress, parse_ip, seen_ip
+from blixard.peer.lane.offer import LOWEST_PORT, LaneOffer
 
 MOST_ADDRESSES = 4
 _WIDEST = 8
 """A shorter prefix than any private network has is a default route in disguise."""
-_NEVER = (ipaddress.ip_address("169.254.169.254"), ipaddress.ip_address("fd00:ec2::254"))
+_NEVER = (parse_ip("169.254.169.254"), parse_ip("fd00:ec2::254"))
 """Metadata services of the clouds: they may lie on an attached network, and they answer anybody."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -27,15 +28,15 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 class Surroundings(msgspec.Struct, frozen=True):
     """Our own addresses and the networks that we are directly attached to."""
 
-    own: tuple[Address, ...] = ()
+    own: tuple[Ip, ...] = ()
     networks: tuple[Network, ...] = ()
 
-    def offered(self) -> tuple[Address, ...]:
+    def offered(self) -> tuple[Ip, ...]:
         """Our addresses that may mean something to somebody else."""
         return tuple(address for address in self.own if not _is_local(address))
 
 
-def dialable(offer: LaneOffer, seen: Iterable[str], around: Callable[[], Surroundings]) -> tuple[tuple[str, int], ...]:
+def dialable(offer: LaneOffer, seen: Iterable[str], around: Callable[[], Surroundings]) -> tuple[SocketAddress, ...]:
     """Where to dial, at most `MOST_ADDRESSES`, the best first; often nothing.
 
     Args:
@@ -45,16 +46,16 @@ def dialable(offer: LaneOffer, seen: Iterable[str], around: Callable[[], Surroun
     """
     if not LOWEST_PORT <= offer.port <= 65535:
         return ()
-    proven = [address for address in map(host_of, seen) if address is not None and _is_unicast(address)]
+    proven = [address for address in map(seen_ip, seen) if address is not None and _is_unicast(address)]
     here = any(address.is_loopback for address in proven)
-    stated = [address for address in map(plain, offer.ips) if address not in proven]
+    stated = [address for address in offer.ips if address not in proven]
     chosen = dict.fromkeys(proven)
     if stated:
         ours = around()
         chosen |= dict.fromkeys(
             address for address in stated if _is_near(address, ours) or (here and _is_ours(address, ours))
         )
-    return tuple((str(address), offer.port) for address in chosen if address not in _NEVER)[:MOST_ADDRESSES]
+    return tuple(SocketAddress(address, offer.port) for address in chosen if address not in _NEVER)[:MOST_ADDRESSES]
 
 
 def surroundings() -> Surroundings:
@@ -62,7 +63,7 @@ def surroundings() -> Surroundings:
     import psutil
 
     up = {name for name, state in psutil.net_if_stats().items() if state.isup}
-    own: list[Address] = []
+    own: list[Ip] = []
     networks: list[Network] = []
     for name, entries in psutil.net_if_addrs().items():
         for entry in entries:
@@ -71,59 +72,39 @@ def surroundings() -> Surroundings:
     return Surroundings(tuple(own), tuple(networks))
 
 
-def host_of(text: str) -> Address | None:
-    """The address in `host:port`, None when it is none (a relay, another transport).
-
-    Wider than `wire.addresses`: what Iroh has seen may have a zone, which is right on this machine.
-    """
-    host, _, port = text.rpartition(":")
-    if not port.isdecimal():
-        return None
-    try:
-        return plain(ipaddress.ip_address(host.removeprefix("[").removesuffix("]")))
-    except ValueError:
-        return None
-
-
-def plain(address: Address) -> Address:
-    """An IPv4 address inside an IPv6 one as what it is: rules must not be passed in disguise."""
-    mapped = getattr(address, "ipv4_mapped", None)
-    return address if mapped is None else mapped
-
-
-def _is_near(address: Address, around: Surroundings) -> bool:
+def _is_near(address: Ip, around: Surroundings) -> bool:
     """On a network of ours, and somebody there."""
     if not _is_unicast(address) or _is_local(address) or address in around.own:
         return False
     return any(_holds(network, address) for network in around.networks)
 
 
-def _is_ours(address: Address, around: Surroundings) -> bool:
+def _is_ours(address: Ip, around: Surroundings) -> bool:
     return address.is_loopback or address in around.own
 
 
-def _holds(network: Network, address: Address) -> bool:
+def _holds(network: Network, address: Ip) -> bool:
     if network.version != address.version or network.prefixlen < _WIDEST or address not in network:
         return False
     edges: Sequence[object] = (network.network_address, network.broadcast_address)
     return network.num_addresses <= 2 or address not in edges
 
 
-def _is_unicast(address: Address) -> bool:
+def _is_unicast(address: Ip) -> bool:
     if address.is_loopback:
         return True  # Python counts ::1 among the reserved
     return not (address.is_multicast or address.is_unspecified or address.is_reserved)
 
 
-def _is_local(address: Address) -> bool:
+def _is_local(address: Ip) -> bool:
     return address.is_loopback or address.is_link_local
 
 
-def _note(address: str, netmask: str | None, own: list[Address], networks: list[Network]) -> None:
+def _note(address: str, netmask: str | None, own: list[Ip], networks: list[Network]) -> None:
     """One address of an interface; IPv6 ones come with a zone and a mask in address form."""
     bare = address.partition("%")[0]
-    own.append(ipaddress.ip_address(bare))
+    own.append(parse_ip(bare))
     if not netmask:
         return
-    bits = int(ipaddress.ip_address(netmask)).bit_count()
+    bits = int(parse_ip(netmask)).bit_count()
     networks.append(ipaddress.ip_network(f"{bare}/{bits}", strict=False))

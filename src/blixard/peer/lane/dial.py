@@ -10,6 +10,7 @@ import socket
 import msgspec
 
 from blixard.errors import PeerMisbehaved, PeerUnreachable, TransferError
+from blixard.model.addresses import SocketAddress
 from blixard.peer.lane.certificates import LaneIdentity
 from blixard.peer.lane.channel import LaneChannel
 from blixard.peer.lane.hello import LaneHello, check_answer
@@ -17,6 +18,7 @@ from blixard.peer.lane.tcp import prepare
 from blixard.peer.lane.tls import LOST, TlsStream
 from blixard.peer.pace.deadline import Deadline
 from blixard.peer.pace.rate import UNLIMITED, RateLimit
+from blixard.peer.wire.addresses import family_of
 from blixard.peer.wire.protocol import head
 
 ANSWER_SECONDS = 5.0
@@ -41,7 +43,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """The peer's name for our session."""
     tuning: Tuning
 
-    def dial(self, address: tuple[str, int], hello: LaneHello, deadline: Deadline) -> LaneChannel:
+    def dial(self, address: SocketAddress, hello: LaneHello, deadline: Deadline) -> LaneChannel:
         """One connection that the peer has said OK to.
 
         Raises:
@@ -63,14 +65,13 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
             raise
         return channel
 
-    def _connect(self, address: tuple[str, int], deadline: Deadline) -> TlsStream:
+    def _connect(self, address: SocketAddress, deadline: Deadline) -> TlsStream:
         context = self.identity.dialing(self.certificate)
-        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock = socket.socket(family_of(address.ip), socket.SOCK_STREAM)
         try:
             prepare(sock, congestion=self.tuning.congestion)
             sock.settimeout(max(0.001, deadline.left() or 0))
-            sock.connect(address)
+            sock.connect((str(address.ip), address.port))
             sock.setblocking(False)
             tls = context.wrap_socket(sock, do_handshake_on_connect=False)
         except OSError as problem:

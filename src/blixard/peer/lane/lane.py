@@ -7,7 +7,6 @@ Whatever goes wrong means that there is no lane, and the peer learns no more tha
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,15 +14,16 @@ from contextlib import suppress
 import msgspec
 
 from blixard.errors import PeerMisbehaved, TransferError
+from blixard.model.addresses import Ip, SocketAddress
 from blixard.model.structs import JsonObject
-from blixard.peer.lane.addresses import Surroundings, dialable, plain, surroundings
+from blixard.peer.lane.addresses import Surroundings, dialable, surroundings
 from blixard.peer.lane.certificates import LaneIdentity
 from blixard.peer.lane.channel import LaneChannel
 from blixard.peer.lane.dial import ANSWER_SECONDS, Caller, Tuning
 from blixard.peer.lane.hello import ChannelHello, LaneHello, Opener, answer
 from blixard.peer.lane.link import Ends, LaneLink
 from blixard.peer.lane.listen import Expected, LaneListener
-from blixard.peer.lane.offer import OFFERED_ADDRESSES, Address, LaneOffer, new_token, parse_offer
+from blixard.peer.lane.offer import OFFERED_ADDRESSES, LaneOffer, new_token, parse_offer
 from blixard.peer.pace.deadline import Deadline
 from blixard.peer.ports import Link
 
@@ -39,7 +39,7 @@ class LaneHost:
     """All lanes of this process: one certificate, one listening socket.
 
     Args:
-        listen: host and port; an empty host is every address of this machine, port 0 any free one.
+        listen: as `LaneListener` takes it.
         advertise: address and port to tell peers instead of our own (a port that a firewall forwards to us).
         tuning: rates, shared with whatever else they are to count, and congestion control.
         around: our addresses and networks; found out when a peer says where it is.
@@ -52,11 +52,11 @@ class LaneHost:
     def __init__(
         self,
         *,
-        listen: tuple[str, int] = ("", 0),
-        advertise: tuple[Address, int] | None = None,
+        listen: SocketAddress | None = None,
+        advertise: SocketAddress | None = None,
         tuning: Tuning | None = None,
         around: Callable[[], Surroundings] = surroundings,
-        found: Callable[[], Sequence[Address]] | None = None,
+        found: Callable[[], Sequence[Ip]] | None = None,
     ) -> None:
         self.tuning = tuning or Tuning()
         self.identity = LaneIdentity()
@@ -74,12 +74,12 @@ class LaneHost:
             self._lanes.add(made)
         return made
 
-    def where(self) -> tuple[tuple[Address, ...], int]:
+    def where(self) -> tuple[tuple[Ip, ...], int]:
         """The addresses and the port that a peer may dial."""
         if self._advertise is not None:
-            return (self._advertise[0],), self._advertise[1]
-        own = plain(ipaddress.ip_address(self.listener.host))
-        return tuple(self._found()[:OFFERED_ADDRESSES]) if own.is_unspecified else (own,), self.listener.port
+            return (self._advertise.ip,), self._advertise.port
+        own = self.listener.address
+        return tuple(self._found()[:OFFERED_ADDRESSES]) if own.ip.is_unspecified else (own.ip,), own.port
 
     def forget(self, lane: TcpLane) -> None:
         """Keep a lane no longer, because it is closed."""
@@ -153,7 +153,7 @@ class TcpLane:
             link.close()
         self._host.forget(self)
 
-    def _try(self, caller: Caller, target: tuple[str, int]) -> None:
+    def _try(self, caller: Caller, target: SocketAddress) -> None:
         for pause in _TRIES:
             if self._closed.wait(pause) or self._chosen is not None:
                 return
@@ -164,7 +164,7 @@ class TcpLane:
             else:
                 return
 
-    def _dial_lane(self, caller: Caller, target: tuple[str, int]) -> None:
+    def _dial_lane(self, caller: Caller, target: SocketAddress) -> None:
         hello = LaneHello(token=caller.token)
         anchor = caller.dial(target, hello, Deadline(ANSWER_SECONDS))
 
@@ -172,11 +172,9 @@ class TcpLane:
             one_more = ChannelHello(token=caller.token, lane=hello.nonce, opener=opener)
             return caller.dial(target, one_more, deadline)
 
-        host, port = target
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self._add(hello.nonce, LaneLink(self._ends, anchor, address, dial))
+        self._add(hello.nonce, LaneLink(self._ends, anchor, target, dial))
 
-    def _arrive(self, hello: LaneHello, channel: LaneChannel, address: str) -> None:
+    def _arrive(self, hello: LaneHello, channel: LaneChannel, address: SocketAddress) -> None:
         """A connection that the listener has proven to be our peer's."""
         if not isinstance(hello, ChannelHello):
             link = LaneLink(self._ends, channel, address, None)

@@ -18,6 +18,7 @@ from contextlib import suppress
 import msgspec
 
 from blixard.errors import PeerUnreachable, TransferError
+from blixard.model.addresses import SocketAddress
 from blixard.model.structs import JsonObject
 from blixard.peer.lane.channel import LaneChannel
 from blixard.peer.lane.dial import ANSWER_SECONDS
@@ -45,16 +46,16 @@ class LaneLink:
     Args:
         ends: of the session that the lane belongs to.
         anchor: the first connection, agreed on.
-        address: `host:port` of the peer.
+        address: of the peer.
         dial: makes one more connection; None on the side that listens.
     """
 
     kind = "tcp"
 
-    def __init__(self, ends: Ends, anchor: LaneChannel, address: str, dial: Dial | None) -> None:
+    def __init__(self, ends: Ends, anchor: LaneChannel, address: SocketAddress, dial: Dial | None) -> None:
         self.local_id = ends.local_id
         self.remote_id = ends.remote_id
-        self.remote_addresses = (address,)
+        self.remote_addresses = (str(address),)
         self._anchor = anchor
         self._dial = dial
         self._anchor_sending = threading.Lock()

@@ -19,6 +19,7 @@ from contextlib import suppress
 import msgspec
 
 from blixard.errors import PeerMisbehaved, StorageError, TransferError
+from blixard.model.addresses import SocketAddress
 from blixard.model.structs import JsonObject
 from blixard.peer.lane.certificates import LaneIdentity
 from blixard.peer.lane.channel import LaneChannel
@@ -27,6 +28,7 @@ from blixard.peer.lane.hello import LaneHello, parse_hello
 from blixard.peer.lane.tcp import prepare
 from blixard.peer.lane.tls import TlsStream
 from blixard.peer.pace.deadline import Deadline
+from blixard.peer.wire.addresses import family_of
 
 JUDGING_SECONDS = 5.0
 JUDGED_AT_ONCE = 16
@@ -40,8 +42,8 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     token: str
     certificate: bytes
     """The peer's, DER."""
-    arrive: Callable[[LaneHello, LaneChannel, str], None]
-    """Takes a connection that is proven, with the peer's `host:port`, and says OK on it; raises `PeerMisbehaved` when
+    arrive: Callable[[LaneHello, LaneChannel, SocketAddress], None]
+    """Takes a connection that is proven, with the peer's address, and says OK on it; raises `PeerMisbehaved` when
     there is no place for it."""
 
 
@@ -50,14 +52,14 @@ class LaneListener:
 
     Args:
         identity: whom we are.
-        address: host and port to listen at; an empty host is every address of this machine, port 0 any free one.
+        address: where to listen, port 0 for any free one; None: at every address of this machine, a free port.
         tuning: of the connections taken.
 
     Raises:
         StorageError: the address is in use or not ours.
     """
 
-    def __init__(self, identity: LaneIdentity, address: tuple[str, int], tuning: Tuning) -> None:
+    def __init__(self, identity: LaneIdentity, address: SocketAddress | None, tuning: Tuning) -> None:
         self._identity = identity
         self._tuning = tuning
         self._lock = threading.Lock()
@@ -67,7 +69,8 @@ class LaneListener:
         self._waiting: deque[tuple[socket.socket, Deadline]] = deque()
         self._closed = threading.Event()
         self._socket = _listen(address)
-        self.host, self.port = self._socket.getsockname()[:2]
+        self.address = SocketAddress.of(self._socket.getsockname())
+        """Where it listens, with the port that it got."""
         self._accepting = threading.Thread(target=self._accept, name="lane-listen", daemon=True)
         self._accepting.start()
 
@@ -170,18 +173,17 @@ def _first_head(channel: LaneChannel, deadline: Deadline) -> JsonObject:
     return frame[0]
 
 
-def _listen(address: tuple[str, int]) -> socket.socket:
+def _listen(address: SocketAddress | None) -> socket.socket:
     """IPv4 and IPv6 at once where every address is meant."""
-    host, port = address
     try:
-        if host:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            return socket.create_server((host, port), family=family, backlog=WAITING)
+        if address is not None:
+            at = str(address.ip), address.port
+            return socket.create_server(at, family=family_of(address.ip), backlog=WAITING)
         with suppress(OSError):
-            return socket.create_server(("", port), family=socket.AF_INET6, backlog=WAITING, dualstack_ipv6=True)
-        return socket.create_server(("", port), backlog=WAITING)
+            return socket.create_server(("", 0), family=socket.AF_INET6, backlog=WAITING, dualstack_ipv6=True)
+        return socket.create_server(("", 0), backlog=WAITING)
     except OSError as problem:
         raise StorageError(
-            f"cannot listen at `{host or '*'}:{port}`: {os.strerror(problem.errno or 0).lower()}",
+            f"cannot listen at `{address or '*'}`: {os.strerror(problem.errno or 0).lower()}",
             hint="choose another address with `--p2p-listen`, or go without the lane: `--lane iroh`",
         ) from problem

@@ -6,7 +6,6 @@ judged by `addresses.py`.
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from blixard.errors import PeerMisbehaved
+from blixard.model.addresses import Ip, parse_ip
 from blixard.peer.lane.certificates import CERTIFICATE_BYTES, check_certificate
 
 OFFERED_ADDRESSES = 16
@@ -21,7 +21,6 @@ OFFERED_ADDRESSES = 16
 LOWEST_PORT = 1024
 """Below live services that a peer has no business to make us talk to."""
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Token = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$(?!\n)")]
 """Sixteen random bytes in hex."""
 
@@ -46,13 +45,13 @@ class LaneOffer(msgspec.Struct, frozen=True, kw_only=True):
         return f"LaneOffer(port={self.port}, addresses={self.addresses!r}, token=***)"
 
     @property
-    def ips(self) -> tuple[Address, ...]:
+    def ips(self) -> tuple[Ip, ...]:
         """The addresses as such.
 
         Raises:
             PeerMisbehaved: one is none.
         """
-        return tuple(_address(text) for text in self.addresses)
+        return tuple(_ip(text) for text in self.addresses)
 
 
 def parse_offer(value: Any) -> LaneOffer:
@@ -70,12 +69,12 @@ def parse_offer(value: Any) -> LaneOffer:
     return offer
 
 
-def _address(text: str) -> Address:
+def _ip(text: str) -> Ip:
     try:
-        address = ipaddress.ip_address(text)  # a name would be looked up, and a hostile one could mean anything
+        ip = parse_ip(text)
     except ValueError as problem:
         raise PeerMisbehaved("the peer's lane offer has an address that is not an IP address") from problem
-    if getattr(address, "scope_id", None) is not None:
+    if "%" in text:
         # a zone is a name on its own machine; with one, an address that is never dialled is no longer equal to itself
         raise PeerMisbehaved("the peer's lane offer has an address with a zone")
-    return address
+    return ip

@@ -7,7 +7,6 @@ receives share a connection this way, at the speed of the blocking calls (measur
 
 from __future__ import annotations
 
-import ipaddress
 import select
 import socket
 import ssl
@@ -18,7 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import cast
 
 from blixard.errors import PeerUnreachable, TransferError
-from blixard.peer.lane.addresses import plain
+from blixard.model.addresses import SocketAddress
 from blixard.peer.lane.tcp import congestion_of, undelivered
 from blixard.peer.pace.deadline import Deadline
 from blixard.peer.pace.rate import UNLIMITED, RateLimit
@@ -120,12 +119,10 @@ class TlsStream:
                 pause = min(2 * pause, _LONGEST_LOOK)
 
     @property
-    def peer(self) -> str:
-        """`host:port` of the other end."""
+    def peer(self) -> SocketAddress:
+        """The other end."""
         with self._use(), _translated():
-            host, port = self._tls.getpeername()[:2]
-        address = plain(ipaddress.ip_address(host.partition("%")[0]))
-        return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+            return SocketAddress.of(self._tls.getpeername())
 
     @property
     def congestion(self) -> str:

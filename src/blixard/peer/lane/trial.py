@@ -6,6 +6,7 @@ firewall between two machines.
 
 from __future__ import annotations
 
+from blixard.model.addresses import Ip, SocketAddress
 from blixard.peer.lane.channel import LaneChannel
 from blixard.peer.lane.dial import Caller
 from blixard.peer.lane.hello import LaneHello, answer
@@ -15,8 +16,8 @@ from blixard.peer.lane.offer import new_token
 from blixard.peer.pace.deadline import Deadline
 
 
-def shake_own_hand(host: LaneHost, address: str, deadline: Deadline) -> None:
-    """Dial the listener of `host` at `address`, an IP address of this machine.
+def shake_own_hand(host: LaneHost, ip: Ip, deadline: Deadline) -> None:
+    """Dial the listener of `host` at `ip`, an address of this machine.
 
     Raises:
         TransferError: nobody there, not in time, or it was not believed.
@@ -24,7 +25,7 @@ def shake_own_hand(host: LaneHost, address: str, deadline: Deadline) -> None:
     token, certificate = new_token(), host.identity.certificate
     taken: list[LaneChannel] = []
 
-    def arrive(hello: LaneHello, channel: LaneChannel, _address: str) -> None:
+    def arrive(hello: LaneHello, channel: LaneChannel, _address: SocketAddress) -> None:
         taken.append(channel)
         channel.send(answer(hello))
 
@@ -32,7 +33,7 @@ def shake_own_hand(host: LaneHost, address: str, deadline: Deadline) -> None:
     host.listener.expect(session)
     caller = Caller(identity=host.identity, certificate=certificate, token=token, tuning=host.tuning)
     try:
-        taken.append(caller.dial((address, host.listener.port), LaneHello(token=token), deadline))
+        taken.append(caller.dial(SocketAddress(ip, host.listener.address.port), LaneHello(token=token), deadline))
     finally:
         host.listener.forget(session)
         for channel in taken:

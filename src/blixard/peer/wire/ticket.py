@@ -20,8 +20,9 @@ from msgspec import Struct
 
 from blixard.errors import InvalidTicket
 from blixard.limits import DEFAULT
+from blixard.model.addresses import SocketAddress, parse_address
 from blixard.model.structs import JsonObject
-from blixard.peer.wire.addresses import MOST, SocketAddress, parse_address
+from blixard.peer.wire.addresses import MOST
 from blixard.peer.wire.secret import SECRET_BYTES, Secret
 
 PREFIX = "blixard"

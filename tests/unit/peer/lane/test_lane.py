@@ -9,6 +9,7 @@ import time
 import pytest
 
 from blixard.errors import PeerUnreachable, StorageError, TransferError
+from blixard.model.addresses import SocketAddress, parse_address
 from blixard.peer.lane.addresses import Surroundings
 from blixard.peer.lane.dial import Tuning
 from blixard.peer.lane.lane import LaneHost
@@ -183,12 +184,12 @@ def test_an_offer_names_what_others_can_reach() -> None:
         own=tuple(ipaddress.ip_address(text) for text in ("127.0.0.1", "fe80::1", "192.168.7.20", "::1"))
     )
     everywhere = LaneHost(around=lambda: around)
-    advertised = LaneHost(advertise=(ipaddress.ip_address("203.0.113.7"), 40000), around=lambda: around)
-    one = LaneHost(listen=("127.0.0.1", 0), around=lambda: around)
+    advertised = LaneHost(advertise=parse_address("203.0.113.7:40000"), around=lambda: around)
+    one = LaneHost(listen=parse_address("127.0.0.1:0"), around=lambda: around)
     session = SessionLink(NEAR_ID, FAR_ID)
 
     assert everywhere.lane(session).offer()["addresses"] == ("192.168.7.20",)
-    assert everywhere.lane(session).offer()["port"] == everywhere.listener.port
+    assert everywhere.lane(session).offer()["port"] == everywhere.listener.address.port
     assert (advertised.where()[0][0].exploded, advertised.where()[1]) == ("203.0.113.7", 40000)
     assert one.lane(session).offer()["addresses"] == ("127.0.0.1",)
     for host in (everywhere, advertised, one):
@@ -205,7 +206,7 @@ def test_each_session_has_a_token_of_its_own() -> None:
 
 def test_a_port_in_use_is_told_with_what_to_do() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(StorageError, match="in use") as problem:
-        LaneHost(listen=taken.getsockname()[:2])
+        LaneHost(listen=SocketAddress.of(taken.getsockname()))
 
     assert "--p2p-listen" in str(problem.value.hint)
 

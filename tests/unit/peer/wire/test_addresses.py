@@ -4,24 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blixard.peer.wire.addresses import MOST, SocketAddress, companion, parse_address, parse_remote, to_advertise
-
-
-@pytest.mark.parametrize("text", ["192.0.2.1:7000", "[2001:db8::1]:7000", "127.0.0.1:1", "[::1]:65535", "0.0.0.0:0"])
-def test_an_address_is_read_and_written_alike(text: str) -> None:
-    assert str(parse_address(text)) == text
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("", ":", "1.2.3.4", "1.2.3.4:", "1.2.3.4:x", "1.2.3.4:65536", "1.2.3:5", "01.2.3.4:5", "1.2.3.4:-5"),
-        *("::1:5", "[1.2.3.4]:5", "[fe80::1%eth0]:5", "[::1]5", "localhost:5", "1.2.3.4:5\n", "1.2.3.4:\u0665"),
-    ],
-)
-def test_what_is_no_address_is_a_value_error(text: str) -> None:
-    with pytest.raises(ValueError, match=r"\w"):
-        parse_address(text)
+from blixard.model.addresses import parse_address
+from blixard.peer.wire.addresses import MOST, companion, parse_remote, to_advertise
 
 
 @given(st.text(max_size=60))
@@ -79,7 +63,3 @@ def test_the_other_family_is_bound_where_it_does_no_harm(listen: str, other: str
 
     assert found is None or str(found) == other
     assert found is not None or other.startswith("[")  # a kernel without IPv6
-
-
-def test_addresses_are_values() -> None:
-    assert parse_address("192.0.2.1:7") == SocketAddress(parse_address("192.0.2.1:8").ip, 7)
