@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from blixard.disks.detect import open_reader
-from blixard.disks.records.dedup import DedupTable
+from blixard.disks.records.dedup import DigestTable
 from blixard.disks.records.pipeline import Chunk, RecordPipeline
 from blixard.disks.staging.staging import Staged, Staging
 from blixard.limits import BLOCK_BYTES, MIB
@@ -45,7 +45,7 @@ formats = st.lists(st.sampled_from(DiskFormat), min_size=3, max_size=3)
 
 def export(data: list[bytes], threads: int, extents: list[list[tuple[int, int]]] | None = None) -> list[list[Chunk]]:
     readers = [MemoryDisk(disk, extents[number] if extents else None) for number, disk in enumerate(data)]
-    with RecordPipeline(threads, DedupTable()) as pipeline:
+    with RecordPipeline(threads, DigestTable()) as pipeline:
         return [
             list(pipeline.records(reader, lambda record, _: (repr(record).encode(),), lambda _: None))
             for reader in readers

@@ -7,13 +7,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from blixard.closing import Closing
 from blixard.errors import StorageError
 from blixard.limits import BLOCK_BYTES
 from blixard.model.structs import DiskFormat
 from blixard.ports import Extent
 
 
-class MemoryDisk:
+class MemoryDisk(Closing):
     """A DiskReader over bytes. `extents` default to all of it; `fails_at` is the byte that cannot be read."""
 
     def __init__(
@@ -83,7 +84,7 @@ class SparseDisk(MemoryDisk):
         self.read_bytes += len(buffer)
 
 
-class MemoryWriter:
+class MemoryWriter(Closing):
     """A DiskWriter into memory that remembers which blocks were written."""
 
     def __init__(self, size_bytes: int) -> None:

@@ -9,7 +9,7 @@ from blake3 import blake3
 from msgspec import Struct
 
 from blixard.disks.detect import open_reader
-from blixard.disks.records.dedup import DedupTable
+from blixard.disks.records.dedup import DigestTable
 from blixard.disks.records.frames import make_frame
 from blixard.disks.records.pipeline import RecordPipeline
 from blixard.disks.staging.staging import Staged, Staging
@@ -35,7 +35,7 @@ def head_of(
 def document(disks: Sequence[bytes], formats: Sequence[DiskFormat] = (), *, threads: int = 2) -> list[Image]:
     """Export disks; `formats` default to raw."""
     images: list[Image] = []
-    with DedupTable() as dedup, RecordPipeline(threads, dedup) as pipeline:
+    with DigestTable() as dedup, RecordPipeline(threads, dedup) as pipeline:
         for number, data in enumerate(disks):
             chunks = pipeline.records(MemoryDisk(data), lambda _record, _frame: (), lambda _amount: None)
             disk_format = formats[number] if formats else DiskFormat.RAW

@@ -6,7 +6,6 @@ Only what may hold data is read, and blocks of zeros are left out, so the new di
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 from blixard.disks.detect import open_writer
@@ -34,7 +33,7 @@ def copy_disk(
     """
     tell = advance or (lambda _amount: None)
     buffer = PageBuffer(CELL_BYTES)
-    with closing(open_writer(path, shape, size_bytes)) as writer:
+    with open_writer(path, shape, size_bytes) as writer:
         at = 0
         for extent in reader.extents():
             end = min(extent.offset + extent.length, size_bytes)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from blixard.closing import Closing
 from blixard.errors import StorageError
 from blixard.files.holes import punch_hole
 
@@ -34,8 +35,8 @@ class Stamp(Struct, frozen=True):
     written: int | None
 
 
-class DiskFile:
-    """An open regular file or block device; owns its descriptor."""
+class DiskFile(Closing):
+    """An open regular file or block device; owns its descriptor. Every method may raise StorageError: an I/O error."""
 
     def __init__(self, fd: int, path: Path) -> None:
         """Take over `fd`, which was opened from `path`; it is closed when this raises.
@@ -74,11 +75,7 @@ class DiskFile:
         return self._stamp.device, self._stamp.inode
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
-        """Fill `buffer` with the bytes at `offset`.
-
-        Raises:
-            StorageError: an I/O error, or the file ends before the buffer is full.
-        """
+        """Fill `buffer` with the bytes at `offset`; the file may not end before it is full."""
         got = self._read_some(offset, buffer)
         if got < len(buffer):
             raise StorageError(
@@ -87,31 +84,19 @@ class DiskFile:
             )
 
     def read_padded(self, offset: int, buffer: memoryview) -> None:
-        """Fill `buffer` like `read_into`, with zeros after the end of the file.
-
-        Raises:
-            StorageError: an I/O error.
-        """
+        """Fill `buffer` like `read_into`, with zeros after the end of the file."""
         got = self._read_some(offset, buffer)
         if got < len(buffer):
             buffer[got:] = bytes(len(buffer) - got)
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return `length` bytes at `offset`.
-
-        Raises:
-            StorageError: an I/O error, or the file ends before.
-        """
+        """`length` bytes at `offset`; the file may not end before."""
         data = bytearray(length)
         self.read_into(offset, memoryview(data))
         return bytes(data)
 
     def data_ranges(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """Yield (start, end) of what the file system stores between `start` and `end`; all of it where it cannot say.
-
-        Raises:
-            StorageError: an I/O error.
-        """
+        """(start, end) of what the file system stores between `start` and `end`; all of it where it cannot say."""
         while start < end:
             try:
                 data = os.lseek(self._fd, start, os.SEEK_DATA)
@@ -129,31 +114,19 @@ class DiskFile:
             start = hole
 
     def discard(self, start: int, end: int) -> None:
-        """Make `start` to `end` a hole; only for a descriptor that may write, and free where nothing is stored.
-
-        Raises:
-            StorageError: an I/O error.
-        """
+        """Make `start` to `end` a hole; only for a descriptor that may write, and free where nothing is stored."""
         for stored, stop in self.data_ranges(start, end):
             punch_hole(self._fd, stored, stop - stored, self.path)
 
     def current_size(self) -> int:
-        """Size in bytes now: a running VM's image grows.
-
-        Raises:
-            StorageError: an I/O error.
-        """
+        """Size in bytes now: a running VM's image grows."""
         try:
             return _size(self._fd, self.path)
         except OSError as error:
             raise self._failed("examine", 0, error) from error
 
     def changed(self) -> bool:
-        """True when times, size or a block device's write counter differ from when it was opened.
-
-        Raises:
-            StorageError: an I/O error.
-        """
+        """True when times, size or a block device's write counter differ from when it was opened."""
         try:
             return _stamp(self._fd) != self._stamp
         except OSError as error:

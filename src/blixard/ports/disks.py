@@ -11,6 +11,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from blixard.closing import Closing
 from blixard.model.structs import DiskFormat
 
 
@@ -21,7 +22,7 @@ class Extent(Struct, frozen=True):
     length: int
 
 
-class DiskReader(Protocol):
+class DiskReader(Closing, Protocol):
     """Random access to what the guest sees of one disk. `read_into` may be called from several threads at once."""
 
     @property
@@ -63,12 +64,12 @@ class DiskReader(Protocol):
     def changed(self) -> bool:
         """True when somebody wrote to the disk since it was opened (consistency is then `unknown`)."""
 
-    def close(self) -> None:
-        """Release descriptors; harmless twice."""
 
+class DiskWriter(Closing, Protocol):
+    """A new disk being staged. `write` and `read` may be called from several threads at once, on disjoint ranges.
 
-class DiskWriter(Protocol):
-    """A new disk being staged. `write` and `read` may be called from several threads at once, on disjoint ranges."""
+    Every method but `close` may raise StorageError: no space, or an I/O error. `close` does not finish.
+    """
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Put guest bytes at `offset`; what is never written reads as zeros."""
@@ -101,6 +102,3 @@ class DiskWriter(Protocol):
 
     def finish(self) -> None:
         """Write what the format needs besides data, and make all of it durable: a valid image stands now."""
-
-    def close(self) -> None:
-        """Release descriptors; harmless twice; does not finish."""

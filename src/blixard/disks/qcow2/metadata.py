@@ -31,8 +31,12 @@ class _Table(Struct, frozen=True):
 
     name: str
     offset: int
-    entries: int
+    length: int
     allowed: int
+
+    def region(self) -> Region:
+        """Where it lies."""
+        return Region(self.name, self.offset, self.length)
 
 
 class Metadata(Struct, frozen=True, kw_only=True):
@@ -63,16 +67,17 @@ def read_metadata(source: DiskFile, header: Header, limits: Limits) -> Metadata:
         MalformedExport: a table lies outside the file, overlaps another, or has reserved bits set.
         StorageError: an I/O error.
     """
-    where = str(source.path)
-    l2_offsets = _read_l1(source, header)
-    blocks = _read_refcount_table(source, header)
-    snapshots = read_snapshots(source, header, limits)
     cluster = header.cluster_bytes
+    l1 = _Table("L1 table", header.l1_offset, header.l1_entries * 8, COPIED | OFFSET_MASK)
+    refcounts_bytes = header.refcount_table_clusters * cluster
+    refcounts = _Table("refcount table", header.refcount_table_offset, refcounts_bytes, OFFSET_MASK)
+    l2_offsets, blocks = _read_offsets(source, cluster, l1), _read_offsets(source, cluster, refcounts)
+    snapshots = read_snapshots(source, header, limits)
     regions = [
         Region("header", 0, 1),
-        Region("L1 table", header.l1_offset, header.l1_entries * 8),
-        Region("refcount table", header.refcount_table_offset, header.refcount_table_clusters * cluster),
-        Region("refcount block", blocks, cluster),
+        l1.region(),
+        refcounts.region(),
+        Region("refcount block", blocks[blocks != 0], cluster),
         Region("L2 table", l2_offsets[l2_offsets != 0], cluster),
         *_snapshot_regions(header, snapshots),
     ]
@@ -84,30 +89,16 @@ def read_metadata(source: DiskFile, header: Header, limits: Limits) -> Metadata:
         header=header,
         l2_offsets=l2_offsets,
         snapshots=snapshots,
-        regions=Regions(stored, cluster, source.size_bytes, where),
+        regions=Regions(stored, cluster, source.size_bytes, str(source.path)),
     )
-
-
-def _read_l1(source: DiskFile, header: Header) -> NDArray[np.int64]:
-    """L2 table offsets, one for each L1 entry."""
-    table = _Table("L1 table", header.l1_offset, header.l1_entries, COPIED | OFFSET_MASK)
-    return _read_offsets(source, header.cluster_bytes, table)
-
-
-def _read_refcount_table(source: DiskFile, header: Header) -> NDArray[np.int64]:
-    """Offsets of the refcount blocks that exist."""
-    entries = header.refcount_table_clusters * header.cluster_bytes // 8
-    table = _Table("refcount table", header.refcount_table_offset, entries, OFFSET_MASK)
-    offsets = _read_offsets(source, header.cluster_bytes, table)
-    return np.extract(offsets, offsets)
 
 
 def _read_offsets(source: DiskFile, cluster_bytes: int, table: _Table) -> NDArray[np.int64]:
     """Read a table and return the host offsets in it, 0 for none."""
-    where, length = str(source.path), table.entries * 8
-    if table.offset + length > source.size_bytes:
+    where = str(source.path)
+    if table.offset + table.length > source.size_bytes:
         raise malformed(where, f"has its {table.name} at {table.offset}, beyond its end at {source.size_bytes}")
-    words = np.frombuffer(source.read(table.offset, length), ">u8").astype(np.uint64)
+    words = np.frombuffer(source.read(table.offset, table.length), ">u8").astype(np.uint64)
     bad = np.flatnonzero(words & np.uint64(table.allowed ^ 0xFFFF_FFFF_FFFF_FFFF))
     if bad.size:
         raise malformed(where, f"has reserved bits set in entry {int(bad[0])} of its {table.name}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from blixard.closing import Closing
 from blixard.disks.qcow2.compressed import CompressedClusters
 from blixard.disks.qcow2.entries import RangeKind
 from blixard.disks.qcow2.mapping import Mapping, Run
@@ -23,7 +24,7 @@ from blixard.model.structs import DiskFormat
 from blixard.ports import DiskReader, Extent
 
 
-class Qcow2Reader:
+class Qcow2Reader(Closing):
     """An open image; `chain.open_chain` makes one."""
 
     format = DiskFormat.QCOW2
@@ -54,22 +55,12 @@ class Qcow2Reader:
         return (self._source.path, *(self._backing.files if self._backing is not None else ()))
 
     def extents(self) -> Iterator[Extent]:
-        """Yield what may hold data through the whole chain; zero clusters and holes of the files are left out.
-
-        Raises:
-            StorageError: an I/O error.
-            MalformedExport: an image of the chain breaks its format.
-        """
+        """What may hold data through the whole chain; zero clusters and holes of the files are left out."""
         below = self._backing.extents() if self._backing else iter(())
         return overlay_extents(self._stored_runs(), below, self.size_bytes)
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
-        """Fill `buffer` from `offset`.
-
-        Raises:
-            StorageError: an I/O error, or past the end of the disk.
-            MalformedExport: an image of the chain breaks its format there.
-        """
+        """See `DiskReader.read_into`."""
         end = offset + len(buffer)
         if end > self.size_bytes:
             raise StorageError(f"`{self._source.path}` ends at byte {self.size_bytes}, {end} is beyond")

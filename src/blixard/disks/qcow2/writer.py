@@ -12,26 +12,23 @@ from blixard import files
 from blixard.disks.qcow2.layout import CLUSTER_BITS, CLUSTER_BYTES, plan_layout
 from blixard.disks.qcow2.refcounts import closing_pieces
 from blixard.disks.qcow2.refusal import malformed
-from blixard.disks.source import DiskFile
+from blixard.disks.raw import NewDisk
 from blixard.errors import InternalError
 
 
-class Qcow2Writer:
-    """A new image without backing file, sparse."""
+class Qcow2Writer(NewDisk):
+    """A new image without backing file, sparse; with `resume`, one that an earlier run made with the same size.
+
+    Raises:
+        StorageError: it exists (or does not, with `resume`), or no space or permission.
+        MalformedExport: not a size that a qcow2 image can have.
+    """
 
     def __init__(self, path: Path, size_bytes: int, *, resume: bool = False) -> None:
-        """Make the file, private, or with `resume` open the one that an earlier run left (made with the same size).
-
-        Raises:
-            StorageError: it exists (or does not, with `resume`), or no space or permission.
-            MalformedExport: not a size that a qcow2 image can have.
-        """
         if size_bytes % 512:
             raise malformed(str(path), f"cannot have a size of {size_bytes} bytes, which is not whole sectors of 512")
-        self._path = path
         self._layout = plan_layout(size_bytes)
-        self._fd = files.open_existing(path) if resume else files.create(path)
-        self._source = DiskFile(self._fd, path)
+        super().__init__(path, self._layout.data_offset, size_bytes, resume=resume)
         if not resume:
             return
         try:
@@ -41,46 +38,22 @@ class Qcow2Writer:
             raise
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
-        """Put guest bytes at `offset`.
-
-        Raises:
-            StorageError: no space, or an I/O error.
-        """
-        if offset + len(data) > self._layout.size_bytes:
-            raise InternalError(f"write of {len(data)} bytes at {offset} beyond the end of `{self._path}`")
-        files.pwrite_all(self._fd, data, self._layout.data_offset + offset, self._path)
+        """See `DiskWriter.write`."""
+        super().write(offset, data)
         self.mark(offset, len(data))
 
     def mark(self, offset: int, length: int) -> None:
-        """Allocate the clusters of a guest range; `write` does it by itself.
-
-        Raises:
-            StorageError: no space, or an I/O error.
-        """
+        """Allocate the clusters of a guest range; `write` does it by itself."""
         if length == 0:
             return
         first, end = offset >> CLUSTER_BITS, (offset + length - 1 >> CLUSTER_BITS) + 1
         entries = self._layout.l2_entries(first, end)
         files.pwrite_all(self._fd, entries, self._layout.l2_entry_offset(first), self._path)
 
-    def read(self, offset: int, length: int) -> bytes:
-        """Return guest bytes as written so far.
-
-        Raises:
-            StorageError: an I/O error.
-        """
-        data = bytearray(length)
-        self._source.read_padded(self._layout.data_offset + offset, memoryview(data))
-        return bytes(data)
-
     def discard(self, offset: int, length: int) -> None:
-        """Make a guest range zeros; clusters wholly inside are not allocated any more.
-
-        Raises:
-            StorageError: an I/O error.
-        """
+        """Make a guest range zeros; clusters wholly inside are not allocated any more."""
+        super().discard(offset, length)
         end = offset + length
-        self._source.discard(self._layout.data_offset + offset, self._layout.data_offset + end)
         first = -(-offset // CLUSTER_BYTES)
         last = end >> CLUSTER_BITS if end < self._layout.size_bytes else self._layout.data_clusters
         if first < last:
@@ -91,20 +64,8 @@ class Qcow2Writer:
         if size_bytes != self._layout.size_bytes:
             raise InternalError(f"`{self._path}` was laid out for {self._layout.size_bytes} bytes, not {size_bytes}")
 
-    def sync(self) -> None:
-        """Make what was written durable.
-
-        Raises:
-            StorageError: an I/O error.
-        """
-        files.fdatasync(self._fd, self._path)
-
     def finish(self) -> None:
-        """Write L1, refcounts and at last the header, all durable: a valid image stands now.
-
-        Raises:
-            StorageError: no space, or an I/O error.
-        """
+        """Write L1, refcounts and at last the header, all durable: a valid image stands now."""
         for offset, piece in closing_pieces(self._source, self._layout):
             files.pwrite_all(self._fd, piece, offset, self._path)
         whole_clusters = -(-self._source.current_size() // CLUSTER_BYTES) * CLUSTER_BYTES
@@ -112,7 +73,3 @@ class Qcow2Writer:
         files.fdatasync(self._fd, self._path)
         files.pwrite_all(self._fd, self._layout.header(), 0, self._path)
         files.fsync(self._fd, self._path)
-
-    def close(self) -> None:
-        """Close the file; harmless twice."""
-        self._source.close()

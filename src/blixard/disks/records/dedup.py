@@ -20,15 +20,17 @@ class DigestTable(Closing):
     """Digest (32 bytes) to a value of fixed width: open addressing with linear probing, at most 2/3 full.
 
     Slots come from Python's keyed hash of the digest, so that a document cannot choose digests that collide. For one
-    thread at a time.
+    thread at a time. Once it lies in a file, every method may raise StorageError: no space, or an I/O error.
 
     Args:
-        value_bytes: width of every value, in bytes.
+        value_bytes: width of every value, in bytes; 0 for a set of digests.
         spill_bytes: what may be held in memory; a larger table lies in a file.
         folder: where that file is made; None is the system's temporary folder.
     """
 
-    def __init__(self, value_bytes: int, *, spill_bytes: int = DEFAULT.spill_bytes, folder: Path | None = None) -> None:
+    def __init__(
+        self, value_bytes: int = 0, *, spill_bytes: int = DEFAULT.spill_bytes, folder: Path | None = None
+    ) -> None:
         self._row = 1 + _DIGEST + value_bytes
         self._spill_bytes = spill_bytes
         self._folder = folder
@@ -45,30 +47,26 @@ class DigestTable(Closing):
         return isinstance(self._rows, Spill)
 
     def get(self, digest: bytes) -> bytes | None:
-        """The value of `digest`, or None.
-
-        Raises:
-            StorageError: the temporary file cannot be read.
-        """
+        """The value of `digest`, or None."""
         _, row = self._find(digest)
         return row[1 + _DIGEST :] if row[0] else None
 
     def put(self, digest: bytes, value: bytes) -> None:
-        """Set the value of `digest`.
-
-        Raises:
-            StorageError: the temporary file cannot be written (no space, usually).
-        """
+        """Set the value of `digest`."""
         slot, row = self._find(digest)
         self._store(slot, b"\1" + digest + value, new=not row[0])
 
     def set_default(self, digest: bytes, value: bytes) -> bytes | None:
-        """The value that `digest` has already, or None after setting it to `value`; raises as `put` does."""
+        """The value that `digest` has already, or None after setting it to `value`."""
         slot, row = self._find(digest)
         if row[0]:
             return row[1 + _DIGEST :]
         self._store(slot, b"\1" + digest + value, new=True)
         return None
+
+    def add(self, digest: bytes) -> bool:
+        """True when `digest` is new to a table without values, which has it from now on."""
+        return self.set_default(digest, b"") is None
 
     def close(self) -> None:
         """Release memory and file; harmless twice."""
@@ -108,24 +106,6 @@ class DigestTable(Closing):
     def _storage(self, slots: int) -> _Memory | Spill:
         size = slots * self._row
         return _Memory(size) if size <= self._spill_bytes else Spill(size, self._folder)
-
-
-class DedupTable(Closing):
-    """The digests whose data an export already carries, over all its disks."""
-
-    def __init__(self, *, spill_bytes: int = DEFAULT.spill_bytes, folder: Path | None = None) -> None:
-        self._table = DigestTable(0, spill_bytes=spill_bytes, folder=folder)
-
-    def add(self, digest: bytes) -> bool:
-        """True when `digest` is new: its record carries the data."""
-        return self._table.set_default(digest, b"") is None
-
-    def __len__(self) -> int:
-        return len(self._table)
-
-    def close(self) -> None:
-        """Release memory and file; harmless twice."""
-        self._table.close()
 
 
 class _Memory:

@@ -18,7 +18,7 @@ from msgspec import Struct
 from blixard.closing import Closing
 from blixard.disks.records.crew import Crew
 from blixard.disks.records.cutting import Cell, cells, runs
-from blixard.disks.records.dedup import DedupTable
+from blixard.disks.records.dedup import DigestTable
 from blixard.disks.records.frames import make_frame
 from blixard.disks.records.memory import PageBuffer
 from blixard.errors import InternalError
@@ -54,7 +54,7 @@ class RecordPipeline(Closing):
         zstd_level: of the frames.
     """
 
-    def __init__(self, threads: int, dedup: DedupTable, zstd_level: int = ZSTD_LEVEL) -> None:
+    def __init__(self, threads: int, dedup: DigestTable, zstd_level: int = ZSTD_LEVEL) -> None:
         self._dedup = dedup
         self._zstd_level = zstd_level
         # two a worker, so that none waits, one being read, two waiting for the caller
@@ -128,7 +128,7 @@ class _Disk:
     """One disk being read by its own thread. A buffer is a permit: without a free one the reader waits."""
 
     def __init__(
-        self, reader: DiskReader, dedup: DedupTable, make: _Make, crew: Crew, buffers: list[PageBuffer]
+        self, reader: DiskReader, dedup: DigestTable, make: _Make, crew: Crew, buffers: list[PageBuffer]
     ) -> None:
         self._reader = reader
         self._dedup = dedup

@@ -16,7 +16,7 @@ from blixard.errors import StorageError
 class Spill:
     """`size` bytes, zero at first, in `folder` (None is the system's temporary folder); it grows when written past.
 
-    Any number of threads may use it at once.
+    Any number of threads may use it at once, and every call may raise StorageError: no space, or an I/O error.
     """
 
     def __init__(self, size: int, folder: Path | None) -> None:
@@ -28,11 +28,7 @@ class Spill:
             raise self._error("make", problem) from problem
 
     def read(self, at: int, length: int) -> bytes:
-        """Return `length` bytes from `at`.
-
-        Raises:
-            StorageError: an I/O error.
-        """
+        """`length` bytes from `at`."""
         try:
             row = os.pread(self._file.fileno(), length, at)
         except OSError as problem:
@@ -42,11 +38,7 @@ class Spill:
         return row
 
     def write(self, at: int, row: bytes) -> None:
-        """Put bytes at `at`.
-
-        Raises:
-            StorageError: no space, or an I/O error.
-        """
+        """Put bytes at `at`."""
         try:
             written = os.pwrite(self._file.fileno(), row, at)
         except OSError as problem:

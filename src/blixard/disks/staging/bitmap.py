@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from blixard import files
+from blixard.closing import Closing
 from blixard.errors import StorageError
 from blixard.model.structs import DiskFormat
 
@@ -31,8 +32,8 @@ class BitmapTitle(msgspec.Struct, frozen=True, kw_only=True):
     """None while the document has not told it."""
 
 
-class RecordBitmap:
-    """The bits of one image. One thread adds; any may ask."""
+class RecordBitmap(Closing):
+    """The bits of one image. One thread adds; any may ask. What touches the file may raise StorageError."""
 
     def __init__(self, fd: int, path: Path, bits: bytearray) -> None:
         self._fd = fd
@@ -41,11 +42,7 @@ class RecordBitmap:
 
     @classmethod
     def create(cls, path: Path, title: BitmapTitle) -> RecordBitmap:
-        """A new file without a bit set.
-
-        Raises:
-            StorageError: it exists, or no space or permission.
-        """
+        """A new file without a bit set; one that exists is a StorageError."""
         bitmap = cls(files.create(path), path, bytearray())
         try:
             files.pwrite_all(bitmap._fd, _header(title), 0, path)
@@ -82,22 +79,14 @@ class RecordBitmap:
         return at < len(self._bits) and bool(self._bits[at] >> (position & 7) & 1)
 
     def add(self, positions: Iterable[int]) -> None:
-        """Set bits. The data must be durable already; the bits may reach the disk later.
-
-        Raises:
-            StorageError: no space, or an I/O error.
-        """
+        """Set bits. The data must be durable already; the bits may reach the disk later."""
         touched = [self._set(position) for position in positions]
         if touched:
             first, last = min(touched), max(touched)
             files.pwrite_all(self._fd, bytes(self._bits[first : last + 1]), _HEADER_BYTES + first, self._path)
 
     def sync(self) -> None:
-        """What was added is durable when this returns.
-
-        Raises:
-            StorageError: an I/O error.
-        """
+        """What was added is durable when this returns."""
         files.fdatasync(self._fd, self._path)
 
     def close(self) -> None:

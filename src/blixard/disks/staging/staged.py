@@ -7,12 +7,12 @@ has descriptors. Source of the order of syncs: DESIGN.md section 6 (data before 
 from __future__ import annotations
 
 import threading
-from contextlib import closing
 from pathlib import Path
 
 from msgspec import Struct
 
 from blixard import files
+from blixard.closing import Closing
 from blixard.disks.copying import copy_disk
 from blixard.disks.detect import open_reader, open_writer
 from blixard.disks.staging.bitmap import BitmapTitle, RecordBitmap
@@ -44,8 +44,11 @@ class StagedPlace(Struct, frozen=True, kw_only=True):
             files.unlink(path, missing_ok=True)
 
 
-class StagedImage:
-    """A disk on its way in. `write` and `read` from any thread; the rest from the one that its method names."""
+class StagedImage(Closing):
+    """A disk on its way in. `write` and `read` from any thread; the rest from the one that its method names.
+
+    Whatever touches its files may raise StorageError: no space, or an I/O error.
+    """
 
     def __init__(self, place: StagedPlace, head: ImageHead | None, limits: Limits, *, resume: bool) -> None:
         self.place = place
@@ -117,21 +120,13 @@ class StagedImage:
         self._live().mark(record.offset or 0, record.length)
 
     def write(self, position: int, offset: int, data: bytes) -> None:
-        """Put a record's bytes, which were checked. Any thread.
-
-        Raises:
-            StorageError: no space, or an I/O error.
-        """
+        """Put a record's bytes, which were checked. Any thread."""
         self._live().write(offset, data)
         with self._lock:
             self._fresh.append(position)
 
     def read(self, offset: int, length: int) -> bytes:
-        """Guest bytes of a record that was written. Any thread, also after the image was finished or put away.
-
-        Raises:
-            StorageError: an I/O error.
-        """
+        """Guest bytes of a record that was written. Any thread, also after the image was finished or put away."""
         with self._lock:
             if self._writer is not None:
                 return self._writer.read(offset, length)
@@ -142,11 +137,7 @@ class StagedImage:
             return bytes(data)
 
     def reread(self, offset: int, length: int) -> bytes:
-        """What lies at a record's place, for a worker that has this record in hand (so the image is not completed).
-
-        Raises:
-            StorageError: an I/O error.
-        """
+        """What lies at a record's place, for a worker that has this record in hand (so the image is not completed)."""
         return self._live().read(offset, length)
 
     @property
@@ -160,11 +151,7 @@ class StagedImage:
         return f"disk `{self.head.vm}/{self.head.disk}`" if self.head is not None else f"image `{self.place.image}`"
 
     def checkpoint(self) -> None:
-        """Make what was written durable, then the bits that say so. The settling thread.
-
-        Raises:
-            StorageError: no space, or an I/O error.
-        """
+        """Make what was written durable, then the bits that say so. The settling thread."""
         with self._lock:
             fresh, self._fresh = self._fresh, []
             writer = self._writer
@@ -178,11 +165,7 @@ class StagedImage:
             self._anchored = True
 
     def complete(self, *, wanted: bool) -> None:
-        """Make it a valid, durable image, in the format that the document names. The settling thread.
-
-        Raises:
-            StorageError: no space, or an I/O error.
-        """
+        """Make it a valid, durable image, in the format that the document names. The settling thread."""
         head, writer = self.final, self._live()
         if head is None:
             raise InternalError(f"{self.title} was completed before its end")
@@ -233,8 +216,7 @@ class StagedImage:
             )
 
     def _bitmap_title(self) -> BitmapTitle:
-        size = self.head.size_bytes if self.head is not None else None
-        return BitmapTitle(key=self.place.key, image=self.place.image, format=self.format, size_bytes=size)
+        return BitmapTitle(key=self.place.key, image=self.place.image, format=self.format, size_bytes=self._size())
 
     def _take_up(self) -> bool:
         bitmap = RecordBitmap.open(self.place.bitmap, self._bitmap_title(), positions=self._limits.records)
@@ -272,7 +254,7 @@ class StagedImage:
         """Replace the raw file by an image in the format of `head`. A kill from here on has the image staged anew."""
         raw_path = self.path
         files.unlink(self.place.bitmap)
-        with closing(open_reader(raw_path, DiskFormat.RAW, limits=self._limits)) as source:
+        with open_reader(raw_path, DiskFormat.RAW, limits=self._limits) as source:
             copy_disk(source, self.place.disk(head.format), head.format, head.size_bytes)
         with self._lock:
             self._close()

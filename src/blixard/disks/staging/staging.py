@@ -233,16 +233,6 @@ class Staging(Closing):
             image.close()
         self._sink.close()
 
-    def abandon(self) -> None:
-        """End the threads and remove what this staging made.
-
-        Raises:
-            StorageError: a file cannot be removed.
-        """
-        self.close()
-        for image in self._images.values():
-            image.place.clear()
-
     def _staged(self, number: int, image: StagedImage, head: ImageHead) -> Staged:
         return Staged(
             path=image.path,

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from blixard.disks.records.dedup import DedupTable
+from blixard.closing import Closing
+from blixard.disks.records.dedup import DigestTable
 from blixard.disks.records.pipeline import Chunk, RecordPipeline
 from blixard.errors import BlixardError, RefusedError
 from blixard.format.records import encode_record
@@ -65,8 +66,10 @@ def write_images(
         StorageError: the target cannot be written.
     """
     encode = partial(encode_record, compress=encoding.compress, gzip_level=encoding.gzip_level)
-    table = DedupTable(spill_bytes=encoding.spill_bytes, folder=encoding.folder)
-    with table as dedup, RecordPipeline(encoding.threads, dedup, encoding.zstd_level) as pipeline:
+    with (
+        DigestTable(spill_bytes=encoding.spill_bytes, folder=encoding.folder) as carried,
+        RecordPipeline(encoding.threads, carried, encoding.zstd_level) as pipeline,
+    ):
         read = partial(pipeline.records, encode=encode, advance=progress.advance)
         for _, of_vm in groupby(images, key=lambda image: image.head.vm):
             together = list(of_vm)
@@ -150,7 +153,7 @@ class _Disk:
         )
 
 
-class _Watched:
+class _Watched(Closing):
     """A reader that remembers what it raised itself."""
 
     def __init__(self, reader: DiskReader) -> None:

@@ -45,10 +45,10 @@ class ReferredRecords(Closing):
         again = source.again() if images else iter(())
         if again is None:
             return
-        found = self._digests = DigestTable(0, spill_bytes=self._limits.spill_bytes, folder=folder)
+        found = self._digests = DigestTable(spill_bytes=self._limits.spill_bytes, folder=folder)
         for event in again:
             if isinstance(event, RecordRead) and event.image in images and not event.record.carries:
-                found.put(event.record.digest, b"")
+                found.add(event.record.digest)
 
     def close(self) -> None:
         """Release memory and file."""

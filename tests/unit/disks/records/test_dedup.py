@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from blixard.disks.records.dedup import DedupTable, DigestTable
+from blixard.disks.records.dedup import DigestTable
 from blixard.errors import StorageError
 
 
@@ -20,14 +20,14 @@ def fill(table: DigestTable, keys: list[bytes]) -> None:
 
 
 def test_the_first_of_equal_digests_is_new_and_no_other() -> None:
-    table = DedupTable()
+    table = DigestTable()
 
     assert [table.add(digest) for digest in (b"a" * 32, b"b" * 32, b"a" * 32)] == [True, True, False]
     assert len(table) == 2
 
 
 def test_the_digest_of_zeros_is_a_digest_like_any_other() -> None:
-    table = DedupTable()
+    table = DigestTable()
 
     assert table.add(bytes(32))
     assert not table.add(bytes(32))
@@ -73,7 +73,7 @@ def test_a_spill_that_cannot_be_made_names_its_folder() -> None:
 
 @pytest.mark.long
 def test_two_million_digests_stay_right_in_a_spilled_table(tmp_path: Path) -> None:
-    table = DedupTable(folder=tmp_path)
+    table = DigestTable(folder=tmp_path)
     keys = digests(2_000_000)
 
     assert all(table.add(key) for key in keys)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from blake3 import blake3
 
-from blixard.disks.records.dedup import DedupTable
+from blixard.disks.records.dedup import DigestTable
 from blixard.disks.records.frames import open_frame
 from blixard.disks.records.pipeline import Chunk, RecordPipeline
 from blixard.errors import InternalError, StorageError
@@ -25,7 +25,7 @@ def ignore(amount: int) -> None:
 
 
 def export(disks: list[MemoryDisk], threads: int = 2, advance: Callable[[int], None] = ignore) -> list[list[Chunk]]:
-    with RecordPipeline(threads, DedupTable()) as pipeline:
+    with RecordPipeline(threads, DigestTable()) as pipeline:
         return [list(pipeline.records(disk, encode, advance)) for disk in disks]
 
 
@@ -108,7 +108,7 @@ def test_progress_adds_up_to_the_size_of_the_disk(size: int) -> None:
 def test_a_read_error_comes_after_every_record_before_it() -> None:
     data = b"\1\2" * (CELL_BYTES * 10)
     given: list[int | None] = []
-    with RecordPipeline(2, DedupTable()) as pipeline:
+    with RecordPipeline(2, DigestTable()) as pipeline:
         with pytest.raises(StorageError, match=str(CELL_BYTES * 9 + 5)):
             given.extend(offsets(pipeline.records(MemoryDisk(data, fails_at=CELL_BYTES * 9 + 5), encode, ignore)))
 
@@ -117,7 +117,7 @@ def test_a_read_error_comes_after_every_record_before_it() -> None:
 
 def test_after_a_read_error_the_other_disks_go_on() -> None:
     data = mixed_disk(3, 64)
-    with RecordPipeline(2, DedupTable()) as pipeline:
+    with RecordPipeline(2, DigestTable()) as pipeline:
         with pytest.raises(StorageError):
             list(pipeline.records(MemoryDisk(b"\1" * CELL_BYTES, fails_at=0), encode, ignore))
 
@@ -133,14 +133,14 @@ def test_an_error_of_encode_reaches_the_caller_in_its_turn() -> None:
         return ()
 
     given: list[int | None] = []
-    with RecordPipeline(4, DedupTable()) as pipeline, pytest.raises(ValueError, match="encode"):
+    with RecordPipeline(4, DigestTable()) as pipeline, pytest.raises(ValueError, match="encode"):
         given.extend(offsets(pipeline.records(MemoryDisk(b"\1" * 20 * CELL_BYTES), fails, ignore)))
 
     assert given == [0, CELL_BYTES]
 
 
 def test_a_closed_generator_leaves_no_reading_thread() -> None:
-    with RecordPipeline(2, DedupTable()) as pipeline:
+    with RecordPipeline(2, DigestTable()) as pipeline:
         records = pipeline.records(MemoryDisk(b"\1" * 50 * CELL_BYTES), encode, ignore)
         next(records)
         records.close()  # type: ignore[attr-defined]
@@ -149,13 +149,13 @@ def test_a_closed_generator_leaves_no_reading_thread() -> None:
 
 
 def test_a_pipeline_left_in_the_middle_of_a_disk_ends_its_threads() -> None:
-    with RecordPipeline(2, DedupTable()) as pipeline:
+    with RecordPipeline(2, DigestTable()) as pipeline:
         records = pipeline.records(MemoryDisk(b"\1" * 50 * CELL_BYTES), encode, ignore)
         next(records)
 
 
 def test_a_pipeline_whose_records_were_left_unread_is_not_used_again() -> None:
-    with RecordPipeline(1, DedupTable()) as pipeline:
+    with RecordPipeline(1, DigestTable()) as pipeline:
         next(pipeline.records(MemoryDisk(b"\1" * 5 * CELL_BYTES), encode, ignore))
 
         with pytest.raises(InternalError):
@@ -170,7 +170,7 @@ def test_no_more_cells_are_read_ahead_than_there_are_buffers() -> None:
         encoded.release()
         return encode(record, frame)
 
-    with RecordPipeline(2, DedupTable()) as pipeline:
+    with RecordPipeline(2, DigestTable()) as pipeline:
         records = pipeline.records(disk, counted, ignore)
         next(records)
         for _ in range(7):

@@ -260,14 +260,6 @@ def test_an_image_nobody_names_serves_references_and_is_dropped(tmp_path: Path) 
     assert sorted(path.suffix for path in (tmp_path / "key").iterdir()) == [".qcow2"]
 
 
-def test_abandoning_leaves_nothing(tmp_path: Path) -> None:
-    with Staging(tmp_path / "key", threads=2) as staging:
-        feed(staging, document([mixed_disk(1, 20)]))
-        staging.abandon()
-
-    assert list((tmp_path / "key").iterdir()) == []
-
-
 def test_a_failing_write_is_raised_and_ends_every_thread(tmp_path: Path) -> None:
     def fail(operation: str, path: str) -> None:
         if operation == "write" and path.endswith(".raw"):
