@@ -127,11 +127,11 @@ class ImportArguments(TypedDict, total=False):
 
 
 def export_options(site: Site, output: StrPath, given: ExportArguments) -> ExportOptions:
-    """What `ops` is asked for.
+    """The options of `export_cluster` that an export's arguments mean.
 
     Raises:
-        TypeError: an argument that there is not.
-        UsageError: a selector that is none.
+        TypeError: an argument does not exist.
+        UsageError: a selector is not one.
     """
     from blixard.model.structs import Consistency
     from blixard.ops.exporting.export import ExportOptions
@@ -170,7 +170,7 @@ def import_request(
     values: Values | None = None,
     saved: SavedPlan | None = None,
 ) -> ImportRequest:
-    """What `ops` is asked for.
+    """The request to `import_document` that an import's arguments mean.
 
     Args:
         site: the data directory, for its settings.
@@ -181,8 +181,8 @@ def import_request(
         saved: the plan that must be applied as it is.
 
     Raises:
-        TypeError: an argument that there is not.
-        UsageError: a selector, a rule or a file of them that is none.
+        TypeError: an argument does not exist.
+        UsageError: a selector or a rule is not one, or a file of them cannot be read.
     """
     from blixard.ops.importing.request import ImportRequest
     from blixard.plan.options import Values
@@ -277,7 +277,7 @@ def text_of(file: StrPath) -> str:
 
 
 def _check_known(given: Mapping[str, Any], known: type) -> None:
-    """What Python checks of a signature written out: a misspelt option must not be ignored."""
+    """Refuse a misspelt option, as Python does where a signature is written out; it must not be ignored."""
     for name in given:
         if name not in known.__annotations__:
             raise TypeError(f"unexpected keyword argument {name!r}; there is {', '.join(known.__annotations__)}")

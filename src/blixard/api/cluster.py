@@ -64,12 +64,12 @@ class Cluster(Closing):
         self._opened = opened
 
     def close(self) -> None:
-        """Let go of its files; harmless twice."""
+        """Let go of the cluster's files."""
         self._opened.close()
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The name of the cluster."""
         return self._opened.name
 
     @property

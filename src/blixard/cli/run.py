@@ -102,7 +102,7 @@ def _signals_as_exceptions() -> Iterator[None]:
         with suppress(ValueError):  # not the main thread: somebody else owns the signals
             if signal.getsignal(number) is not signal.SIG_IGN:
                 before[number] = signal.signal(number, handler)
-    hook, sys.unraisablehook = sys.unraisablehook, lambda passed_over: _once_more(passed_over, hook)
+    hook, sys.unraisablehook = sys.unraisablehook, lambda passed_over: _raise_later(passed_over, hook)
     try:
         yield
     finally:
@@ -111,8 +111,11 @@ def _signals_as_exceptions() -> Iterator[None]:
             signal.signal(number, earlier)
 
 
-def _once_more(passed_over: sys.UnraisableHookArgs, otherwise: Callable[[sys.UnraisableHookArgs], object]) -> None:
-    """A signal that came where Python passes over exceptions (a callback of its import) comes again a moment later."""
+def _raise_later(passed_over: sys.UnraisableHookArgs, otherwise: Callable[[sys.UnraisableHookArgs], object]) -> None:
+    """Raise a signal again that Python passed over, as it does with exceptions in callbacks of its import.
+
+    Whatever else was passed over goes to `otherwise`, the hook that was there before.
+    """
     problem = passed_over.exc_value
     if isinstance(problem, KeyboardInterrupt):
         import threading

@@ -68,6 +68,8 @@ def read_secrets(data: bytes, name: str) -> dict[str, Any]:
 
 
 class _Masking:
+    """Masks the parts of a document one after the other, and keeps what it took out."""
+
     def __init__(self, paths: tuple[tuple[str, ...], ...]) -> None:
         self._paths = paths
         self.secrets: dict[str, Any] = {}

@@ -24,7 +24,7 @@ from blixard.redact.patterns import METADATA_KEY, SECRET_KEY, TEXT
 MASK = "(redacted)"
 """What stands in the place of a secret; a whole object or number becomes null."""
 _PROTECTED = ("name", "id", "role", "format", "vcpus", "memory", "size_bytes", "offset", "blake3")
-"""Without these a document is none."""
+"""A document cannot be read without these fields."""
 
 
 class Redaction(Struct, frozen=True):
@@ -43,6 +43,8 @@ class Finding(Struct, frozen=True):
 
 
 class _Hit(Struct, frozen=True):
+    """A secret that was found: where, by which rule, and what stands there once it is masked."""
+
     tokens: Tokens
     rule: str
     original: Any

@@ -54,7 +54,10 @@ class Presence(Struct, frozen=True):
 
 
 class NetworkSettings(Struct, frozen=True, kw_only=True):
-    """Settings. Addresses are `ADDR:PORT`; `rate` in bytes a second counts both ways together."""
+    """How this process is to be on the network.
+
+    Addresses are `ADDR:PORT`; `rate` is in bytes a second and counts both directions together.
+    """
 
     listen: str | None = None
     advertise: tuple[str, ...] = ()

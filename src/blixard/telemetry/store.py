@@ -71,7 +71,7 @@ class TelemetryStore(Closing):
         self._connection = self._open()
 
     def close(self) -> None:
-        """Release the file; harmless twice."""
+        """Release the file."""
         self._connection.close()
 
     def add_samples(self, points: Iterable[Point]) -> None:
@@ -114,7 +114,7 @@ class TelemetryStore(Closing):
             return made if kept else None
 
     def drop_imported(self, import_id: int) -> None:
-        """Forget what `add_imported` kept; harmless twice."""
+        """Forget what `add_imported` kept."""
         with self._writing() as connection:
             connection.execute("DELETE FROM imports WHERE id = ?", (import_id,))
 

@@ -57,12 +57,12 @@ class Warnings:
 
 
 class Followed:
-    """Opens what it was given, and follows what comes in as long as it is open.
+    """Opens a document at its senders, and tells of lost connections and warnings for as long as it is open.
 
     Args:
-        out: where it is told.
-        opened: opens the document at its senders.
-        warnings: told what the source has to say, when it says it.
+        out: where they are told.
+        opened: opens the document.
+        warnings: tells those of the source.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Followed:
 
     @contextmanager
     def __call__(self) -> Iterator[PeerSource]:
-        """As what it was given."""
+        """Open the document, as `opened` does."""
         with self._opened() as source:
             self._source = source
             links = Links(self._out, source.remote.statistics)

@@ -43,13 +43,16 @@ Rows = tuple[Row, ...]
 
 
 class Shown(Protocol):
-    """What counts for itself. Neither call takes a lock: a signal may have interrupted the thread that holds it."""
+    """What has rows of its own to show in the place of a meter's, as the receivers of a share.
+
+    Neither call takes a lock: a signal may have interrupted the thread that holds it.
+    """
 
     def rows(self) -> Rows:
         """What goes on now; none when nothing does."""
 
     def lines(self) -> tuple[str, ...]:
-        """How it stands, for whoever asks: at least one line."""
+        """How far each of them is, for whoever asks with SIGUSR1: at least one line."""
 
 
 def one_line(row: Row) -> str:
@@ -63,9 +66,9 @@ def one_line(row: Row) -> str:
 
 
 class ProgressMeter:
-    """`ports.Progress` that counts; what shows it reads `rows()`, `lines()` or `standing()`. Those take no lock.
+    """`ports.Progress` that counts; what shows it reads `rows()`, `lines()` or `standing()`.
 
-    A signal may interrupt the thread that holds it.
+    Those three take no lock, because a signal may interrupt the thread that holds it.
     """
 
     def __init__(self, out: Console, now: Callable[[], float] = time.monotonic) -> None:
@@ -106,7 +109,7 @@ class ProgressMeter:
         self._out.warn(message)
 
     def show_instead(self, other: Shown) -> None:
-        """From now on the rows are its own: what was counted so far is over, and no part of them."""
+        """From now on show the rows of `other`; what was counted so far is over, and no part of them."""
         self._other = other
 
     def rows(self) -> Rows:
@@ -116,7 +119,7 @@ class ProgressMeter:
         return _rows(self._task_row(), self._whole())
 
     def lines(self) -> tuple[str, ...]:
-        """The same for a log: how far all of it is and at which task, or a line for each of the others."""
+        """For a log: one line that says how far all of it is and at which task, or a line for each row of `other`."""
         if self._other is not None:
             return tuple(map(one_line, self._other.rows()))
         task, whole = self._task_row(), self._whole()
@@ -124,7 +127,7 @@ class ProgressMeter:
         return (one_line(Row(task.name, last.done, last.total, last.seconds)),)
 
     def standing(self) -> tuple[str, ...]:
-        """The same for whoever asks in between: also what is waited for."""
+        """For whoever asks in between, with SIGUSR1: as `lines`, and what `other` waits for."""
         return self.lines() if self._other is None else self._other.lines()
 
     def _task_row(self) -> Row:

@@ -116,7 +116,10 @@ def _bar(out: Console) -> Iterator[Bar]:
 
 @contextmanager
 def _line_above_bar(meter: ProgressMeter, out: Console) -> Iterator[Callable[[], None]]:
-    """Who draws the bar calls what it is given; a signal's own line would stand across what is drawn just then."""
+    """Gives what draws the bar a function to call, which says how far it is if SIGUSR1 has asked since.
+
+    Said by the signal's own handler, the line would stand across what is being drawn.
+    """
     asked = False
 
     def ask() -> None:
@@ -141,7 +144,7 @@ def _write(lines: tuple[str, ...]) -> None:
 
 @contextmanager
 def _on_sigusr1(act: Callable[[], None]) -> Iterator[None]:
-    """`act` must take no lock."""
+    """Call `act` at each SIGUSR1 that comes inside; it takes no lock, which the interrupted thread may hold."""
 
     def acting(_number: int, _frame: FrameType | None) -> None:
         act()

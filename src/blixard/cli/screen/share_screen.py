@@ -58,7 +58,7 @@ class Screen:
         self._completed: set[str] = set()
 
     def rows(self) -> Rows:
-        """Those who are here and have got something. Takes no lock, as a signal asks too."""
+        """A row for each receiver that is here and has got something. No lock: see `Shown`."""
         now = self._now()
         return tuple(
             Row(_name(key), self._of_all(served.sent), self.share_bytes, now - served.began)
@@ -67,7 +67,7 @@ class Screen:
         )
 
     def lines(self) -> tuple[str, ...]:
-        """That it serves, and everybody who is here. As little of a lock."""
+        """Until when it serves and how many came; then a line for each receiver that is here. No lock: see `Shown`."""
         rows = {row.name: row for row in self.rows()}
         here = [(_name(key), served.done) for key, served in tuple(self._served.items())]
         until = "" if self.until is None else f" until {human.moment(self.until)}"
@@ -86,14 +86,14 @@ class Screen:
         self._note(receiver, f"{_name(receiver.id)} came from {receiver.address or 'a relay'}")
 
     def advanced(self, receiver_id: str, amount: int, kind: str) -> None:  # noqa: ARG002 - as `Witness`
-        """Bytes went out."""
+        """Count bytes that went to a receiver."""
         with self._lock:
             served = self._served.setdefault(receiver_id, _Served())
             served.began = served.began or self._now()
             served.sent += amount
 
     def completed(self, receiver: Receiver) -> None:
-        """It has all it wanted, and may say so again and again."""
+        """A receiver has all it wanted; it may say so several times, and is told of once."""
         with self._lock:
             served = self._served.setdefault(receiver.id, _Served())
             known, served.done = served.done, True
@@ -124,7 +124,7 @@ class Screen:
         )
 
     def warn(self, message: str) -> None:
-        """The operator should know."""
+        """Tell the operator something that does not stop the share."""
         self.post(lambda: self._out.warn(message))
 
     def missed(self, count: int) -> None:
@@ -151,7 +151,7 @@ def _waits(*, done: bool) -> str:
 
 
 def _told(receiver: Receiver) -> str:
-    """What this visit brought, and what it is in all when it was here before."""
+    """What a receiver got this time, and in all when it was here before."""
     text = human.transfer(receiver.visit_bytes, (receiver.last_at - receiver.visit_at).total_seconds())
     if receiver.sent_bytes == receiver.visit_bytes:
         return text

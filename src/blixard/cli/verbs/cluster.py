@@ -1,4 +1,4 @@
-"""`cluster init|list|use|rename|delete`."""
+"""`cluster init|list|use|rename|delete`: clusters as wholes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`doctor`."""
+"""`doctor`: the checks as a table, and a hint for each that is not good."""
 
 from __future__ import annotations
 

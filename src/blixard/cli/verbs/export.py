@@ -1,4 +1,4 @@
-"""`cluster export`."""
+"""`cluster export`: a cluster into one file, which `--p2p-share` then serves."""
 
 from __future__ import annotations
 

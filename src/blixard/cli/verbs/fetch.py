@@ -1,4 +1,4 @@
-"""`cluster fetch`."""
+"""`cluster fetch`: an export from its senders into a file, by ticket."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Fetching(Struct, frozen=True, kw_only=True):
-    """From whom and how patiently, as given."""
+    """Where the tickets are, how long a silent sender is waited for, and how many connections it gets, as given."""
 
     ticket_files: tuple[str, ...]
     timeout: timedelta | None
@@ -88,11 +88,14 @@ def _parsed(text: str, which: str) -> Ticket:
 def senders(
     session: Session, tickets: Sequence[Ticket], fetching: Fetching, flags: NetworkFlags, verb: str, *, looking: bool
 ) -> Callable[[], AbstractContextManager[PeerSource]]:
-    """Opens the document at its senders; `looking` is for who will not take it: a use of the ticket stays open."""
+    """What opens the document at its senders.
+
+    With `looking` (a dry run) the senders are told that nothing will be taken: no use of the ticket is spent.
+    """
     from blixard.cli import wiring
     from blixard.ops.peers.source import peer_source
 
-    options = _patience(fetching)
+    options = _fetch_options(fetching)
     network = network_of(session, flags)
     site = wiring.site(session)
 
@@ -106,8 +109,8 @@ def senders(
     return opened
 
 
-def _patience(fetching: Fetching) -> FetchOptions:
-    """How to fetch; a number of connections that was given is kept to, whatever each brings."""
+def _fetch_options(fetching: Fetching) -> FetchOptions:
+    """The options of the fetch; a number of connections that was given is kept to, whatever each brings."""
     from blixard.peer.fetch.options import FetchOptions
 
     given: dict[str, float] = {}

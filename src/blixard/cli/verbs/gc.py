@@ -1,4 +1,4 @@
-"""`cluster gc`."""
+"""`cluster gc`: what was freed, or with `--dry-run` what would be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`cluster history`."""
+"""`cluster history`: what was done to a cluster, or with a file, as a table."""
 
 from __future__ import annotations
 

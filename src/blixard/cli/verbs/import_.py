@@ -1,4 +1,4 @@
-"""`cluster import`."""
+"""`cluster import`: a file, or with `--p2p` a document at its senders, into a cluster."""
 
 from __future__ import annotations
 

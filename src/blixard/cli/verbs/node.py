@@ -1,4 +1,4 @@
-"""`node add|list|show|remove`."""
+"""`node add|list|show|remove`: the hosts that a cluster's state knows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`peer id` and `ticket show`."""
+"""`peer id` and `ticket show`, and where a command line has its tickets from."""
 
 from __future__ import annotations
 

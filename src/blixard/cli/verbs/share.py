@@ -108,7 +108,7 @@ def options_of(session: Session, file: str, sharing: Sharing, document: str | No
 def serve(
     session: Session, options: ShareOptions, network: NetworkSettings, *, qr: bool, opened: OpenCluster | None
 ) -> ExitCode:
-    """Serve until it is over, and tell."""
+    """Serve the file until its time is up, its uses are spent or a signal comes; say how many got all of it."""
     from blixard.cli import wiring
     from blixard.cli.screen.outbox import Outbox
     from blixard.cli.screen.share_screen import Screen

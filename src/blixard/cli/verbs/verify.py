@@ -107,7 +107,7 @@ def _result(report: VerifyReport) -> str:
 
 
 def _tell(session: Session, report: VerifyReport) -> None:
-    """What a script's log needs: one line on stderr."""
+    """Say on stderr, in one line that a script can log, what is wrong."""
     hint = _restore_hint(report, printed=not session.out.json)
     code = report.exit_code
     if report.problem:
@@ -128,7 +128,7 @@ def _tell(session: Session, report: VerifyReport) -> None:
 
 
 def _restore_hint(report: VerifyReport, *, printed: bool) -> str | None:
-    """Standard output may be read before or after this: say where, not above or below."""
+    """The hint at the printed commands. It says `on standard output`: which of the two is read first is not known."""
     if not report.restore or not printed:
         return None
     one = len(report.restore) == 1

@@ -1,4 +1,4 @@
-"""`vm list|show|delete|attach-image|release|trust`."""
+"""`vm list|show|delete|attach-image|release|trust`: single VMs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`vm set`."""
+"""`vm set`: fields of a VM that are given change, all others stay."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Side(Struct, frozen=True, kw_only=True):
 
 
 class DiffOptions(Struct, frozen=True, kw_only=True):
-    """Two sides, and what counts."""
+    """Which two states are compared, and which differences count."""
 
     before: str
     after: str
@@ -89,7 +89,7 @@ def diff(options: DiffOptions, open_cluster: Open) -> DiffReport:
 
 
 def pending(report: DiffReport) -> ExitCode:
-    """The exit code of `--exit-code`."""
+    """The exit code that `--exit-code` asks for: whether anything differs."""
     return ExitCode.CHANGES_PENDING if report.differs else ExitCode.DONE
 
 

@@ -82,7 +82,7 @@ class UndoStatus(Struct, frozen=True, kw_only=True):
 
 
 class Status(Struct, frozen=True, kw_only=True):
-    """All of it."""
+    """What `cluster status` shows of a cluster."""
 
     name: str
     id: str
@@ -113,7 +113,7 @@ class Freshness(Struct, frozen=True, kw_only=True):
 
 
 def cluster_status(opened: OpenCluster) -> Status:
-    """Look at everything once.
+    """What a cluster is made of now; its state is read once, so that all numbers are of one revision.
 
     Raises:
         StorageError: the state cannot be read.
@@ -225,12 +225,12 @@ def _disks(opened: OpenCluster, snapshot: ClusterSnapshot, undo: tuple[UndoSumma
         virtual_bytes=sum(content.size_bytes for content in disks),
         live_bytes=sum(files.allocated_bytes(directory.content_path(content)) for content in live),
         undo_bytes=held_bytes(undo, snapshot, directory),
-        staged_bytes=_inside(directory.incoming),
+        staged_bytes=_bytes_in(directory.incoming),
         free_bytes=files.free_bytes(directory.disks),
     )
 
 
-def _inside(folder: Path) -> int:
+def _bytes_in(folder: Path) -> int:
     """Bytes of what lies in a directory, without the directory's own."""
     return sum(files.allocated_bytes(path) for path in folder.iterdir()) if folder.is_dir() else 0
 

@@ -28,15 +28,15 @@ INSTALL_AGAIN = "install blixard again, with its dependencies"
 
 
 def ok(name: str, saw: str) -> Check:
-    """All is well."""
+    """A check that found nothing wrong."""
     return Check(name=name, verdict=Verdict.OK, saw=saw)
 
 
 def warn(name: str, saw: str, hint: str) -> Check:
-    """It works, but not as well as it could."""
+    """A check of something that works, but not as well as it could."""
     return Check(name=name, verdict=Verdict.WARN, saw=saw, hint=hint)
 
 
 def fail(name: str, saw: str, hint: str | None) -> Check:
-    """It does not work."""
+    """A check of something that does not work."""
     return Check(name=name, verdict=Verdict.FAIL, saw=saw, hint=hint)

@@ -16,7 +16,7 @@ _LAYOUT = b',\n  "record_tables": '
 
 
 class Difference(Exception):
-    """Found one; the message says where."""
+    """What was written is not what the document has; the message says where."""
 
 
 class TextComparison(io.RawIOBase):
@@ -34,7 +34,7 @@ class TextComparison(io.RawIOBase):
         self._line = 1
 
     def writable(self) -> bool:
-        """True."""
+        """True: it is a file that is only written to."""
         return True
 
     def write(self, data: ReadableBuffer, /) -> int:
@@ -50,7 +50,7 @@ class TextComparison(io.RawIOBase):
         return len(given)
 
     def finish(self) -> None:
-        """Everything was written.
+        """Compare the end, once everything was written.
 
         Raises:
             Difference: the text ends otherwise.

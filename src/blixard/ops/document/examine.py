@@ -82,12 +82,12 @@ def expect_data(given: Input, limits: Limits, progress: Progress) -> None:
 
 
 def starts_as_gzip(stream: BufferedReader) -> bool:
-    """What the first bytes say, which stay unread; also when the rest of the file makes no sense."""
+    """True when the first bytes are gzip's, however broken the rest is; they stay unread."""
     return stream.peek(2)[:2] == MAGIC
 
 
 class Examination:
-    """A pass under way: takes events, gives `Examined`."""
+    """One pass over a document: it is given the events in order, and makes an `Examined` of them at the end."""
 
     def __init__(self, verifier: Verifier, progress: Progress) -> None:
         self._surveyor = Surveyor()
@@ -99,7 +99,7 @@ class Examination:
         self._damage: list[Damage] = []
 
     def take(self, event: Event) -> None:
-        """The next event of the document."""
+        """Look at the next event of the document."""
         self._surveyor.take(event)
         if isinstance(event, RecordRead):
             self._record(event)
@@ -114,7 +114,7 @@ class Examination:
             self._lose(event)
 
     def broken(self, problem: ExportFileError) -> None:
-        """The document cannot be read further."""
+        """End the pass: the document cannot be read further."""
         self._problem = problem
         self._ended()
         if self._surveyor.state is None:

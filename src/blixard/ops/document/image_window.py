@@ -61,7 +61,7 @@ class Window(Closing):
             self.state = next(event.state for event in self._events() if isinstance(event, StateRead))
 
     def close(self) -> None:
-        """Give temporary files back; harmless twice."""
+        """Give temporary files back."""
         if self._view is not None:
             self._view.close()
 

@@ -232,7 +232,7 @@ class _Export:
                 exporter=f"blixard {__version__}",
                 cluster_id=snapshot.id,
                 revision=snapshot.revision,
-                provenance=_told(snapshot.provenance),
+                provenance=_without_kept(snapshot.provenance),
                 scope=options.scope.to_object(),
                 unknown=kept.metadata or UNSET,
             ),
@@ -284,10 +284,11 @@ class _Export:
                 for report in write_images(
                     writer, selection.images, self._cluster.hypervisor, encoding, self._progress
                 ):
-                    self._note(report)
+                    self._judge(report)
             return writer.finish().document, writer.stored_bytes
 
-    def _note(self, report: ImageReport) -> None:
+    def _judge(self, report: ImageReport) -> None:
+        """Take an image into the report, or end the export when it is not as good as was asked for."""
         check_consistency(report, self._options.require_consistency)
         if report.failed is not None and self._options.all_or_nothing:
             raise StorageError(
@@ -316,7 +317,7 @@ class _Export:
         cluster.log(VERB, report.exit_code)
 
 
-def _told(provenance: Provenance | None) -> JsonObject | None:
+def _without_kept(provenance: Provenance | None) -> JsonObject | None:
     """Where the state came from, without what is kept of it: that stands in its own place."""
     if provenance is None:
         return None

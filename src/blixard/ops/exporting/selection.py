@@ -80,6 +80,8 @@ def used_bytes(selection: Selection) -> int:
 
 
 class _Numbering:
+    """Gives the images their numbers, in the order in which the VMs name them."""
+
     def __init__(self, snapshot: ClusterSnapshot, found: Mapping[ContentKey, FoundDisk]) -> None:
         self._snapshot = snapshot
         self._found = found

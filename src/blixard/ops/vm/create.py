@@ -58,12 +58,12 @@ def create_vm(opened: OpenCluster, spec: VmSpec, progress: Progress) -> VmMade:
         StorageError: a disk or file cannot be read or copied; nothing is left behind.
     """
     vm = checked_vm(spec)
-    options = _told(spec)
+    options = _for_history(spec)
     with opened.recording(VERB, options):
         sweep_if_free(opened, VERB)
         with opened.locks.editing(VERB, opened.policy.lock_wait):
             snapshot = opened.snapshot()
-            _check_room(snapshot, vm, spec)
+            _check_place(snapshot, vm, spec)
             here = structs.replace(vm, node_id=snapshot.self_node) if vm.node_id is None else vm
             return _create(opened, here, spec, options, progress)
 
@@ -79,7 +79,7 @@ def _create(opened: OpenCluster, bare: Vm, spec: VmSpec, options: JsonObject, pr
         vm = decode_vm(to_object(bare) | whole, f"vm.{spec.name}")
 
         def plan(snapshot: ClusterSnapshot) -> StateChange:
-            _check_room(snapshot, vm, spec)
+            _check_place(snapshot, vm, spec)
             return StateChange(put_vms=(vm,), put_contents=tuple(gathered.contents.items()))
 
         opened.edit(VERB, options, plan, locked=True)
@@ -153,7 +153,8 @@ def _give_back(opened: OpenCluster, gathered: _Gathered) -> None:
             opened.home.registry().release(owner)
 
 
-def _check_room(snapshot: ClusterSnapshot, vm: Vm, spec: VmSpec) -> None:
+def _check_place(snapshot: ClusterSnapshot, vm: Vm, spec: VmSpec) -> None:
+    """Refuse a name that is taken, a node that is not there, and content for another node than this one."""
     if vm.name in snapshot.vms:
         raise Conflict(
             f"there is a VM `{vm.name}` in cluster `{snapshot.name}` already",
@@ -169,8 +170,8 @@ def _check_room(snapshot: ClusterSnapshot, vm: Vm, spec: VmSpec) -> None:
         )
 
 
-def _told(spec: VmSpec) -> JsonObject:
-    """For the history: values of metadata may be secrets, names are not."""
+def _for_history(spec: VmSpec) -> JsonObject:
+    """What the history says was asked for: the keys of metadata, because their values may be secrets."""
     told: JsonObject = {"vm": spec.name, "disks": [str(disk.path) for disk in spec.disks]}
     if spec.fields.get("metadata"):
         told["metadata_keys"] = sorted(spec.fields["metadata"])

@@ -127,6 +127,7 @@ def give_back(cluster: ClusterDir, contents: list[Content]) -> None:
 
 @contextmanager
 def _gone_on_failure(target: Path) -> Iterator[None]:
+    """Remove `target` when what is done inside fails, whatever is there of it."""
     try:
         yield
     except BaseException:
