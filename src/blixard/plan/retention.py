@@ -1,7 +1,7 @@
 """How long undo entries are kept: by number, age and bytes; pinned ones always (DESIGN.md section 6). And telemetry.
 
-The policies are what the settings are when nobody says. Pure, so that a plan can say what it will drop before it drops
-it.
+The one place that decides: a change asks `retained`, `cluster gc` asks `expired`. The policies are what the settings
+are when nobody says. Pure, so that a plan can say what it will drop before it drops it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from blixard.limits import MIB
-from blixard.model.changes import UndoSummary
+from blixard.model.changes import UndoEntry, UndoSummary
 
 
 class UndoPolicy(Struct, frozen=True, kw_only=True):
@@ -28,6 +28,17 @@ class TelemetryPolicy(Struct, frozen=True, kw_only=True):
 
     max_age: timedelta = timedelta(days=7)
     max_bytes: int = 256 * MIB
+
+
+def retained(
+    new: UndoEntry, entries: Iterable[UndoSummary], policy: UndoPolicy, now: datetime
+) -> tuple[UndoEntry | None, tuple[int, ...]]:
+    """What a change leaves of undo: its own entry, None where the policy gives it up at once, and the ids that go.
+
+    `entries` are `new`, which the store does not have yet, and all that are kept, as for `expired`.
+    """
+    gone = expired(entries, policy, now)
+    return None if new.id in gone else new, tuple(each for each in gone if each != new.id)
 
 
 def expired(entries: Iterable[UndoSummary], policy: UndoPolicy, now: datetime) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 from datetime import timedelta
 
-from blixard.plan.retention import UndoPolicy, expired
+from blixard.model.changes import UndoEntry, UndoSide
+from blixard.plan.retention import UndoPolicy, expired, retained
 from blixard.ports import UndoSummary
 from support.clusters import NOW
 
@@ -38,3 +39,16 @@ def test_pinned_entries_stay_and_do_not_count() -> None:
 
 def test_keep_nothing_is_possible() -> None:
     assert expired([entry(1)], UndoPolicy(keep=0), NOW) == (1,)
+
+
+NEW = UndoEntry(made_at=NOW, verb="import", title="", before=UndoSide(), after=UndoSide())
+
+
+def test_a_change_keeps_its_own_entry_and_gives_up_those_that_it_pushes_out() -> None:
+    entries = [NEW.summary(), entry(2), entry(1)]
+
+    assert retained(NEW, entries, UndoPolicy(keep=2), NOW) == (NEW, (1,))
+
+
+def test_a_change_whose_entry_is_given_up_at_once_keeps_none_of_its_own() -> None:
+    assert retained(NEW, [NEW.summary(), entry(1)], UndoPolicy(keep=0), NOW) == (None, (1,))

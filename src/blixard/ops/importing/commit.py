@@ -19,7 +19,7 @@ from blixard.ops.importing.stage import StagedImport
 from blixard.ops.importing.telemetry import TelemetrySpool
 from blixard.ops.keeping.undo import newest_entry
 from blixard.plan.change import to_change
-from blixard.plan.retention import expired
+from blixard.plan.retention import retained
 from blixard.plan.templates import FIXED_TIME
 from blixard.plan.values import Action, ImportPlan
 from blixard.ports import UndoEntry
@@ -63,7 +63,7 @@ def commit(job: Job, ready: Ready, staged: StagedImport | None) -> Committed:
     )
     change = structs.replace(
         change,
-        drop_undo=_expired(cluster, change.undo),
+        drop_undo=_given_up(cluster, change.undo),
         import_done=None if staged is None else import_id,
     )
     kept = _keep_telemetry(cluster, plan, job.telemetry)
@@ -101,11 +101,13 @@ def _about(job: Job, plan: ImportPlan, import_id: str) -> dict[str, Any]:
     }
 
 
-def _expired(cluster: OpenCluster, new: UndoEntry | None) -> tuple[int, ...]:
+def _given_up(cluster: OpenCluster, new: UndoEntry | None) -> tuple[int, ...]:
+    """Entries that go for the import's own, which is kept whatever the settings say: an import can be taken back."""
     if new is None:
         return ()
     entries = (new.summary(), *cluster.store.undo_entries())
-    return tuple(each for each in expired(entries, cluster.policy.undo, cluster.clock.now()) if each != new.id)
+    _, gone = retained(new, entries, cluster.policy.undo, cluster.clock.now())
+    return gone
 
 
 def _keep_telemetry(cluster: OpenCluster, plan: ImportPlan, telemetry: TelemetrySpool) -> int | None:

@@ -12,13 +12,14 @@ from msgspec import Struct, structs
 
 from blixard.errors import Conflict, InternalError, Locked, StorageError
 from blixard.model.codec import decode_vm, to_object
-from blixard.model.structs import ClusterSnapshot, Content, ContentKey, JsonObject, Vm
+from blixard.model.structs import ClusterSnapshot, JsonObject, Vm
 from blixard.ops.keeping.held_bytes import with_held_bytes
 from blixard.ops.keeping.leftovers import sweep
+from blixard.ops.keeping.undo import newest_entry
 from blixard.ops.vm.claims import release_claims
 from blixard.ops.vm.specs import check_ip, check_settable
 from blixard.plan.contents import held_contents
-from blixard.plan.retention import expired
+from blixard.plan.retention import retained
 from blixard.plan.vm_change import delete_vm_change
 from blixard.ports import StateChange
 from blixard.site.open_cluster import OpenCluster, find_vm, no_node
@@ -51,14 +52,11 @@ def set_vm(opened: OpenCluster, name: str, changes: JsonObject) -> Vm:
         InvalidField: naming the field.
     """
     options: JsonObject = {"vm": name, "fields": sorted(changes)}
-    made: list[Vm] = []
 
-    def plan(snapshot: ClusterSnapshot) -> StateChange:
-        made[:] = [_changed(find_vm(snapshot, name, opened.directory), changes, snapshot)]
-        return StateChange(put_vms=tuple(made))
+    def changed(snapshot: ClusterSnapshot) -> Vm:
+        return _changed(find_vm(snapshot, name, opened.directory), changes, snapshot)
 
-    opened.edit("vm set", options, plan)
-    return made[0]
+    return changed(opened.edit("vm set", options, lambda snapshot: StateChange(put_vms=(changed(snapshot),))))
 
 
 def release_vm(opened: OpenCluster, name: str) -> Vm:
@@ -86,50 +84,39 @@ def delete_vm(opened: OpenCluster, name: str) -> VmDeleted:
         NotFound: there is no such VM.
         Locked: an import is at work.
     """
-    verb, options = "vm delete", {"vm": name}
-    now = opened.clock.now()
-    gone: list[tuple[Vm, dict[ContentKey, Content], tuple[int, ...]]] = []
+    verb, now = "vm delete", opened.clock.now()
+    made: list[StateChange] = []
 
     def plan(snapshot: ClusterSnapshot) -> StateChange:
-        vm = find_vm(snapshot, name, opened.directory)
-        change, entry = delete_vm_change(snapshot, vm, now=now)
-        contents = dict(entry.before.contents)
-        without = structs.replace(
-            snapshot, contents={key: each for key, each in snapshot.contents.items() if key not in contents}
-        )
+        change, entry = delete_vm_change(snapshot, find_vm(snapshot, name, opened.directory), now=now)
+        left = {key: each for key, each in snapshot.contents.items() if key not in change.delete_contents}
+        without = structs.replace(snapshot, contents=left)
         entries = with_held_bytes((entry.summary(), *opened.store.undo_entries()), without, opened.directory)
-        dropped = expired(entries, opened.policy.undo, now)
-        gone[:] = [(vm, contents, dropped)]
-        return structs.replace(
-            change,
-            undo=None if entry.id in dropped else entry,
-            drop_undo=tuple(each for each in dropped if each != entry.id),
-        )
+        undo, dropped = retained(entry, entries, opened.policy.undo, now)
+        made[:] = [structs.replace(change, undo=undo, drop_undo=dropped)]
+        return made[0]
 
-    opened.edit(verb, options, plan)
-    vm, contents, dropped = gone[0]
+    before = opened.edit(verb, {"vm": name}, plan)
+    vm, kept, dropped = find_vm(before, name, opened.directory), made[0].undo is not None, made[0].drop_undo
+    contents = {key: before.contents[key] for key in made[0].delete_contents}
     release_claims(opened.home, opened.name, vm, contents)
-    if dropped:
+    if dropped or not kept:
         with suppress(Locked, StorageError):  # somebody reads disks: the next command that writes frees the space
             sweep(opened, verb)
     return VmDeleted(
         vm=vm,
         cluster=opened.name,
-        undo_id=None if 0 in dropped else max(each.id for each in opened.store.undo_entries()),
+        undo_id=newest_entry(opened) if kept else None,
         kept_in_place=tuple(each.path for each in contents.values() if each.path is not None),
-        dropped_undo=tuple(each for each in dropped if each),
+        dropped_undo=dropped,
     )
 
 
 def _edit_vm(opened: OpenCluster, verb: str, name: str, change: Callable[[Vm], Vm]) -> Vm:
-    before: list[Vm] = []
+    def here(snapshot: ClusterSnapshot) -> Vm:
+        return find_vm(snapshot, name, opened.directory)
 
-    def plan(snapshot: ClusterSnapshot) -> StateChange:
-        before[:] = [find_vm(snapshot, name, opened.directory)]
-        return StateChange(put_vms=(change(before[0]),))
-
-    opened.edit(verb, {"vm": name}, plan)
-    return before[0]
+    return here(opened.edit(verb, {"vm": name}, lambda snapshot: StateChange(put_vms=(change(here(snapshot)),))))
 
 
 def _changed(vm: Vm, changes: JsonObject, snapshot: ClusterSnapshot) -> Vm:
