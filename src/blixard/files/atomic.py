@@ -22,8 +22,8 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Self
 
+from blixard.closing import Closing
 from blixard.errors import StorageError
 from blixard.files.descriptors import fsync, truncate, write_all
 from blixard.files.journal import Journal, JournalEntry, temporary_name
@@ -40,7 +40,7 @@ Verify = Callable[[int], None]
 """Given a descriptor of the finished, synced file, positioned at 0; raises when the content is not good."""
 
 
-class AtomicFile:
+class AtomicFile(Closing):
     """A new file for `target`, which keeps its old content until `commit`. Write to `file`.
 
     Args:
@@ -82,7 +82,7 @@ class AtomicFile:
             StorageError: the target is as it was, unless only the last step (fsync of the directory) failed.
         """
         if self._fd is None:
-            raise ValueError("this file is committed or aborted already")
+            raise ValueError("this file is committed or closed already")
         try:
             self.file.flush()
             self._write_back.close()
@@ -92,9 +92,9 @@ class AtomicFile:
                 _have_verified(self._fd, verify)
             self._take_name(self._fd)
         finally:
-            self.abort()
+            self.close()
 
-    def abort(self) -> None:
+    def close(self) -> None:
         """Leave nothing but what the target is; harmless twice and after `commit`."""
         if self._fd is None:
             return
@@ -102,12 +102,6 @@ class AtomicFile:
         self.file.close()
         self._write_back.close()
         self._clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.abort()
 
     def _open(self, mode: int) -> int:
         with mutating("create", self.target):

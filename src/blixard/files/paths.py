@@ -69,22 +69,23 @@ def is_there(path: AnyPath) -> bool:
     Raises:
         StorageError: we may not look; `Path.exists` raises a bare PermissionError then, and a guess would be wrong.
     """
-    return _mode(path, follow=False) is not None
+    return mode_of(path, follow=False) is not None
 
 
 def is_dir(path: AnyPath) -> bool:
     """True when `path` names a directory, through symlinks too."""
-    mode = _mode(path, follow=True)
+    mode = mode_of(path, follow=True)
     return mode is not None and stat.S_ISDIR(mode)
 
 
 def is_file(path: AnyPath) -> bool:
     """True when `path` names a regular file, through symlinks too."""
-    mode = _mode(path, follow=True)
+    mode = mode_of(path, follow=True)
     return mode is not None and stat.S_ISREG(mode)
 
 
-def _mode(path: AnyPath, *, follow: bool) -> int | None:
+def mode_of(path: AnyPath, *, follow: bool) -> int | None:
+    """Kind and mode of what `path` names, or of the symlink that has that name; None when there is nothing."""
     with translated("look at", path):
         try:
             return Path(path).stat(follow_symlinks=follow).st_mode

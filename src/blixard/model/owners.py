@@ -29,12 +29,9 @@ class Owner(Struct, frozen=True):
 def linked(vms: Mapping[str, IncomingVm]) -> Iterator[tuple[int, Owner, Disk | File]]:
     """Each image that has an owner: its number, its owner, and what the VM says of it."""
     for name, incoming in vms.items():
-        for disk in incoming.vm.disks:
-            if not isinstance(disk.image, UnsetType):
-                yield disk.image, Owner(name, disk.name), disk
-        for file in incoming.vm.files:
-            if not isinstance(file.image, UnsetType):
-                yield file.image, Owner(name, file.name, ContentKind.FILE), file
+        for part in incoming.vm.parts:
+            if not isinstance(part.image, UnsetType):
+                yield part.image, Owner(name, part.name, part.kind), part
 
 
 def owners(vms: Mapping[str, IncomingVm]) -> dict[int, Owner]:

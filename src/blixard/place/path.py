@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 from blixard import files
+from blixard.closing import Closing
 from blixard.place.source import FileInput
 from blixard.ports import Input
 
 
-class FileOutput:
+class FileOutput(Closing):
     """The file at `path`, which keeps its old content until `commit`.
 
     Raises:
@@ -41,12 +42,6 @@ class FileOutput:
 
         self._file.commit(read_back)
 
-    def abort(self) -> None:
-        """See `Output.abort`."""
-        self._file.abort()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self.abort()
+    def close(self) -> None:
+        """See `Output.close`."""
+        self._file.close()

@@ -10,14 +10,15 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 from blixard import files
+from blixard.closing import Closing
 from blixard.errors import RefusedError, StorageError, UsageError
 from blixard.ports import Input
 
 
-class StreamOutput:
+class StreamOutput(Closing):
     """An output over an open descriptor.
 
     Args:
@@ -39,16 +40,16 @@ class StreamOutput:
     def commit(self, verify: Callable[[Input], None] | None = None) -> None:
         """Write out what is buffered, and make it durable where it can be. See `Output.commit`."""
         if self._fd is None:
-            raise ValueError("this output is committed or aborted already")
+            raise ValueError("this output is committed or closed already")
         try:
             if verify is not None:
                 raise UsageError(f"`{self.name}` cannot be read back to verify it", hint="export to a file")
             self._push(self._fd)
         finally:
-            self.abort()
+            self.close()
 
-    def abort(self) -> None:
-        """See `Output.abort`; what is buffered is thrown away."""
+    def close(self) -> None:
+        """See `Output.close`; what is buffered is thrown away."""
         if self._fd is None:
             return
         self._sink.discard()
@@ -56,12 +57,6 @@ class StreamOutput:
         fd, self._fd = self._fd, None  # first: an interrupt in between must not have it closed twice
         if self._owned:
             os.close(fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self.abort()
 
     def _push(self, fd: int) -> None:
         self.file.flush()

@@ -34,7 +34,7 @@ def open_output(target: str, *, journal: files.Journal | None) -> Output:
     if is_standard(target):
         return standard_output()
     path = Path(target)
-    mode = _mode_of(path)
+    mode = files.mode_of(path, follow=False)
     if mode is None:
         if not path.name or target.endswith("/"):
             raise a_directory(target, "backup.json.gz")
@@ -73,15 +73,6 @@ def replacing_output(name: str, *, journal: files.Journal | None) -> Output:
     with files.translated("examine", path):
         mode = stat.S_IMODE(path.stat().st_mode)
     return FileOutput(path, journal=journal, mode=mode)
-
-
-def _mode_of(path: Path) -> int | None:
-    try:
-        return path.lstat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise StorageError(f"cannot look at `{path}`: {os.strerror(error.errno or 0).lower()}") from error
 
 
 def check_parent(path: Path) -> None:

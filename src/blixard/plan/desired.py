@@ -11,10 +11,10 @@ from msgspec import Struct, structs
 from blixard.model.codec import decode_vm, to_object
 from blixard.model.incoming import IncomingVm
 from blixard.model.pointer import Tokens
-from blixard.model.structs import Hold, JsonObject, Network, Origin, Vm
+from blixard.model.structs import Hold, JsonObject, Origin, Vm
 from blixard.plan.contents import without_image_links
 from blixard.plan.document import PreparedVm
-from blixard.plan.identity import with_new_macs
+from blixard.plan.identity import derived_mac, with_macs
 from blixard.plan.matching import FoundBy, Origins, Pair
 from blixard.plan.merge import merge_changes_nothing, merge_vm, replace_vm, with_ours_at, without_places
 from blixard.plan.options import ImportOptions, Mode
@@ -42,11 +42,13 @@ def desired_vm(pair: Pair, deciding: Deciding) -> Vm:
     """
     made = _fields(pair, deciding.options.mode)
     if deciding.options.new_identity:
-        theirs = pair.incoming.vm
-        names = {network.name for network in theirs.networks}
-        made = with_new_macs(made, deciding.origins.target, theirs.id or pair.incoming.source, names)
+        theirs, target = pair.incoming.vm, deciding.origins.target
+        source, brought = theirs.id or pair.incoming.source, {nic.name for nic in theirs.networks}
+        renewed = [nic.name for nic in made.networks if nic.mac is not None and nic.name in brought]
+        made = with_macs(made, {name: derived_mac(target, source, name) for name in renewed})
     elif pair.found_by is FoundBy.ORIGIN and pair.ours is not None and pair.id != pair.incoming.vm.id:
-        made = _with_our_macs(made, pair.ours)
+        # a copy that got an identity of its own keeps it
+        made = with_macs(made, {nic.name: nic.mac for nic in pair.ours.networks})
     return _decided(made, pair, deciding)
 
 
@@ -80,16 +82,6 @@ def _with_our_secrets(ours: Vm, incoming: PreparedVm, mode: Mode) -> Vm:
     made = merge_vm(ours, given) if mode is Mode.MERGE else replace_vm(ours, IncomingVm(decode_vm(given, at), given))
     kept = with_ours_at(to_object(made), to_object(ours), incoming.given, incoming.redacted)
     return without_image_links(decode_vm(kept, at))
-
-
-def _with_our_macs(made: Vm, ours: Vm) -> Vm:
-    """A copy that got an identity of its own keeps it."""
-    macs = {network.name: network.mac for network in ours.networks}
-    networks: tuple[Network, ...] = tuple(
-        structs.replace(network, mac=macs[network.name]) if network.name in macs else network
-        for network in made.networks
-    )
-    return structs.replace(made, networks=networks)
 
 
 def _decided(made: Vm, pair: Pair, deciding: Deciding) -> Vm:

@@ -5,7 +5,7 @@ UUIDv5 (RFC 9562 section 5.5) in the name space of the target cluster's id, so t
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from uuid import UUID, uuid5
 
 from msgspec import structs
@@ -35,12 +35,7 @@ def unused_id(cluster_id: str, source: str, used: Collection[str]) -> str:
     return made
 
 
-def with_new_macs(vm: Vm, cluster_id: str, source: str, names: Collection[str]) -> Vm:
-    """The VM with derived MACs on those of the named interfaces that have one."""
-    networks = tuple(
-        structs.replace(network, mac=derived_mac(cluster_id, source, network.name))
-        if network.mac is not None and network.name in names
-        else network
-        for network in vm.networks
-    )
+def with_macs(vm: Vm, macs: Mapping[str, str | None]) -> Vm:
+    """The VM with these MACs on the interfaces of these names."""
+    networks = tuple(structs.replace(nic, mac=macs.get(nic.name, nic.mac)) for nic in vm.networks)
     return structs.replace(vm, networks=networks)

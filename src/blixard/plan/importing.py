@@ -99,7 +99,7 @@ def plan_import(
     )
     planned = [_plan_vm(pair, deciding, rules) for pair in matching.pairs]
     used = _used_nodes(matching, planned)
-    nodes = without_unused(nodes, current, prepared, options, used, same=origins.same)
+    nodes = without_unused(nodes, used)
     return ImportPlan(
         target=Target(id=current.id, name=current.name, new=options.new_cluster),
         source=PlanSource(
@@ -118,7 +118,7 @@ def plan_import(
         self_node_before=current.self_node,
         provenance_before=current.provenance,
         partial=options.mode is Mode.MERGE or not (prepared.file_scope.whole and options.rules.scope.whole),
-        nodes=nodes.changes,
+        nodes=tuple(nodes.changes()),
         vms=_vm_changes(planned, matching),
         contents=_content_changes(planned, matching, current),
         held=tuple(sorted(each.made.name for each in planned if _is_held(each))),

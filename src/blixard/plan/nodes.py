@@ -24,18 +24,10 @@ from blixard.plan.scope import Scope, SelectorKind
 from blixard.plan.values import Action, NodeChange
 
 
-class NodePlan(Struct, frozen=True, kw_only=True):
-    """The nodes after the import. `result` by id."""
-
-    changes: tuple[NodeChange, ...]
-    result: dict[int, Node]
-    self_node: int
-    left_out: tuple[int, ...] = ()
-
-
 class _View(Struct, frozen=True, kw_only=True):
     """What every decision looks at. `place` is the id that the importing node has, or takes."""
 
+    current: ClusterSnapshot
     theirs: dict[int, IncomingNode]
     place: int
     options: ImportOptions
@@ -52,6 +44,32 @@ class _View(Struct, frozen=True, kw_only=True):
         return all(scope.selects_node(node) for scope in self.scopes)
 
 
+class NodePlan(Struct, frozen=True, kw_only=True):
+    """The nodes after the import, `result` by id, and what they were decided on."""
+
+    view: _View
+    result: dict[int, Node]
+    left_out: tuple[int, ...]
+
+    @property
+    def self_node(self) -> int:
+        """Id of the importing node."""
+        return self.view.place
+
+    def changes(self) -> Iterator[NodeChange]:
+        """What happens to each node of both sides."""
+        here = self.view.current.nodes
+        for node_id in sorted(here.keys() | self.result.keys()):
+            before, after = here.get(node_id), self.result.get(node_id)
+            if before == after:
+                yield NodeChange(kind=Action.KEEP, name=node_name(node_id, after), id=node_id)
+            elif before is None:
+                note = "this machine" if node_id == self.self_node else "a record: the node is not here"
+                yield structs.replace(node_change(node_id, None, after), notes=(note,))
+            else:
+                yield node_change(node_id, before, after)
+
+
 def plan_nodes(
     current: ClusterSnapshot, prepared: Prepared, options: ImportOptions, exported_by: int, *, same: bool
 ) -> NodePlan:
@@ -63,52 +81,38 @@ def plan_nodes(
         UsageError: `--adopt-node` names a node that the file does not have.
     """
     place = _place_of(options, exported_by) if options.new_cluster else current.self_node
-    view = _view(prepared, options, place, same=same)
-    if options.adopt_node is not None and options.adopt_node not in view.theirs:
-        raise UsageError(f"node `{options.adopt_node}` is to be adopted, but the file has no such node")
-    result = {place if node_id == current.self_node else node_id: node for node_id, node in current.nodes.items()}
-    if place in result:
-        result[place] = structs.replace(_self_after(result[place], view), id=place)
-    left_out = _bring(result, view)
-    return NodePlan(changes=tuple(_changes(current, result, place)), result=result, self_node=place, left_out=left_out)
-
-
-def without_unused(
-    plan: NodePlan,
-    current: ClusterSnapshot,
-    prepared: Prepared,
-    options: ImportOptions,
-    used: Collection[int],
-    *,
-    same: bool,
-) -> NodePlan:
-    """The plan in which a replace takes away records that are in its scope, not in the file and not `used` by a VM."""
-    view = _view(prepared, options, plan.self_node, same=same)
-    unused = {node_id for node_id in _dispensable(plan, current, view) if node_id not in used}
-    if not unused:
-        return plan
-    result = {node_id: node for node_id, node in plan.result.items() if node_id not in unused}
-    return structs.replace(plan, result=result, changes=tuple(_changes(current, result, plan.self_node)))
-
-
-def _view(prepared: Prepared, options: ImportOptions, place: int, *, same: bool) -> _View:
-    return _View(
+    view = _View(
+        current=current,
         theirs={each.node.id: each for each in prepared.nodes},
         place=place,
         options=options,
         scopes=(prepared.file_scope, options.rules.scope),
         same=same,
     )
+    if options.adopt_node is not None and options.adopt_node not in view.theirs:
+        raise UsageError(f"node `{options.adopt_node}` is to be adopted, but the file has no such node")
+    result = {place if node_id == current.self_node else node_id: node for node_id, node in current.nodes.items()}
+    if place in result:
+        result[place] = structs.replace(_self_after(result[place], view), id=place)
+    left_out = _bring(result, view)
+    return NodePlan(view=view, result=result, left_out=left_out)
 
 
-def _dispensable(plan: NodePlan, current: ClusterSnapshot, view: _View) -> set[int]:
+def without_unused(plan: NodePlan, used: Collection[int]) -> NodePlan:
+    """The plan in which a replace takes away records that are in its scope, not in the file and not `used` by a VM."""
+    unused = _dispensable(plan) - set(used)
+    return structs.replace(plan, result={own: node for own, node in plan.result.items() if own not in unused})
+
+
+def _dispensable(plan: NodePlan) -> set[int]:
+    view = plan.view
     if view.options.mode is Mode.MERGE or not (view.same or view.options.with_nodes):
         return set()
     if not view.same and any(scope.uses(SelectorKind.NODE) for scope in view.scopes):
         return set()  # a node id of another cluster means no node here
     return {
         node.id
-        for node in current.nodes.values()
+        for node in view.current.nodes.values()
         if node.state is NodeState.ABSENT
         and plan.result.get(node.id) == node
         and not _is_named(node, view)
@@ -188,15 +192,3 @@ def _record(own: int, ours: Node | None, given: IncomingNode, mode: Mode) -> Nod
         merged: JsonObject = merge_objects(to_object(ours), given.given)
         node = decode_node(merged, f"nodes.{own}")
     return structs.replace(node, id=own, state=NodeState.ABSENT)
-
-
-def _changes(current: ClusterSnapshot, result: Mapping[int, Node], place: int) -> Iterator[NodeChange]:
-    for node_id in sorted(current.nodes.keys() | result.keys()):
-        before, after = current.nodes.get(node_id), result.get(node_id)
-        if before == after:
-            yield NodeChange(kind=Action.KEEP, name=node_name(node_id, after), id=node_id)
-        elif before is None:
-            note = "this machine" if node_id == place else "a record: the node is not here"
-            yield structs.replace(node_change(node_id, None, after), notes=(note,))
-        else:
-            yield node_change(node_id, before, after)

@@ -53,11 +53,7 @@ def parse_rename(text: str) -> tuple[str, str]:
     Raises:
         UsageError: it is something else.
     """
-    kind, colon, names = text.partition(":")
-    old, equals, new = names.partition("=")
-    if kind != "vm" or not colon or not equals or not old or not new:
-        raise UsageError(f"`{text}` is not a rename", hint="write `vm:OLD=NEW`")
-    return old, new
+    return _pair(text, r"vm:([^=]+)=(.+)", "is not a rename", "write `vm:OLD=NEW`")
 
 
 def parse_node_map(text: str) -> tuple[int, int]:
@@ -66,9 +62,8 @@ def parse_node_map(text: str) -> tuple[int, int]:
     Raises:
         UsageError: it is something else.
     """
-    old, _, new = text.partition("=")
-    if not re.fullmatch(r"[0-9]{1,20}", old) or not re.fullmatch(r"[0-9]{1,20}", new):
-        raise UsageError(f"`{text}` does not map a node", hint="write `OLD=NEW`, both node ids: `2=1`")
+    hint = "write `OLD=NEW`, both node ids: `2=1`"
+    old, new = _pair(text, "([0-9]{1,20})=([0-9]{1,20})", "does not map a node", hint)
     return int(old), int(new)
 
 
@@ -78,10 +73,7 @@ def parse_network_map(text: str) -> tuple[str, str]:
     Raises:
         UsageError: it is something else.
     """
-    old, equals, new = text.partition("=")
-    if not equals or not old or not new:
-        raise UsageError(f"`{text}` does not map a network", hint="write `OLD=NEW`: `br0=br-lab`")
-    return old, new
+    return _pair(text, "([^=]+)=(.+)", "does not map a network", "write `OLD=NEW`: `br0=br-lab`")
 
 
 def parse_set(text: str) -> tuple[str, Any]:
@@ -90,9 +82,8 @@ def parse_set(text: str) -> tuple[str, Any]:
     Raises:
         UsageError: it is something else.
     """
-    pointer, equals, value = text.partition("=")
-    if not equals or not pointer.startswith("/"):
-        raise UsageError(f"`{text}` sets nothing", hint="write `/json/pointer=JSON`: `/vms/web-1/memory=4096`")
+    hint = "write `/json/pointer=JSON`: `/vms/web-1/memory=4096`"
+    pointer, value = _pair(text, "(/[^=]*)=(.*)", "sets nothing", hint)
     return pointer, _json(value, pointer)
 
 
@@ -143,6 +134,14 @@ def combine(file: Rules, given: Rules) -> Rules:
         map_network={**file.map_network, **given.map_network},
         sets=file.sets + given.sets,
     )
+
+
+def _pair(text: str, pattern: str, problem: str, hint: str) -> tuple[str, str]:
+    """The two parts of a rule that is written like `pattern`; an equals sign ends the first."""
+    match = re.fullmatch(pattern, text, re.DOTALL)
+    if match is None:
+        raise UsageError(f"`{text}` {problem}", hint=hint)
+    return match[1], match[2]
 
 
 def _json(text: str, pointer: str) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from functools import lru_cache
 
@@ -72,15 +72,14 @@ class Scope(Struct, frozen=True, kw_only=True):
         if self.whole:
             return True
         called = vm.name if name is None else name
-        if self.only and not any(selector.selects_vm(called, vm) for selector in self.only):
-            return False
-        return not any(selector.selects_vm(called, vm) for selector in self.excluded)
+        return self._selects(lambda selector: selector.selects_vm(called, vm))
 
     def selects_node(self, node: Node) -> bool:
         """True when the record of this node may be touched."""
-        if self.only and not any(selector.selects_node(node) for selector in self.only):
-            return False
-        return not any(selector.selects_node(node) for selector in self.excluded)
+        return self._selects(lambda selector: selector.selects_node(node))
+
+    def _selects(self, names: Callable[[Selector], bool]) -> bool:
+        return (not self.only or any(map(names, self.only))) and not any(map(names, self.excluded))
 
     def idle(self, vms: Iterable[tuple[str, Vm]], nodes: Iterable[Node]) -> tuple[str, ...]:
         """What `only` selectors name none of these VMs, under the name beside each, and none of these nodes.

@@ -59,10 +59,9 @@ class UndoPlan(Struct, frozen=True, kw_only=True):
     @property
     def is_empty(self) -> bool:
         """True when everything is as it was before already."""
-        changes: tuple[NodeChange | VmChange, ...] = (*self.nodes, *self.vms)
-        moving = (ContentAction.RESTORE, ContentAction.DROP)
-        return all(change.kind is Action.KEEP for change in changes) and not any(
-            change.action in moving for change in self.contents
+        moving = any(change.action in (ContentAction.RESTORE, ContentAction.DROP) for change in self.contents)
+        return not moving and all(
+            change.kind is Action.KEEP for changes in (self.nodes, self.vms) for change in changes
         )
 
 

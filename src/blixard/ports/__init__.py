@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO, Protocol
 
 from msgspec import Struct
 
@@ -82,8 +82,8 @@ class Input(Closing, Protocol):
         """
 
 
-class Output(Protocol):
-    """A document being written. Leaving the `with` block without `commit` is `abort`."""
+class Output(Closing, Protocol):
+    """A document being written. `close` without `commit` gives it up; what is not a stream leaves nothing then."""
 
     @property
     def file(self) -> BinaryIO:
@@ -108,13 +108,6 @@ class Output(Protocol):
             UsageError: `verify` was given for a stream.
             BrokenPipeError: nobody reads stdout any more.
         """
-
-    def abort(self) -> None:
-        """Give up; what is not a stream leaves nothing. Harmless twice and after `commit`."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *failure: object) -> None: ...
 
 
 class StateStore(Closing, Protocol):

@@ -135,10 +135,10 @@ def test_a_missing_directory_is_named(tmp_path: Path) -> None:
         files.AtomicFile(tmp_path / "nowhere" / "export")
 
 
-def test_commit_twice_is_a_bug_and_abort_afterwards_is_harmless(tmp_path: Path) -> None:
+def test_commit_twice_is_a_bug_and_close_afterwards_is_harmless(tmp_path: Path) -> None:
     new = files.AtomicFile(tmp_path / "export")
     new.commit()
-    new.abort()
+    new.close()
 
     with pytest.raises(ValueError, match="already"):
         new.commit()

@@ -24,7 +24,7 @@ from blixard.plan.templates import FIXED_TIME
 from blixard.plan.values import Action, ImportPlan
 from blixard.ports import UndoEntry
 from blixard.site.open_cluster import OpenCluster
-from blixard.telemetry.store import TelemetryOrigin, TelemetryStore
+from blixard.telemetry.store import TelemetryOrigin
 
 
 def commit(job: Job, ready: Ready, staged: StagedImport | None) -> Committed:
@@ -127,7 +127,5 @@ def _keep_telemetry(cluster: OpenCluster, plan: ImportPlan, telemetry: Telemetry
 def _drop_telemetry(cluster: OpenCluster, kept: int | None) -> None:
     if kept is None or cluster.telemetry is None:
         return
-    with suppress(BlixardError):  # the import's own failure is the one to tell
-        store: TelemetryStore = cluster.telemetry()
-        with store:
-            store.drop_imported(kept)
+    with suppress(BlixardError), cluster.telemetry() as store:  # the import's own failure is the one to tell
+        store.drop_imported(kept)

@@ -32,15 +32,14 @@ def rehearse(job: Job) -> ImportReport:
     images = _Images()
     if isinstance(front, StateFirst):
         with look_at_target(job.home, job.opening, job.request, front.state) as (target, cluster):
-            plan = plan_document(job, target, front.state, job.source.foreknown.document)
+            plan = plan_document(job, target, front)
             refused = _refused(job, plan, cluster)
             read = judged(job, read_images(front, images.take))
             warnings = (*refused, *read.warnings)
     else:
-        ended = front if isinstance(front, Ended) else read_images(front, images.take)
-        read = judged(job, ended)
+        read = judged(job, front if isinstance(front, Ended) else read_images(front, images.take))
         with look_at_target(job.home, job.opening, job.request, read.state) as (target, cluster):
-            plan = plan_document(job, target, read.state, read.report.document, read.report.edited)
+            plan = plan_document(job, target, read)
             warnings = (*read.warnings, *_refused(job, plan, cluster))
     plan = proven(plan, read, job.request)
     return told(job, target, without_images(plan, images.failed), read, warnings)

@@ -64,12 +64,9 @@ class Ended(Struct, frozen=True):
     late: JsonObject
 
 
-class Read(Struct, frozen=True):
+class Read(Ended, frozen=True):
     """A whole document that may be imported as it is, and the warnings that it deserves."""
 
-    state: IncomingState
-    report: IntegrityReport
-    late: JsonObject
     warnings: tuple[str, ...]
 
 

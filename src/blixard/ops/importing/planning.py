@@ -8,9 +8,8 @@ from msgspec import structs
 
 from blixard.errors import Conflict
 from blixard.model.collection import no_collection
-from blixard.model.incoming import IncomingState
 from blixard.ops.importing.integrity import exit_code_of
-from blixard.ops.importing.phases import Job, Read
+from blixard.ops.importing.phases import Job, Read, StateFirst
 from blixard.ops.importing.request import ImportReport, ImportRequest
 from blixard.ops.importing.target import ImportTarget
 from blixard.plan.importing import plan_import
@@ -19,23 +18,15 @@ from blixard.plan.values import ImportPlan
 
 
 @no_collection()
-def plan_document(
-    job: Job, target: ImportTarget, state: IncomingState, document: str | None, edited: tuple[str, ...] = ()
-) -> ImportPlan:
-    """What the import would do to the target; a saved plan, when it still holds.
-
-    Args:
-        job: the import.
-        target: as it is now.
-        state: of the document.
-        document: its digest, as far as it is known.
-        edited: its sections that do not match their digests, as far as that is known.
+def plan_document(job: Job, target: ImportTarget, known: StateFirst | Read) -> ImportPlan:
+    """What the import would do to the target, as far as the document is known; a saved plan, when it still holds.
 
     Raises:
         Conflict: a saved plan does not hold any more.
         UsageError, InvalidField, MalformedExport: as `plan_import`.
     """
-    saved, snapshot = job.request.saved, target.snapshot
+    saved, snapshot, foreknown = job.request.saved, target.snapshot, job.source.foreknown
+    document = known.report.document if isinstance(known, Read) else foreknown.document
     options = structs.replace(job.request.options, new_cluster=target.new)
     if saved is not None:
         return check_saved(
@@ -47,11 +38,11 @@ def plan_document(
         )
     return plan_import(
         snapshot,
-        state,
+        known.state,
         options,
         document=document,
-        edited=edited,
-        image_digests=job.source.foreknown.image_digests,
+        edited=known.report.edited if isinstance(known, Read) else (),
+        image_digests=foreknown.image_digests,
         others=target.others(),
     )
 

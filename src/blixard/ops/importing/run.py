@@ -10,7 +10,8 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
+from functools import partial
 from typing import assert_never
 
 from msgspec import structs
@@ -18,7 +19,6 @@ from msgspec import structs
 from blixard.errors import DigestMismatch
 from blixard.home import Home
 from blixard.model.collection import no_collection
-from blixard.model.incoming import IncomingState
 from blixard.ops.importing.commit import commit
 from blixard.ops.importing.dry_run import rehearse
 from blixard.ops.importing.intake import Intake, TakenImages
@@ -38,7 +38,7 @@ from blixard.ops.importing.planning import plan_document, proven, told
 from blixard.ops.importing.preflight import look_ahead, make_room
 from blixard.ops.importing.reading import judged, read_front, read_images
 from blixard.ops.importing.request import VERB, ImportReport, ImportRequest
-from blixard.ops.importing.source import ImportSource, Opened, file_source
+from blixard.ops.importing.source import Opened, file_source
 from blixard.ops.importing.stage import StagedImport, stage_in_cluster
 from blixard.ops.importing.target import Opening, hold_target
 from blixard.ops.importing.telemetry import TelemetrySpool
@@ -79,16 +79,10 @@ def import_document(
     if not request.dry_run:
         home.sweep()
         sweep_founded(home, VERB, clock.now())
-    with (
-        opened() if opened else _file_source(request) as source,
-        TelemetrySpool(home.root if home.root.is_dir() else None) as telemetry,
-    ):
+    source_of = opened or partial(file_source, request.source, request.limits, skip_damaged=request.skip_damaged)
+    with source_of() as source, TelemetrySpool(home.root if home.root.is_dir() else None) as telemetry:
         job = Job(home, opening, request, source, telemetry, clock, progress, consent, time.monotonic())
         return rehearse(job) if request.dry_run else _import(job)
-
-
-def _file_source(request: ImportRequest) -> AbstractContextManager[ImportSource]:
-    return file_source(request.source, request.limits, skip_damaged=request.skip_damaged)
 
 
 def _import(job: Job) -> ImportReport:
@@ -106,7 +100,7 @@ def _import(job: Job) -> ImportReport:
 
 def _plan_then_stage(job: Job, front: StateFirst) -> ImportReport:
     with (
-        _planned(job, front.state, job.source.foreknown.document) as planned,
+        _planned(job, front) as planned,
         stage_in_cluster(job, planned) as (staged, intake),
     ):
         read = judged(job, read_images(front, intake.take))
@@ -119,7 +113,7 @@ def _stage_then_plan(job: Job, front: ImagesFirst) -> ImportReport:
     row = ImportRow(id=import_id, key=import_id, started_at=job.clock.now())
     with job.home.scratch(VERB) as scratch, Intake(job, scratch / "images", taken) as intake:
         read = judged(job, read_images(front, intake.take))
-        with _planned(job, read.state, read.report.document, read.report.edited) as planned:
+        with _planned(job, read) as planned:
             taken.settle(planned.plan)
             ready = _ready(job, planned, read, intake.finish)
             with StagedImport(planned.target.cluster, row, scratch / "images") as staged:
@@ -128,21 +122,21 @@ def _stage_then_plan(job: Job, front: ImagesFirst) -> ImportReport:
 
 def _without_images(job: Job, ended: Ended) -> ImportReport:
     read = judged(job, ended)
-    with _planned(job, read.state, read.report.document, read.report.edited) as planned:
+    with _planned(job, read) as planned:
         return _finish(job, _ready(job, planned, read, Arrived), None)
 
 
 @contextmanager
-def _planned(job: Job, state: IncomingState, document: str | None, edited: tuple[str, ...] = ()) -> Iterator[Planned]:
+def _planned(job: Job, known: StateFirst | Read) -> Iterator[Planned]:
     """Hold the target, plan, look ahead, ask: the last moment at which a refusal costs nothing."""
     data_bytes = job.source.foreknown.data_bytes
-    with hold_target(job.home, job.opening, job.request, state) as target:
-        plan = plan_document(job, target, state, document, edited)
+    with hold_target(job.home, job.opening, job.request, known.state) as target:
+        plan = plan_document(job, target, known)
         refuse_conflicts(plan)
         look_ahead(plan, target.cluster, job.request, data_bytes)
         job.consent(plan, target)
         make_room(plan, target.cluster, data_bytes)
-        yield Planned(target, state, plan)
+        yield Planned(target, known.state, plan)
 
 
 def _ready(job: Job, planned: Planned, read: Read, arrive: Callable[[], Arrived]) -> Ready:
