@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 
 from blixard.cli.commands import Entry, LazyGroup
@@ -46,6 +48,11 @@ VM = {
     "trust": Entry("verbs.vm:trust", "Accept host paths and commands that came from another cluster"),
 }
 
+TELEMETRY = {"show": Entry("verbs.telemetry:show", "Show logs and metrics, this node's and imported ones")}
+TICKET = {"show": Entry("verbs.peer:show", "Show what is in a ticket, without its secret")}
+PEER = {"id": Entry("verbs.peer:peer_id", "Print this node's id among peers")}
+CONFIG = {"show": Entry("verbs.settings:show", "Print every setting, its value and its origin")}
+
 ROOT = {
     "cluster": Entry("tree:cluster", "Export, import and look after clusters"),
     "node": Entry("tree:node", "The hosts of a cluster"),
@@ -66,33 +73,17 @@ def _show_version(context: click.Context, _option: click.Parameter, given: bool)
         context.exit()
 
 
-cluster = LazyGroup("cluster", CLUSTER, examples=["blixard cluster status"], help=ROOT["cluster"].summary + ".")
-node = LazyGroup("node", NODE, examples=["blixard node list"], help=ROOT["node"].summary + ".")
-vm = LazyGroup("vm", VM, examples=["blixard vm list"], help=ROOT["vm"].summary + ".")
-telemetry = LazyGroup(
-    "telemetry",
-    {"show": Entry("verbs.telemetry:show", "Show logs and metrics, this node's and imported ones")},
-    examples=["blixard telemetry show --since 24h"],
-    help=ROOT["telemetry"].summary + ".",
-)
-ticket = LazyGroup(
-    "ticket",
-    {"show": Entry("verbs.peer:show", "Show what is in a ticket, without its secret")},
-    examples=["blixard ticket show -i ticket.txt"],
-    help=ROOT["ticket"].summary + ".",
-)
-peer = LazyGroup(
-    "peer",
-    {"id": Entry("verbs.peer:peer_id", "Print this node's id among peers")},
-    examples=["blixard peer id"],
-    help=ROOT["peer"].summary + ".",
-)
-config = LazyGroup(
-    "config",
-    {"show": Entry("verbs.settings:show", "Print every setting, its value and its origin")},
-    examples=["blixard config show"],
-    help=ROOT["config"].summary + ".",
-)
+def _group(name: str, entries: Mapping[str, Entry], example: str) -> LazyGroup:
+    return LazyGroup(name, entries, examples=[example], help=f"{ROOT[name].summary}.")
+
+
+cluster = _group("cluster", CLUSTER, "blixard cluster status")
+node = _group("node", NODE, "blixard node list")
+vm = _group("vm", VM, "blixard vm list")
+telemetry = _group("telemetry", TELEMETRY, "blixard telemetry show --since 24h")
+ticket = _group("ticket", TICKET, "blixard ticket show -i ticket.txt")
+peer = _group("peer", PEER, "blixard peer id")
+config = _group("config", CONFIG, "blixard config show")
 root = LazyGroup(
     "blixard",
     ROOT,

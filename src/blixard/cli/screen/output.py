@@ -50,6 +50,20 @@ class Console:
 
         self.line(to_json(value))
 
+    def answer(self, value: Any, text: str) -> None:
+        """What was asked for, on stdout: `value` for programs, `text` for people."""
+        if self.json:
+            self.document(value)
+        else:
+            self.line(text)
+
+    def done(self, value: Any, text: str) -> None:
+        """What was done: `value` for programs, on stdout; `text` as a note for people."""
+        if self.json:
+            self.document(value)
+        else:
+            self.note(text)
+
     def event(self, value: Mapping[str, Any]) -> None:
         """One JSON document in a line of stdout, at once: whoever follows a command reads while it runs."""
         from blixard.cli.screen.jsonout import to_json_line

@@ -24,20 +24,16 @@ def init(session: Session, name: str | None) -> None:
 
     The first cluster becomes the current one.
     """
-    from blixard.cli import wiring
     from blixard.ops.cluster.clusters import init_cluster
 
     wanted = _argument(session, name) or session.named_cluster
     if wanted is None:
         raise _unnamed("`blixard cluster init NAME`")
-    site = wiring.site(session)
+    site = session.site
     node_id = 1 if session.options.node_id is None else session.options.node_id
     made = init_cluster(site.home, wanted, node_id=node_id, reopen=site.open)
-    if session.out.json:
-        session.out.document(made)
-        return
-    session.out.note(
-        f"cluster `{made.name}` ({made.id}) made in `{made.data_dir}`, this machine is node {made.node_id}"
+    session.out.done(
+        made, f"cluster `{made.name}` ({made.id}) made in `{made.data_dir}`, this machine is node {made.node_id}"
     )
     if not made.current:
         session.out.note(
@@ -48,10 +44,9 @@ def init(session: Session, name: str | None) -> None:
 @command(examples=["blixard cluster list", "blixard cluster list --json"])
 def list_(session: Session) -> None:
     """List the clusters of this node; a star marks the current one."""
-    from blixard.cli import wiring
     from blixard.ops.cluster.clusters import list_clusters
 
-    home = wiring.site(session).home
+    home = session.site.home
     listed = list_clusters(home)
     if session.out.json:
         session.out.document({"data_dir": home.root, "clusters": listed})
@@ -76,17 +71,14 @@ def list_(session: Session) -> None:
 @click.argument("name", required=False)
 def use(session: Session, name: str | None) -> None:
     """Make a cluster the current one, for commands that name none."""
-    from blixard.cli import wiring
     from blixard.ops.cluster.clusters import use_cluster
 
     wanted = _argument(session, name) or session.options.cluster
     if wanted is None:
         raise _unnamed("`blixard cluster use NAME`")
-    home = wiring.site(session).home
+    home = session.site.home
     use_cluster(home, wanted)
-    if session.out.json:
-        session.out.document({"current": wanted, "data_dir": home.root})
-    session.out.note(f"`{wanted}` is the current cluster in `{home.root}`")
+    session.out.done({"current": wanted, "data_dir": home.root}, f"`{wanted}` is the current cluster in `{home.root}`")
 
 
 @command(
@@ -96,15 +88,12 @@ def use(session: Session, name: str | None) -> None:
 @click.argument("new_name")
 def rename(session: Session, new_name: str) -> None:
     """Give a cluster another name; its id stays."""
-    from blixard.cli import wiring
     from blixard.ops.cluster.clusters import rename_cluster
 
-    site = wiring.site(session)
+    site = session.site
     old = site.cluster_name(session.named_cluster)
     rename_cluster(site.home, old, new_name, lock_wait=session.lock_wait, reopen=site.open)
-    if session.out.json:
-        session.out.document({"old": old, "new": new_name})
-    session.out.note(f"cluster `{old}` is called `{new_name}` now")
+    session.out.done({"old": old, "new": new_name}, f"cluster `{old}` is called `{new_name}` now")
 
 
 @command(
@@ -117,13 +106,12 @@ def delete(session: Session, name: str | None) -> None:
 
     This cannot be undone, so it asks on a terminal, and needs `-y` without one.
     """
-    from blixard.cli import wiring
     from blixard.ops.cluster.clusters import delete_cluster
 
     wanted = _argument(session, name) or session.named_cluster
     if wanted is None:
         raise _unnamed("`blixard cluster delete NAME`: the current one is not assumed")
-    home = wiring.site(session).home
+    home = session.site.home
     home.cluster(wanted)
     if not session.options.yes and not session.may_ask():
         raise RefusedError(
@@ -132,9 +120,7 @@ def delete(session: Session, name: str | None) -> None:
         )
     session.consent(wanted, f"cluster `{wanted}` in `{home.root}` will be gone for good, with its disks and history")
     delete_cluster(home, wanted, session.lock_wait)
-    if session.out.json:
-        session.out.document({"deleted": wanted, "data_dir": home.root})
-    session.out.note(f"cluster `{wanted}` deleted from `{home.root}`")
+    session.out.done({"deleted": wanted, "data_dir": home.root}, f"cluster `{wanted}` deleted from `{home.root}`")
 
 
 def _argument(session: Session, name: str | None) -> str | None:

@@ -10,6 +10,7 @@ import click
 
 from blixard.cli.options import command
 from blixard.cli.screen import human
+from blixard.cli.verbs.file_source import READING
 from blixard.errors import ExitCode
 from blixard.plan.values import Action
 
@@ -29,13 +30,7 @@ _DIGEST_CHARS = 16
         "blixard cluster diff backup.json.gz cluster:my-cluster --exit-code",
         "blixard cluster diff undo:3 cluster:",
     ],
-    exits=[
-        ExitCode.CHANGES_PENDING,
-        ExitCode.NOT_FOUND,
-        ExitCode.MALFORMED,
-        ExitCode.UNSUPPORTED_VERSION,
-        ExitCode.LIMIT,
-    ],
+    exits=[*READING, ExitCode.CHANGES_PENDING, ExitCode.NOT_FOUND],
 )
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
@@ -52,9 +47,7 @@ def diff(session: Session, before: str, after: str, *, volatile: bool, exit_code
     from blixard.ops.cluster.diff import diff as compare
 
     def open_cluster(name: str | None) -> AbstractContextManager[OpenCluster]:
-        from blixard.cli import wiring
-
-        return wiring.site(session).open_named(name or session.named_cluster)
+        return session.site.open_named(name or session.named_cluster)
 
     options = DiffOptions(before=before, after=after, volatile=volatile, limits=session.config.limits)
     report = compare(options, open_cluster)

@@ -19,12 +19,11 @@ def doctor(session: Session) -> ExitCode | None:
 
     Exits 30 when something has to be repaired first; warnings do not count.
     """
-    from blixard.cli import wiring
     from blixard.ops.doctor.checks import Verdict
     from blixard.ops.doctor.doctor import examine
     from blixard.site.who import SystemClock
 
-    checks = examine(wiring.site(session).home, SystemClock(), network_of(session, NetworkFlags()))
+    checks = examine(session.site.home, SystemClock(), network_of(session, NetworkFlags()))
     failed = any(check.verdict is Verdict.FAIL for check in checks)
     if session.out.json:
         session.out.document({"healthy": not failed, "checks": checks})

@@ -11,7 +11,7 @@ import click
 
 from blixard.cli.options import command, one_of, only_with
 from blixard.cli.screen import human
-from blixard.cli.verbs.file_source import THREADS, no_file
+from blixard.cli.verbs.file_source import NO_COMPRESS, THREADS, no_file
 from blixard.cli.verbs.network import NetworkFlags, network_of, refuse_qr
 from blixard.cli.verbs.share import Sharing, options_of, serve, sharing_options
 from blixard.errors import ExitCode, UsageError
@@ -78,7 +78,7 @@ def _exported_at(text: str) -> datetime:
 @click.option(
     "--telemetry-since", type=_since, metavar="WHEN", help=f"A duration or RFC 3339 time  [{TELEMETRY_HOURS}h]"
 )
-@click.option("--no-compress", is_flag=True, help="Plain JSON instead of gzip")
+@NO_COMPRESS
 @click.option("--level", type=click.IntRange(0, 3), metavar="0..3", help=f"Of gzip  [{GZIP_LEVEL}]")
 @selection
 @click.option("--template", is_flag=True, help="For git: no revision, no placement, no digests, a fixed time")
@@ -111,7 +111,6 @@ def export(
     the file says so, and the command ends with 3.
     """
     from blixard.api.arguments import export_options
-    from blixard.cli import wiring
     from blixard.ops.exporting.export import export_cluster
     from blixard.place import is_standard
 
@@ -125,17 +124,17 @@ def export(
     name = one_of("names", file, "-o", output)
     if not name:
         raise no_file("`-o FILE`; `-o -` is standard output")
-    options = export_options(wiring.site(session), name, asked)
+    options = export_options(session.site, name, asked)
     if p2p_share and is_standard(options.output):
         raise UsageError("`--p2p-share` serves the file, and standard output is none", hint="use `-o FILE`")
     if is_standard(options.output) and session.options.json:
         raise UsageError("`--json` and `-o -` both want standard output", hint="use `-o FILE`")
     with ExitStack() as stack:
-        opened = stack.enter_context(wiring.open_cluster(session))
+        opened = stack.enter_context(session.open_cluster())
         # it reads the whole state to say who it is: not for nothing
-        telemetry = stack.enter_context(wiring.telemetry_source(session, opened)) if options.telemetry else None
+        telemetry = stack.enter_context(session.site.telemetry_source(opened)) if options.telemetry else None
         _tell_before(session, options)
-        with wiring.progress(session) as progress:
+        with session.progress() as progress:
             report = export_cluster(opened, options, progress=progress, telemetry=telemetry)
         if not p2p_share:
             _tell(session, options, report)

@@ -8,7 +8,7 @@ import click
 
 from blixard.cli.options import command
 from blixard.cli.screen import human
-from blixard.cli.verbs.file_source import INPUT, THREADS, journal, thread_count
+from blixard.cli.verbs.file_source import CHECKING, INPUT, THREADS
 from blixard.errors import ExitCode, UsageError
 from blixard.model.structs import DiskFormat
 
@@ -21,14 +21,7 @@ if TYPE_CHECKING:
         "blixard cluster extract cluster-full.json.gz web-1/root -o web-1.qcow2",
         "blixard cluster extract cluster-full.json.gz db-1 -o db-1.img --format raw",
     ],
-    exits=[
-        ExitCode.REFUSED,
-        ExitCode.NOT_FOUND,
-        ExitCode.MALFORMED,
-        ExitCode.DIGEST_MISMATCH,
-        ExitCode.UNSUPPORTED_VERSION,
-        ExitCode.LIMIT,
-    ],
+    exits=[*CHECKING, ExitCode.REFUSED, ExitCode.NOT_FOUND],
 )
 @click.argument("words", nargs=-1, metavar="FILE VM[/DISK]")
 @INPUT
@@ -51,7 +44,6 @@ def extract(
     Reads only what the disk needs. Everything is checked before the file gets its
     name. A VM's files (config, kernel and so on) are taken out by their names.
     """
-    from blixard.cli import wiring
     from blixard.ops.document.extract import ExtractOptions
     from blixard.ops.document.extract import extract as take_out
     from blixard.place import is_standard
@@ -63,11 +55,11 @@ def extract(
         output=output,
         format=None if shape is None else DiskFormat(shape),
         clobber=not no_clobber,
-        threads=thread_count(session, threads),
+        threads=session.site.threads(threads),
         limits=session.config.limits,
     )
-    with wiring.progress(session) as progress:
-        report = take_out(options, progress=progress, journal=journal(session))
+    with session.progress() as progress:
+        report = take_out(options, progress=progress, journal=session.site.journal)
     if session.out.json and not is_standard(output):
         session.out.document(report)
     session.out.note(

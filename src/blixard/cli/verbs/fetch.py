@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from blixard.cli.options import command
-from blixard.cli.verbs.fetching import Fetching, fetching_options, senders, tickets_of
+from blixard.cli.verbs.fetching import FETCHING, Fetching, fetching_options, senders, tickets_of
+from blixard.cli.verbs.file_source import NO_COMPRESS
 from blixard.cli.verbs.network import NetworkFlags
 from blixard.errors import ExitCode
 
@@ -17,21 +18,12 @@ if TYPE_CHECKING:
 
 @command(
     examples=["blixard cluster fetch -i - -o cluster-full.json.gz < ticket.txt"],
-    exits=[
-        ExitCode.REFUSED,
-        ExitCode.UNSUPPORTED_VERSION,
-        ExitCode.LIMIT,
-        ExitCode.LOCKED,
-        ExitCode.TRANSFER,
-        ExitCode.BAD_TICKET,
-        ExitCode.PEER_UNREACHABLE,
-        ExitCode.PEER_MISBEHAVED,
-    ],
+    exits=[*FETCHING, ExitCode.REFUSED, ExitCode.UNSUPPORTED_VERSION, ExitCode.LIMIT],
 )
 @click.argument("ticket", required=False)
 @click.option("-i", "--input", "sources", multiple=True, metavar="TICKET", help="The same as TICKET; may be repeated")
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where to; `-` is standard output")
-@click.option("--no-compress", is_flag=True, help="Plain JSON instead of gzip")
+@NO_COMPRESS
 @click.option("--no-clobber", is_flag=True, help="Refuse to replace a file")
 @fetching_options
 def fetch(
@@ -52,7 +44,6 @@ def fetch(
     The file has the same document digest as the sender's. `import --p2p` fetches and
     imports in one go.
     """
-    from blixard.cli import wiring
     from blixard.cli.screen.fetch_screen import Followed, Warnings, received
     from blixard.ops.importing.arrival import announce
     from blixard.ops.peers.fetch import VERB, FetchFileOptions
@@ -68,9 +59,9 @@ def fetch(
     )
     warnings = Warnings(session.out)
     followed = Followed(session.out, opened, warnings)
-    with wiring.progress(session) as progress, followed() as source:
+    with session.progress() as progress, followed() as source:
         announce(progress, source.foreknown, lambda _image: True)
-        report = fetch_file(source, options, progress=progress, journal=wiring.site(session).journal)
+        report = fetch_file(source, options, progress=progress, journal=session.site.journal)
         progress.end()
     warnings.tell(report.warnings)
     if session.out.json:

@@ -14,13 +14,23 @@ from msgspec import Struct, structs
 from blixard.cli.options import duration, group
 from blixard.cli.verbs.network import NetworkFlags, network_of, network_options
 from blixard.cli.verbs.peer import ticket_text
-from blixard.errors import InvalidTicket
+from blixard.errors import ExitCode, InvalidTicket
 
 if TYPE_CHECKING:
     from blixard.cli.session import Session
     from blixard.ops.peers.source import PeerSource
     from blixard.peer.fetch.options import FetchOptions
     from blixard.peer.wire.ticket import Ticket
+
+
+FETCHING = (
+    ExitCode.LOCKED,
+    ExitCode.TRANSFER,
+    ExitCode.BAD_TICKET,
+    ExitCode.PEER_UNREACHABLE,
+    ExitCode.PEER_MISBEHAVED,
+)
+"""How a command can end that fetches."""
 
 
 class Fetching(Struct, frozen=True, kw_only=True):
@@ -92,12 +102,11 @@ def senders(
 
     With `looking` (a dry run) the senders are told that nothing will be taken: no use of the ticket is spent.
     """
-    from blixard.cli import wiring
     from blixard.ops.peers.source import peer_source
 
     options = _fetch_options(fetching)
     network = network_of(session, flags)
-    site = wiring.site(session)
+    site = session.site
 
     @contextmanager
     def opened() -> Iterator[PeerSource]:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from blixard.cli.options import one_of
-from blixard.errors import UsageError, is_ticket_shaped
+from blixard.errors import ExitCode, UsageError, is_ticket_shaped
 
-if TYPE_CHECKING:
-    from blixard.cli.session import Session
-    from blixard.files import Journal
-
+READING = (ExitCode.MALFORMED, ExitCode.UNSUPPORTED_VERSION, ExitCode.LIMIT)
+"""How a command can end that reads an export file."""
+CHECKING = (*READING, ExitCode.DIGEST_MISMATCH)
+"""How one can end that also checks what it reads."""
 FILE = click.argument("file", required=False)
 INPUT = click.option("-i", "--input", "source", metavar="FILE", help="The same as FILE; `-` is standard input")
 THREADS = click.option(
     "--threads", type=click.IntRange(1, 64), metavar="N", help="Workers  [export.threads, else one for each core]"
 )
-
+NO_COMPRESS = click.option("--no-compress", is_flag=True, help="Plain JSON instead of gzip")
 
 TICKET_USES = (
     "`blixard cluster import --p2p -i TICKET` imports what it names, `blixard cluster fetch -i TICKET -o FILE` keeps it"
@@ -51,17 +49,3 @@ def one_source(file: str | None, source: str | None) -> str:
         raise no_file("give its path; `-` is standard input")
     refuse_ticket(name)
     return name
-
-
-def thread_count(session: Session, given: int | None) -> int:
-    """`--threads`, else the setting, else one for each core."""
-    from blixard.cli import wiring
-
-    return wiring.site(session).threads(given)
-
-
-def journal(session: Session) -> Journal | None:
-    """Where temporary names are noted; None without a data directory, which looking into a file must not make."""
-    from blixard.cli import wiring
-
-    return wiring.site(session).journal

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from blixard.cli.options import command
-from blixard.cli.verbs.file_source import FILE, INPUT, THREADS, journal, one_source, thread_count
+from blixard.cli.verbs.file_source import CHECKING, FILE, INPUT, THREADS, one_source
 from blixard.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -17,14 +17,7 @@ if TYPE_CHECKING:
 
 @command(
     examples=["blixard cluster fmt cluster.json", "blixard cluster fmt --check cluster.json"],
-    exits=[
-        ExitCode.REFUSED,
-        ExitCode.CHANGES_PENDING,
-        ExitCode.MALFORMED,
-        ExitCode.DIGEST_MISMATCH,
-        ExitCode.UNSUPPORTED_VERSION,
-        ExitCode.LIMIT,
-    ],
+    exits=[*CHECKING, ExitCode.REFUSED, ExitCode.CHANGES_PENDING],
 )
 @FILE
 @INPUT
@@ -39,18 +32,17 @@ def fmt(
     Keys come in our order, digests and index are made anew, records pass through as
     they are. A damaged record is not sealed. A template stays one: no digests.
     """
-    from blixard.cli import wiring
     from blixard.ops.document.fmt import FmtOptions, format_file
 
     options = FmtOptions(
         source=one_source(file, source),
         output=output,
         check=check,
-        threads=thread_count(session, threads),
+        threads=session.site.threads(threads),
         limits=session.config.limits,
     )
-    with wiring.progress(session) as progress:
-        report = format_file(options, progress=progress, journal=journal(session))
+    with session.progress() as progress:
+        report = format_file(options, progress=progress, journal=session.site.journal)
     if session.out.json:
         session.out.document(report)
     else:

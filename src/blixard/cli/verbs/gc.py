@@ -26,10 +26,9 @@ def gc(session: Session, *, dry_run: bool, staged: bool) -> None:
     Files that no VM, undo entry or import names; what imports have staged and not
     used for 7 days; undo entries past the settings `undo.*`. Never what a VM uses.
     """
-    from blixard.cli import wiring
     from blixard.ops.keeping.gc import GcOptions, collect
 
-    with wiring.open_cluster(session) as opened:
+    with session.open_cluster() as opened:
         report = collect(opened, GcOptions(dry_run=dry_run, staged=staged))
     if session.out.json:
         session.out.document({**_plain(report), "size_bytes": report.size_bytes})

@@ -33,7 +33,6 @@ def history(
     session: Session, file: Path | None, document: str | None, verb: str | None, *, failed: bool, limit: int
 ) -> ExitCode | None:
     """Show what was done to a cluster, by whom, with what result, newest first."""
-    from blixard.cli import wiring
     from blixard.ops.cluster import history as op
 
     if file and document:
@@ -41,7 +40,7 @@ def history(
     if file is not None:
         document = op.document_of(str(file))
     options = op.HistoryOptions(limit=limit or None, document=document, verb=verb, failed=failed)
-    with wiring.open_cluster(session) as opened:
+    with session.open_cluster() as opened:
         found = op.history(opened, options)
     if session.out.json:
         session.out.document(

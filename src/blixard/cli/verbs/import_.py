@@ -13,8 +13,8 @@ import click
 from blixard.cli.options import command, goes_with, only_with, pair, two_given
 from blixard.cli.screen import human
 from blixard.cli.verbs.export import selection
-from blixard.cli.verbs.fetching import Fetching, fetching_options, sender_names, senders, tickets_of
-from blixard.cli.verbs.file_source import THREADS, no_file, refuse_ticket
+from blixard.cli.verbs.fetching import FETCHING, Fetching, fetching_options, sender_names, senders, tickets_of
+from blixard.cli.verbs.file_source import CHECKING, THREADS, no_file, refuse_ticket
 from blixard.cli.verbs.network import NetworkFlags
 from blixard.errors import ExitCode
 from blixard.plan import rules
@@ -40,19 +40,12 @@ _VARIABLE = "BLIXARD_VAR_"
         "blixard cluster import --p2p --ticket-file ticket.txt",
     ],
     exits=[
+        *CHECKING,
+        *FETCHING,
         ExitCode.PARTIAL,
         ExitCode.REFUSED,
         ExitCode.CHANGES_PENDING,
-        ExitCode.MALFORMED,
-        ExitCode.DIGEST_MISMATCH,
-        ExitCode.UNSUPPORTED_VERSION,
-        ExitCode.LIMIT,
-        ExitCode.LOCKED,
         ExitCode.CONFLICT,
-        ExitCode.TRANSFER,
-        ExitCode.BAD_TICKET,
-        ExitCode.PEER_UNREACHABLE,
-        ExitCode.PEER_MISBEHAVED,
     ],
 )
 @click.argument("file", required=False)
@@ -124,7 +117,6 @@ def import_(
     copy does not start beside the living original.
     """
     from blixard.api.arguments import bytes_of, import_request
-    from blixard.cli import wiring
     from blixard.cli.screen.fetch_screen import Followed, Warnings, received
     from blixard.ops.importing.request import VERB
     from blixard.ops.importing.run import import_document
@@ -136,7 +128,7 @@ def import_(
         _refuse_without_dry_run({"--exit-code": exit_code, "--plan-out": plan_out, "--rules-out": rules_out})
     if asked["on_conflict"] and not asked["merge"]:
         raise goes_with("--on-conflict", "--merge", "a replace makes the cluster what the file says")
-    site = wiring.site(session)
+    site = session.site
     named = (*([file] if file else []), *sources)
     opened: Callable[[], AbstractContextManager[PeerSource]] | None = None
     if p2p:
@@ -156,7 +148,7 @@ def import_(
 
     warnings = Warnings(session.out)
     followed = None if opened is None else Followed(session.out, opened, warnings)
-    with wiring.progress(session) as progress:
+    with session.progress() as progress:
         report = import_document(
             site.home,
             site.open,

@@ -9,8 +9,8 @@ import click
 
 from blixard.cli.options import command
 from blixard.cli.screen import human
-from blixard.cli.verbs.file_source import FILE, INPUT, one_source
-from blixard.errors import ExitCode, UsageError
+from blixard.cli.verbs.file_source import FILE, INPUT, READING, one_source
+from blixard.errors import UsageError
 
 if TYPE_CHECKING:
     from blixard.cli.session import Session
@@ -27,7 +27,7 @@ _VALUE_CHARS = 60
         "blixard cluster inspect cluster-backup.json.gz --json",
         "blixard cluster inspect --secrets cluster.json",
     ],
-    exits=[ExitCode.MALFORMED, ExitCode.UNSUPPORTED_VERSION, ExitCode.LIMIT],
+    exits=READING,
 )
 @FILE
 @INPUT
@@ -39,9 +39,7 @@ _VALUE_CHARS = 60
     metavar="[=clear]",
     help="List what looks like a secret, masked; `--secrets=clear` as it is",
 )
-def inspect(
-    session: Session, file: str | None, source: str | None, *, full: bool, secrets: str | None
-) -> ExitCode | None:
+def inspect(session: Session, file: str | None, source: str | None, *, full: bool, secrets: str | None) -> None:
     """Show what is inside an export file.
 
     Quick however large the file is: it reads the head and the index, not the disks.
@@ -61,13 +59,9 @@ def inspect(
         limits=session.config.limits,
     )
     report = inspect_file(options)
-    if session.out.json:
-        session.out.document(report)
-    else:
-        session.out.line("\n".join(_page(report)))
+    session.out.answer(report, "\n".join(_page(report)))
     if report.edited:
         session.out.warn(f"edited since it was written: {', '.join(report.edited)}; `verify` checks all of it")
-    return None
 
 
 def _file_behind(file: str | None, found: str | None) -> str | None:

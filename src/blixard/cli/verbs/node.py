@@ -43,7 +43,7 @@ def add(
     rack: str | None,
 ) -> None:
     """Add a node to the cluster's state."""
-    from blixard.cli import wiring
+    from blixard.model.codec import to_object
     from blixard.ops.cluster.nodes import NodeSpec, add_node
 
     spec = NodeSpec(
@@ -57,22 +57,17 @@ def add(
         zone=zone,
         rack=rack,
     )
-    with wiring.open_cluster(session) as opened:
+    with session.open_cluster() as opened:
         node = add_node(opened, spec)
-    if session.out.json:
-        from blixard.model.codec import to_object
-
-        session.out.document(to_object(node))
-    session.out.note(f"node {node.id} added")
+    session.out.done(to_object(node), f"node {node.id} added")
 
 
 @command(examples=["blixard node list", "blixard node list --json"], exits=[ExitCode.NOT_FOUND])
 def list_(session: Session) -> None:
     """List the nodes of a cluster."""
-    from blixard.cli import wiring
     from blixard.model.codec import to_object
 
-    with wiring.open_cluster(session) as opened:
+    with session.open_cluster() as opened:
         snapshot = opened.snapshot()
     if session.out.json:
         session.out.document(
@@ -98,18 +93,14 @@ def list_(session: Session) -> None:
 @click.argument("node")
 def show(session: Session, node: str) -> None:
     """Show a node, by id or name."""
-    from blixard.cli import wiring
     from blixard.cli.screen.details import node_rows
     from blixard.model.codec import to_object
     from blixard.ops.cluster.nodes import find_node
 
-    with wiring.open_cluster(session) as opened:
+    with session.open_cluster() as opened:
         snapshot = opened.snapshot()
     found = find_node(snapshot, node)
-    if session.out.json:
-        session.out.document(to_object(found))
-    else:
-        session.out.line(human.pairs(node_rows(found, snapshot)))
+    session.out.answer(to_object(found), human.pairs(node_rows(found, snapshot)))
 
 
 @command(
@@ -119,11 +110,8 @@ def show(session: Session, node: str) -> None:
 @click.argument("node")
 def remove(session: Session, node: str) -> None:
     """Remove a node, by id or name, on which no VM is placed."""
-    from blixard.cli import wiring
     from blixard.ops.cluster.nodes import remove_node
 
-    with wiring.open_cluster(session) as opened:
+    with session.open_cluster() as opened:
         gone = remove_node(opened, node)
-    if session.out.json:
-        session.out.document({"removed": gone.id})
-    session.out.note(f"node {gone.id} removed from the cluster's state")
+    session.out.done({"removed": gone.id}, f"node {gone.id} removed from the cluster's state")

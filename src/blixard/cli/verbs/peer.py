@@ -24,14 +24,10 @@ _TICKET_FILE_BYTES = 64 << 10
 @command(examples=["blixard peer id"], exits=[ExitCode.LOCKED])
 def peer_id(session: Session) -> None:
     """Print this node's id among peers, for `--allow-peer` on the other side."""
-    from blixard.cli import wiring
     from blixard.site.network import peer_id as identity_of
 
-    identity = identity_of(wiring.site(session).home)
-    if session.out.json:
-        session.out.document({"peer_id": identity})
-    else:
-        session.out.line(identity)
+    identity = identity_of(session.site.home)
+    session.out.answer({"peer_id": identity}, identity)
 
 
 @command(

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 def show(session: Session) -> None:
     """Print every setting, its value and its origin."""
     settings = sorted(session.config.settings.values(), key=lambda each: each.key)
-    if session.out.json:
-        session.out.document({each.key: {"value": each.value, "origin": each.origin} for each in settings})
-        return
     rows = [(each.key, _shown(each.value), each.origin) for each in settings]
-    session.out.line(human.table(("setting", "value", "origin"), rows))
+    session.out.answer(
+        {each.key: {"value": each.value, "origin": each.origin} for each in settings},
+        human.table(("setting", "value", "origin"), rows),
+    )
 
 
 def _shown(value: Any) -> str:

@@ -109,7 +109,6 @@ def serve(
     session: Session, options: ShareOptions, network: NetworkSettings, *, qr: bool, opened: OpenCluster | None
 ) -> ExitCode:
     """Serve the file until its time is up, its uses are spent or a signal comes; say how many got all of it."""
-    from blixard.cli import wiring
     from blixard.cli.screen.outbox import Outbox
     from blixard.cli.screen.share_screen import Screen
     from blixard.ops.peers.share import share as share_file
@@ -117,7 +116,7 @@ def serve(
 
     stop = threading.Event()
     screen = Screen(session.out)
-    with wiring.progress(session) as meter, Outbox(screen.missed) as outbox, ExitStack() as stack:
+    with session.progress() as meter, Outbox(screen.missed) as outbox, ExitStack() as stack:
         screen.post = outbox.post
 
         def told(ticket: Ticket, share_bytes: int) -> None:
@@ -129,7 +128,7 @@ def serve(
             _show(session, ticket, qr=qr)
 
         report = share_file(
-            wiring.site(session).home,
+            session.site.home,
             options,
             network,
             clock=SystemClock(),
@@ -191,11 +190,9 @@ def _history_of(session: Session) -> Iterator[OpenCluster | None]:
     Raises:
         NotFound: one was named that is not there.
     """
-    from blixard.cli import wiring
-
     opening: Any = nullcontext(None)
     unasked = session.named_cluster is None
     with suppress(BlixardError) if unasked else nullcontext():
-        opening = wiring.site(session).open_named(session.named_cluster)
+        opening = session.site.open_named(session.named_cluster)
     with opening as opened:
         yield opened

@@ -33,13 +33,12 @@ def status(session: Session, max_age: timedelta | None, require: tuple[str, ...]
 
     A whole export is one of everything, complete and with nothing masked.
     """
-    from blixard.cli import wiring
     from blixard.ops.cluster.status import cluster_status, freshness
 
     required = _required(require)
     if required and max_age is None:
         raise goes_with("--require", "--max-age", "`--max-age 26h --require images`")
-    with wiring.open_cluster(session) as opened:
+    with session.open_cluster() as opened:
         seen = cluster_status(opened)
         fresh = None if max_age is None else freshness(opened, max_age, required)
     if session.out.json:

@@ -33,16 +33,14 @@ def show(session: Session, since: timedelta, *, metrics: bool, imported: bool) -
 
     With `--json` in OTLP/JSON: `resourceMetrics` and `resourceLogs`.
     """
-    from blixard.cli import wiring
-
-    with wiring.open_cluster(session) as opened:
+    with session.open_cluster() as opened:
         if imported:
-            with wiring.site(session).telemetry_store(opened.directory) as store:
+            with session.site.telemetry_store(opened.directory) as store:
                 _show_imported(session, list(store.imported()))
             return
         until = opened.clock.now()
         begin = max(datetime(1970, 1, 2, tzinfo=UTC), until - min(since, timedelta(days=20_000)))
-        with wiring.telemetry_source(session, opened) as source:
+        with session.site.telemetry_source(opened) as source:
             logs = list(source.resource_logs(begin, until))
             points = list(source.resource_metrics(begin, until)) if metrics or session.out.json else []
     if session.out.json:

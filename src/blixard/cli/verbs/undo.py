@@ -39,12 +39,10 @@ def undo(session: Session, action: str | None, entry: int | None, *, dry_run: bo
     `--force`. An undo can be undone. `list` shows what is kept, `pin` keeps an entry
     whatever its age, `drop` gives it up and frees its disks.
     """
-    from blixard.cli import wiring
-
     number = _number(action)
     if number is None and action not in (None, *_ACTIONS):
         raise UsageError(f"`{action}` is no undo entry", hint="an id, `list`, `pin ID`, `unpin ID` or `drop ID`")
-    with wiring.open_cluster(session) as opened:
+    with session.open_cluster() as opened:
         if action == "list":
             _list(session, opened)
         elif action in _ACTIONS:
@@ -127,6 +125,4 @@ def _keep_or_drop(session: Session, opened: OpenCluster, action: str, entry: int
         pin(opened, entry, pinned=action == "pin")
         result = {"entry": entry, "pinned": action == "pin"}
         text = f"undo entry {entry} {'stays until it is unpinned' if action == 'pin' else 'is not pinned any more'}"
-    if session.out.json:
-        session.out.document(result)
-    session.out.note(text)
+    session.out.done(result, text)

@@ -9,7 +9,7 @@ import click
 
 from blixard.cli.options import command
 from blixard.cli.screen import human
-from blixard.cli.verbs.file_source import FILE, INPUT, THREADS, one_source, thread_count
+from blixard.cli.verbs.file_source import CHECKING, FILE, INPUT, THREADS, one_source
 from blixard.errors import DigestMismatch, ExitCode, MalformedExport
 
 if TYPE_CHECKING:
@@ -21,13 +21,7 @@ _SHOWN = 30
 
 @command(
     examples=["blixard cluster verify cluster-backup.json.gz", "blixard cluster verify --allow-edited edited.json"],
-    exits=[
-        ExitCode.PARTIAL,
-        ExitCode.MALFORMED,
-        ExitCode.DIGEST_MISMATCH,
-        ExitCode.UNSUPPORTED_VERSION,
-        ExitCode.LIMIT,
-    ],
+    exits=[*CHECKING, ExitCode.PARTIAL],
 )
 @FILE
 @INPUT
@@ -43,16 +37,15 @@ def verify(
     the file has no digests to check against, or lacks a disk that the export could
     not read.
     """
-    from blixard.cli import wiring
     from blixard.ops.document.verify import VerifyOptions, verify_file
 
     options = VerifyOptions(
         source=one_source(file, source),
         allow_edited=allow_edited,
-        threads=thread_count(session, threads),
+        threads=session.site.threads(threads),
         limits=session.config.limits,
     )
-    with wiring.progress(session) as progress:
+    with session.progress() as progress:
         report = verify_file(options, progress=progress)
     if session.out.json:
         session.out.document(report)

@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 @command(examples=["blixard vm list", "blixard vm list -c my-cluster --json"], exits=[ExitCode.NOT_FOUND])
 def list_(session: Session) -> None:
     """List the VMs of a cluster."""
-    from blixard.cli import wiring
     from blixard.model.codec import to_object
     from blixard.ops.cluster.status import missing_content
 
-    with wiring.open_cluster(session) as opened:
+    with session.open_cluster() as opened:
         snapshot = opened.snapshot()
     if session.out.json:
         session.out.document({"cluster": snapshot.name, "vms": [to_object(each) for each in snapshot.vms.values()]})
@@ -58,19 +57,15 @@ def list_(session: Session) -> None:
 @click.argument("name")
 def show(session: Session, name: str) -> None:
     """Show a VM."""
-    from blixard.cli import wiring
     from blixard.cli.screen.details import vm_rows
     from blixard.model.codec import to_object
     from blixard.site.open_cluster import find_vm
 
-    with wiring.open_cluster(session) as opened:
+    with session.open_cluster() as opened:
         snapshot = opened.snapshot()
         vm = find_vm(snapshot, name, opened.directory)
-    if session.out.json:
-        contents = [{"key": key, "content": each} for key, each in snapshot.contents.items() if key.vm_id == vm.id]
-        session.out.document({"vm": to_object(vm), "contents": contents})
-    else:
-        session.out.line(human.pairs(vm_rows(vm, snapshot)))
+    contents = [{"key": key, "content": each} for key, each in snapshot.contents.items() if key.vm_id == vm.id]
+    session.out.answer({"vm": to_object(vm), "contents": contents}, human.pairs(vm_rows(vm, snapshot)))
 
 
 @command(
@@ -83,24 +78,22 @@ def delete(session: Session, name: str) -> None:
 
     Disks that stay in place (`--image-in-place`) are not touched.
     """
-    from blixard.cli import wiring
     from blixard.model.codec import to_object
     from blixard.ops.vm.edit import delete_vm
     from blixard.site.open_cluster import find_vm
 
-    with wiring.open_cluster(session) as opened:
+    with session.open_cluster() as opened:
         if session.may_ask():
             find_vm(opened.snapshot(), name, opened.directory)
             session.consent(
                 name, f"VM `{name}` of cluster `{opened.name}` will be deleted; `cluster undo` brings it back"
             )
         gone = delete_vm(opened, name)
-    if session.out.json:
-        session.out.document({"cluster": gone.cluster, "vm": to_object(gone.vm), "undo": gone.undo_id})
     back = (
         f"`blixard cluster undo {gone.undo_id}` brings it back" if gone.undo_id else "undo keeps nothing (`undo.keep`)"
     )
-    session.out.note(f"VM `{name}` deleted: {back}")
+    made = {"cluster": gone.cluster, "vm": to_object(gone.vm), "undo": gone.undo_id}
+    session.out.done(made, f"VM `{name}` deleted: {back}")
     for path in gone.kept_in_place:
         session.out.note(f"`{path}` was in place and is still there")
 
@@ -133,7 +126,6 @@ def attach_image(
     replace: bool,
 ) -> None:
     """Give a disk its content, as after an import of a file without images."""
-    from blixard.cli import wiring
     from blixard.cli.verbs.fields import disk_format
     from blixard.model.codec import to_object
     from blixard.ops.vm import attach as vm_attach
@@ -147,14 +139,13 @@ def attach_image(
         in_place=image_in_place,
         replace=replace,
     )
-    with wiring.open_cluster(session) as opened, wiring.progress(session) as progress:
+    with session.open_cluster() as opened, session.progress() as progress:
         done = vm_attach.attach_image(opened, options, progress)
     for warning in done.warnings:
         session.out.warn(warning)
-    if session.out.json:
-        session.out.document({"vm": done.vm, "disk": to_object(done.disk), "replaced": done.replaced})
-    session.out.note(
-        f"disk `{disk}` of VM `{vm}` has its content: {human.size(done.disk.size_bytes)}, {done.disk.format}"
+    session.out.done(
+        {"vm": done.vm, "disk": to_object(done.disk), "replaced": done.replaced},
+        f"disk `{disk}` of VM `{vm}` has its content: {human.size(done.disk.size_bytes)}, {done.disk.format}",
     )
 
 
@@ -165,16 +156,12 @@ def release(session: Session, name: str) -> None:
 
     A VM from another cluster is held, because its original may still run.
     """
-    from blixard.cli import wiring
     from blixard.ops.vm.edit import release_vm
 
-    with wiring.open_cluster(session) as opened:
+    with session.open_cluster() as opened:
         before = release_vm(opened, name)
-    if session.out.json:
-        session.out.document({"vm": name, "released": before.hold})
-    session.out.note(
-        f"VM `{name}` was held ({before.hold.value}), now it may start" if before.hold else f"VM `{name}` was not held"
-    )
+    held = f"held ({before.hold.value}), now it may start" if before.hold else "not held"
+    session.out.done({"vm": name, "released": before.hold}, f"VM `{name}` was {held}")
 
 
 @command(examples=["blixard vm show web-1", "blixard vm trust web-1"], exits=[ExitCode.NOT_FOUND, ExitCode.LOCKED])
@@ -184,12 +171,10 @@ def trust(session: Session, name: str) -> None:
 
     `vm show` lists them; until they are trusted they have no effect.
     """
-    from blixard.cli import wiring
     from blixard.ops.vm.edit import trust_vm
 
-    with wiring.open_cluster(session) as opened:
+    with session.open_cluster() as opened:
         before = trust_vm(opened, name)
-    if session.out.json:
-        session.out.document({"vm": name, "trusted": before.untrusted})
     trusted = ", ".join(f"`{each}`" for each in before.untrusted)
-    session.out.note(f"VM `{name}`: {trusted} trusted now" if trusted else f"VM `{name}` had nothing untrusted")
+    text = f"VM `{name}`: {trusted} trusted now" if trusted else f"VM `{name}` had nothing untrusted"
+    session.out.done({"vm": name, "trusted": before.untrusted}, text)

@@ -65,7 +65,6 @@ def create(
     before the VM exists. A comma in a path is written `,,`. An image with backing files
     needs `format=qcow2`; they lie beneath its own folder, or beneath `backing=DIR`.
     """
-    from blixard.cli import wiring
     from blixard.cli.screen import human
     from blixard.cli.verbs.fields import disk_specs, file_specs, network_specs
     from blixard.model.codec import to_object
@@ -80,13 +79,12 @@ def create(
         networks=network_specs(networks),
         image_in_place=image_in_place,
     )
-    with wiring.open_cluster(session) as opened, wiring.progress(session) as progress:
+    with session.open_cluster() as opened, session.progress() as progress:
         made = create_vm(opened, spec, progress)
     for warning in made.warnings:
         session.out.warn(warning)
-    if session.out.json:
-        session.out.document({"cluster": made.cluster, "vm": to_object(made.vm), "warnings": made.warnings})
     count = human.counts(len(made.vm.disks), "disk")
-    session.out.note(
-        f"VM `{name}` made in cluster `{made.cluster}` with {count}, {human.size(made.copied_bytes)} copied in"
+    session.out.done(
+        {"cluster": made.cluster, "vm": to_object(made.vm), "warnings": made.warnings},
+        f"VM `{name}` made in cluster `{made.cluster}` with {count}, {human.size(made.copied_bytes)} copied in",
     )

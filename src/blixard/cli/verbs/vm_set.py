@@ -22,15 +22,12 @@ if TYPE_CHECKING:
 @options_to_change
 def set_(session: Session, *, name: str, **fields: Any) -> None:
     """Change fields of a VM; what is not given stays as it is."""
-    from blixard.cli import wiring
     from blixard.model.codec import to_object
     from blixard.ops.vm.edit import set_vm
 
     changes = fields_to_change(fields)
     if not changes:
         raise UsageError("nothing to change was given", hint="`blixard vm set --help` shows the fields")
-    with wiring.open_cluster(session) as opened:
+    with session.open_cluster() as opened:
         vm = set_vm(opened, name, changes)
-    if session.out.json:
-        session.out.document(to_object(vm))
-    session.out.note(f"VM `{name}` changed")
+    session.out.done(to_object(vm), f"VM `{name}` changed")
