@@ -20,7 +20,8 @@ SPACE = rb"[ \t\n\r]*+"
 _SPACE = re.compile(SPACE)
 _KEY = re.compile(rb'"([^"\\\x00-\x1f\x7f-\xff]*+)"' + SPACE + rb":")
 _LITERAL = re.compile(rb"[-+.0-9A-Za-z]*+")
-_STEP = re.compile(rb'[^"{}\[\]]*+(["{}\[\]])')
+STEP = re.compile(rb'[^"{}\[\]]*+(["{}\[\]])')
+"""Up to the next quote or bracket."""
 _QUOTE, _BACKSLASH, _COMMA = b'"\\,'
 _MESSAGE_CHARS = 400
 _NUMBER = b"-+.0123456789"
@@ -307,7 +308,7 @@ class Cursor:
             steps -= 1
             if steps < 0:
                 raise self.over("element_values")
-            step = _STEP.match(self.buffer, self.pos + size)
+            step = STEP.match(self.buffer, self.pos + size)
             if step is None:
                 if len(self.buffer) - self.pos > most:
                     raise self.over(limit)

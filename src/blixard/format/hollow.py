@@ -15,7 +15,6 @@ from blixard.format.envelope import ByteSource, GzipText, PlainText, open_text
 from blixard.format.index import FastView
 from blixard.format.records import WRITTEN, encode_record, frame, read_record
 from blixard.format.segments import Span
-from blixard.format.skeleton import span
 from blixard.limits import DEFAULT, Limits
 from blixard.model.structs import Record
 
@@ -37,7 +36,7 @@ def hollow_document(view: FastView, noted: Noted) -> Iterator[bytes]:
     for image, row in enumerate(index.images):
         yield from _text(view, [(begin, row.at)])
         yield from _lines(view, image, row.records, noted)
-        begin = span(row)[1]
+        begin = row.end
     yield from _text(view, [(begin, index.record_tables), (int(index.own), view.size)])
 
 

@@ -6,15 +6,13 @@ owner needs to hear is the version, not the first oddity.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from blixard.errors import ExportFileError
-from blixard.format.cursor import Cursor
+from blixard.format.cursor import STEP, Cursor
 from blixard.format.elements import element
 
 _STEPS = 1 << 20
-_STEP = re.compile(rb'[^"{}\[\]]*+(["{}\[\]])')
 
 
 def find_value(cursor: Cursor, key: str) -> Any:
@@ -33,7 +31,7 @@ def _find(cursor: Cursor, wanted: bytes) -> Any:
     for _ in range(_STEPS):
         if not depth:
             break
-        step = _STEP.match(cursor.buffer, cursor.pos)
+        step = STEP.match(cursor.buffer, cursor.pos)
         if step is None:
             cursor.fetch()
             continue

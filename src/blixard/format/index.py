@@ -23,12 +23,10 @@ from blixard.format.images import ImagesReader
 from blixard.format.layout import Index, read_tables
 from blixard.format.records import read_record
 from blixard.format.segments import Joined, Span
-from blixard.format.skeleton import Skeleton, read_index, read_skeleton, span
+from blixard.format.skeleton import Skeleton, read_skeleton
 from blixard.format.survey import Survey
 from blixard.limits import DEFAULT, KIB, Limits
 from blixard.ports import Input
-
-__all__ = ["FastView", "open_fast", "read_index"]
 
 _STRIDE = 1024
 
@@ -55,7 +53,6 @@ class FastView(Closing):
         self.size = given.size or 0
         self._given = given
         self._limits = limits
-        self._compressed = self.index.layout == "gzip"
         self._lengths: _Lengths | None = None
 
     def close(self) -> None:
@@ -71,12 +68,12 @@ class FastView(Closing):
             MalformedExport, LimitExceeded: as in `read_export`.
             DigestMismatch: behind the last one, when they are not what the image's digest says.
         """
-        known = self.survey.images[image]
+        known, row = self.survey.images[image], self.index.images[image]
         head = json.dumps(msgspec.to_builtins(known.head))[:-1].encode()
         tail = {key: value for key, value in msgspec.to_builtins(known.tail).items() if value is not None}
         parts: list[bytes | Span] = [
             b"[" + head + b', "records": [',
-            span(self.index.images[image]),
+            (row.at, row.end),
             b"], " + json.dumps(tail)[1:].encode() + b"]",
         ]
         reader = ImagesReader(Cursor(self.text(parts), self._limits))
@@ -122,7 +119,7 @@ class FastView(Closing):
 
     def text(self, parts: Iterable[bytes | Span]) -> Joined:
         """The text of parts of the file."""
-        return Joined(self._given, parts, compressed=self._compressed)
+        return Joined(self._given, parts, compressed=self.index.compressed)
 
     def place(self, image: int, position: int) -> Span:
         """Where a record is stored: its line, or the gzip member of its line.

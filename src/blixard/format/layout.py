@@ -38,6 +38,11 @@ class ImageRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     at: Offset
     tail: Offset
 
+    @property
+    def end(self) -> int:
+        """First byte behind its records."""
+        return self.at + self.stored_bytes
+
 
 class Index(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where everything stands. Each offset is of the first byte of a key, in gzip of the member that starts there."""
@@ -49,6 +54,11 @@ class Index(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     integrity: Offset | UnsetType = UNSET
     record_tables: Offset
     own: Annotated[str, Meta(pattern=r"^[0-9]{20}$(?!\n)")] = field(name="self")
+
+    @property
+    def compressed(self) -> bool:
+        """True for a gzip file."""
+        return self.layout == "gzip"
 
 
 def read_index_section(cursor: Cursor) -> Index:

@@ -19,7 +19,7 @@ from blixard.format.envelope import MAGIC, index_offset
 from blixard.format.layout import ImageRow, Index, read_index_section
 from blixard.format.reader import DocumentReader
 from blixard.format.segments import Joined, Span
-from blixard.format.survey import Survey, SurveyedImage, survey
+from blixard.format.survey import Survey, survey
 from blixard.limits import DEFAULT, Limits
 from blixard.model.structs import ImageHead, ImageTail
 from blixard.ports import Input
@@ -57,7 +57,7 @@ def read_index(given: Input, *, limits: Limits = DEFAULT) -> Index | None:
         cursor.finish()
     except ExportFileError:
         return None
-    own = int(index.own) == at and index.layout == ("gzip" if compressed else "plain")
+    own = int(index.own) == at and index.compressed is compressed
     return index if own and _ordered(index, size) else None
 
 
@@ -76,11 +76,6 @@ def read_skeleton(given: Input, *, limits: Limits = DEFAULT) -> Skeleton | None:
         return None
 
 
-def span(row: ImageRow) -> Span:
-    """Where an image's records stand."""
-    return row.at, row.at + row.stored_bytes
-
-
 def _find(given: Input, size: int) -> tuple[bool, int | None]:
     compressed = given.read_at(0, len(MAGIC)) == MAGIC
     tail = given.read_at(max(0, size - _TAIL_BYTES), _TAIL_BYTES)
@@ -97,7 +92,7 @@ def _ordered(index: Index, size: int) -> bool:
         places.append(index.telemetry)
     places.append(index.images_at)
     for row in index.images:
-        places += (*span(row), row.tail)
+        places += (row.at, row.end, row.tail)
     if index.integrity is not UNSET:
         places.append(index.integrity)
     places += (index.record_tables, int(index.own), size)
@@ -119,7 +114,7 @@ def _stands_at(given: Input, index: Index, key: str, at: int) -> bool:
     wanted = f'"{key}":'.encode()
     # a key is looked at, not what follows it: that may be a gigabyte of records
     end = min(at + _GLANCE_BYTES, int(index.own))
-    source = Joined(given, [(at, end)], compressed=index.layout == "gzip")
+    source = Joined(given, [(at, end)], compressed=index.compressed)
     text = b""
     while len(text) < len(wanted) and (piece := source.read(len(wanted) - len(text))):
         text += piece
@@ -128,18 +123,16 @@ def _stands_at(given: Input, index: Index, key: str, at: int) -> bool:
 
 def _ends_right(given: Input, index: Index, row: ImageRow) -> bool:
     """Behind the last record's line stands the end of the array, and then the tail."""
-    end = span(row)[1]
-    compressed = index.layout == "gzip"
-    if (row.records == 0) != (row.stored_bytes == 0) or row.tail - end > _GLANCE_BYTES:
+    if (row.records == 0) != (row.stored_bytes == 0) or row.tail - row.end > _GLANCE_BYTES:
         return False
-    if not compressed and given.read_at(end - 1, 1) != b"\n":
+    if not index.compressed and given.read_at(row.end - 1, 1) != b"\n":
         return False
-    source = Joined(given, [(end, row.tail)], compressed=compressed)
+    source = Joined(given, [(row.end, row.tail)], compressed=index.compressed)
     return _END_OF_RECORDS.fullmatch(source.read(_GLANCE_BYTES)) is not None
 
 
 def _read(given: Input, index: Index, limits: Limits) -> Skeleton | None:
-    source = Joined(given, _without_records(index, given.size or 0), compressed=index.layout == "gzip")
+    source = Joined(given, _without_records(index, given.size or 0), compressed=index.compressed)
     found = survey(DocumentReader(source, limits, skeleton=True).events())
     if len(found.images) != len(index.images):
         return None
@@ -149,18 +142,17 @@ def _read(given: Input, index: Index, limits: Limits) -> Skeleton | None:
     stored = 0 if index.telemetry is UNSET else index.images_at - index.telemetry
     seen = structs.replace(
         found,
-        images={image.image: _as_indexed(row, image) for row, image in rows},
+        images={
+            image.image: structs.replace(
+                image, records=row.records, stored_bytes=row.stored_bytes, carried_bytes=None, frame_bytes=None
+            )
+            for row, image in rows
+        },
         telemetry=None if stored else {},
         quick=True,
         telemetry_stored_bytes=stored,
     )
     return Skeleton(index=index, survey=seen)
-
-
-def _as_indexed(row: ImageRow, image: SurveyedImage) -> SurveyedImage:
-    return structs.replace(
-        image, records=row.records, stored_bytes=row.stored_bytes, carried_bytes=None, frame_bytes=None
-    )
 
 
 def _without_records(index: Index, size: int) -> Iterator[Span]:
@@ -170,7 +162,7 @@ def _without_records(index: Index, size: int) -> Iterator[Span]:
         begin = index.images_at
     for row in index.images:
         yield begin, row.at
-        begin = row.at + row.stored_bytes
+        begin = row.end
     yield begin, index.record_tables
     yield int(index.own), size
 

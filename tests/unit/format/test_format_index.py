@@ -9,7 +9,8 @@ import pytest
 
 from blixard.errors import DigestMismatch, MalformedExport
 from blixard.format.envelope import end_member, member
-from blixard.format.index import FastView, open_fast, read_index
+from blixard.format.index import FastView, open_fast
+from blixard.format.skeleton import read_index
 from blixard.limits import Limits
 from support.documents import Outcome, data, disk, head, image, noise, read, reference, sample, typical_vm, vm, write
 from support.inputs import BytesInput
