@@ -42,7 +42,7 @@ def open_reader(
     """
     source = DiskFile.open(path)
     try:
-        if format is DiskFormat.RAW or (format is None and not _has_magic(source)):
+        if format is DiskFormat.RAW or (format is None and not source.begins_with(MAGIC)):
             return _raw(source, limits)
         if format is None:
             _check_alone(source, limits)
@@ -101,10 +101,6 @@ def _raw(source: DiskFile, limits: Limits) -> DiskReader:
             f"disk `{source.path}` has {source.size_bytes} bytes, `limits.disk_bytes` is {limits.disk_bytes}"
         )
     return RawReader(source)
-
-
-def _has_magic(source: DiskFile) -> bool:
-    return source.read(0, min(len(MAGIC), source.size_bytes)) == MAGIC
 
 
 def _check_alone(source: DiskFile, limits: Limits) -> None:

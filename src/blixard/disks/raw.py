@@ -28,15 +28,6 @@ class RawReader(Closing):
         self._source = source
         self.files = (source.path,)
 
-    @classmethod
-    def open(cls, path: Path) -> RawReader:
-        """Open a file or block device; whatever its first bytes say, it is raw.
-
-        Raises:
-            StorageError: missing, not permitted, or not a regular file or block device.
-        """
-        return cls(DiskFile.open(path))
-
     @property
     def size_bytes(self) -> int:
         """Size of the file when it was opened."""

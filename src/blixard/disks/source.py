@@ -95,6 +95,10 @@ class DiskFile(Closing):
         self.read_into(offset, memoryview(data))
         return bytes(data)
 
+    def begins_with(self, magic: bytes) -> bool:
+        """True when these are the first bytes."""
+        return self.read(0, min(len(magic), self.size_bytes)) == magic
+
     def data_ranges(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """(start, end) of what the file system stores between `start` and `end`; all of it where it cannot say."""
         while start < end:

@@ -6,6 +6,7 @@ Sections come in any order; each is checked when it passes, and together they ar
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -107,23 +108,10 @@ class StateReader:
         else:
             value, canonical = element(self._cursor)
             self._digests.add(key, canonical)
-            self._take_value(key, value)
-
-    def _take_value(self, key: str, value: Any) -> None:
-        if key == "version":
-            self._head[key] = _string(value, key)
-        elif key == "exported_at":
-            self._head[key] = _time(value)
-        elif key == "cluster_name":
-            self._head[key] = check_name(_string(value, key), key)
-        elif key == "exported_by_node":
-            self._head[key] = _node_id(value, key)
-        elif key == "raft_state":
-            self._head[key] = _raft_state(value)
-        elif key == "metadata":
-            self._head[key] = _metadata(value)
-        else:
-            self.unknown[key] = value
+            if key in _HEAD:
+                self._head[key] = _HEAD[key](value, key)
+            else:
+                self.unknown[key] = value
 
     def _take_nodes(self) -> None:
         cursor = self._cursor
@@ -214,23 +202,27 @@ def _string(value: Any, at: str) -> str:
     return value
 
 
+def _cluster_name(value: Any, at: str) -> str:
+    return check_name(_string(value, at), at)
+
+
 def _node_id(value: Any, at: str) -> int:
     if type(value) is not int or not 0 <= value <= U64_MAX:
         raise InvalidField(at, "must be a node id")
     return value
 
 
-def _time(value: Any) -> datetime:
-    match = _TIME.fullmatch(_string(value, "exported_at"))
+def _time(value: Any, at: str) -> datetime:
+    match = _TIME.fullmatch(_string(value, at))
     if match is None:
-        raise InvalidField("exported_at", "must be an RFC 3339 time", hint="for example `2026-07-27T12:00:00Z`")
+        raise InvalidField(at, "must be an RFC 3339 time", hint="for example `2026-07-27T12:00:00Z`")
     day, clock, fraction, sign, hours, minutes = match.groups()
     offset = f"{sign}{hours}:{minutes}" if sign else "+00:00"
     try:
         micros = (fraction or "").ljust(6, "0")[:6]
         return datetime.fromisoformat(f"{day}T{clock}.{micros}{offset}").astimezone(UTC)
     except (ValueError, OverflowError) as problem:
-        raise InvalidField("exported_at", "is no time that exists") from problem
+        raise InvalidField(at, "is no time that exists") from problem
 
 
 def _require(value: Any, keys: tuple[str, ...], at: str) -> JsonObject:
@@ -242,17 +234,17 @@ def _require(value: Any, keys: tuple[str, ...], at: str) -> JsonObject:
     return value
 
 
-def _raft_state(value: Any) -> RaftState:
-    raft = decode_object(value, RaftState, "raft_state")
+def _raft_state(value: Any, at: str) -> RaftState:
+    raft = decode_object(value, RaftState, at)
     for member in raft.members:
-        _node_id(member, "raft_state.members")
+        _node_id(member, f"{at}.members")
     if raft.leader_id is not None:
-        _node_id(raft.leader_id, "raft_state.leader_id")
+        _node_id(raft.leader_id, f"{at}.leader_id")
     return raft
 
 
-def _metadata(value: Any) -> ExportMetadata:
-    metadata = decode_object(value, ExportMetadata, "metadata")
+def _metadata(value: Any, at: str) -> ExportMetadata:
+    metadata = decode_object(value, ExportMetadata, at)
     unknown = [feature for feature in metadata.requires if feature not in FEATURES]
     if unknown:
         names = ", ".join(f"`{shown(feature, 40)}`" for feature in unknown[:5])
@@ -262,3 +254,14 @@ def _metadata(value: Any) -> ExportMetadata:
             hint="import it with the version that wrote it, or a newer one",
         )
     return metadata
+
+
+_HEAD: dict[str, Callable[[Any, str], Any]] = {
+    "version": _string,
+    "exported_at": _time,
+    "cluster_name": _cluster_name,
+    "exported_by_node": _node_id,
+    "raft_state": _raft_state,
+    "metadata": _metadata,
+}
+"""How each small section is decoded; the second argument is what errors call it."""

@@ -17,25 +17,11 @@ import msgspec
 from blixard.errors import LimitExceeded, MalformedExport
 from blixard.format.quoting import shown
 from blixard.limits import DEFAULT
-from blixard.model.canonical import canonical
+from blixard.model.canonical import DoubleFoundError, canonical, double_found
 
 EXACT_BELOW = 1 << 53
 
-
-class DoubtError(Exception):
-    """A fast decoder met a number that is not an integer: only the exact one knows what it is."""
-
-
-def doubt(_literal: str) -> NoReturn:
-    """The float hook of fast decoders.
-
-    Raises:
-        DoubtError: always.
-    """
-    raise DoubtError
-
-
-_decode = msgspec.json.Decoder(float_hook=doubt).decode
+_decode = msgspec.json.Decoder(float_hook=double_found).decode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 _DIGITS_ALIKE = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER = b"0" * (DEFAULT.number_chars + 1)
@@ -72,7 +58,7 @@ def parse_fast(text: bytes) -> tuple[Any, bytes] | None:
     try:
         value = _decode(text)
         encoded = _encode_sorted(value)
-    except (ValueError, RecursionError, DoubtError):
+    except (ValueError, RecursionError, DoubleFoundError):
         return None
     if len(encoded) != len(text) and len(encoded) != len(msgspec.json.format(text, indent=-1)):
         return None
@@ -89,7 +75,7 @@ def parse_members_fast(text: bytes, levels: int) -> list[tuple[str, Any, bytes]]
     try:
         values = _decode(text)
         forms = [_encode_sorted(value) for value in values.values()]
-    except (ValueError, RecursionError, DoubtError):
+    except (ValueError, RecursionError, DoubleFoundError):
         return None
     # braces and colons and commas: one a member, and one
     size = len(_encode_sorted(list(values))) + len(forms) + sum(map(len, forms))

@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from blixard.format.strict_json import DoubtError, doubt, has_long_number, parse_members_fast
-from blixard.model.canonical import canonical
+from blixard.format.strict_json import has_long_number, parse_members_fast
+from blixard.model.canonical import DoubleFoundError, canonical, double_found
 from blixard.model.codec import has_free_values
 from blixard.model.structs import Vm
 
-_decode = msgspec.json.Decoder(dict[str, Vm], float_hook=doubt).decode
+_decode = msgspec.json.Decoder(dict[str, Vm], float_hook=double_found).decode
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 _TYPED_LEVELS = 3
@@ -51,7 +51,7 @@ def parse_vms(text: bytes, levels: int) -> list[tuple[str, Vm, bytes]] | None:
     try:
         vms = _decode(text)
         written = _encode(vms)
-    except (ValueError, RecursionError, DoubtError):
+    except (ValueError, RecursionError, DoubleFoundError):
         return None
     bare = msgspec.json.format(text, indent=-1)
     # a kept unknown key stands in a field of that name, which no document has

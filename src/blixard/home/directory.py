@@ -269,10 +269,7 @@ class Home:
 
     def _keys(self) -> dict[str, str]:
         """Names of the clusters by the key of their directories."""
-        keys: dict[str, str] = {}
-        for name in self.clusters():
-            keys[ClusterDir(self.clusters_dir / name, name).key()] = name
-        return keys
+        return {ClusterDir(self.clusters_dir / name, name).key(): name for name in self.clusters()}
 
     def _locked(self, verb: str) -> files.HeldLock:
         files.make_dir(self.clusters_dir)

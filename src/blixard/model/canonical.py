@@ -7,7 +7,7 @@ Basic Multilingual Plane (measured, research/archive-performance.md section 5): 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 from blake3 import blake3
@@ -17,16 +17,21 @@ _encode_plain = msgspec.json.Encoder().encode
 _ASTRAL = re.compile(rb"[\xf0-\xf4]")
 
 
-class _DoubleFoundError(Exception):
-    """Leaves the decoder at the first number that is not an integer."""
+class DoubleFoundError(Exception):
+    """Leaves a decoder at the first number that is not an integer."""
 
 
-def _found(_literal: str) -> float:
-    raise _DoubleFoundError
+def double_found(_literal: str) -> NoReturn:
+    """The float hook of decoders that leave doubles to somebody else.
+
+    Raises:
+        DoubleFoundError: always.
+    """
+    raise DoubleFoundError
 
 
 # a third of the time of any regular expression that looks for number literals outside strings
-_look_for_doubles = msgspec.json.Decoder(float_hook=_found).decode
+_look_for_doubles = msgspec.json.Decoder(float_hook=double_found).decode
 
 
 def canonical(value: Any) -> bytes:
@@ -44,7 +49,7 @@ def has_doubles(encoded: bytes) -> bool:
     """True when valid JSON text holds a number with a fraction or an exponent."""
     try:
         _look_for_doubles(encoded)
-    except _DoubleFoundError:
+    except DoubleFoundError:
         return True
     return False
 

@@ -79,15 +79,13 @@ def check_saved(
     Raises:
         Conflict: naming what has moved.
     """
-    moved = []
-    if saved.cluster_id != cluster_id:
-        moved.append("the cluster is another one")
-    if saved.document != document:
-        moved.append("the file is another one")
-    if saved.rules != options_digest(options):
-        moved.append("the rules or options are others")
-    if saved.revision != revision:
-        moved.append(f"the state is at revision {revision}, not {saved.revision}")
+    changes = {
+        "the cluster is another one": saved.cluster_id != cluster_id,
+        "the file is another one": saved.document != document,
+        "the rules or options are others": saved.rules != options_digest(options),
+        f"the state is at revision {revision}, not {saved.revision}": saved.revision != revision,
+    }
+    moved = [what for what, has_changed in changes.items() if has_changed]
     if moved:
         raise Conflict(f"the plan does not hold any more: {', '.join(moved)}", hint="make the plan again")
     return saved.plan

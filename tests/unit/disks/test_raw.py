@@ -14,6 +14,7 @@ import pytest
 
 from blixard import files
 from blixard.disks.raw import RawReader, RawWriter
+from blixard.disks.source import DiskFile
 from blixard.errors import InternalError, StorageError
 from support.descriptors import no_descriptor_left
 
@@ -73,7 +74,7 @@ def test_a_disk_of_terabytes_takes_no_space(tmp_path: Path) -> None:
         writer.write((8 << 40) - 10, b"x" * 10)
         writer.finish()
 
-    with closing(RawReader.open(tmp_path / "disk")) as reader:
+    with closing(RawReader(DiskFile.open(tmp_path / "disk"))) as reader:
         assert reader.size_bytes == 8 << 40
         assert sum(extent.length for extent in reader.extents()) <= 1 << 16
     assert (tmp_path / "disk").stat().st_blocks * 512 < MIB
@@ -145,7 +146,7 @@ def loop_device(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.root
 def test_a_block_device_is_read_whole_and_writes_to_it_are_noticed(loop_device: Path) -> None:
-    with closing(RawReader.open(loop_device)) as reader:
+    with closing(RawReader(DiskFile.open(loop_device))) as reader:
         buffer = bytearray(10)
         reader.read_into(2 * MIB - 12, memoryview(buffer))
         assert (reader.size_bytes, [e.length for e in reader.extents()]) == (2 * MIB, [2 * MIB])

@@ -84,23 +84,17 @@ class _Opening:
                 f"does not name the format of its backing file `{printable(name)}`",
                 hint="name it with `qemu-img rebase -u -b FILE -F FORMAT`, after looking at what the file is",
             )
+        if named not in {None, b"qcow2", b"raw"}:
+            raise malformed(where, f"has a backing file in format `{printable(named)}`, raw and qcow2 are known")
         below = _open_beneath(self._allowed, path, where)
-        if named is None:
-            named = b"qcow2" if _magic(below) == MAGIC else b"raw"
-        if named == b"qcow2":
-            return self.image(below, path.parent)
-        if named == b"raw":
-            return self._raw(below)
-        below.close()
-        raise malformed(where, f"has a backing file in format `{printable(named)}`, raw and qcow2 are known")
-
-    def _raw(self, source: DiskFile) -> DiskReader:
         try:
-            self._count(source)
+            if named == b"qcow2" or (named is None and below.begins_with(MAGIC)):
+                return self.image(below, path.parent)
+            self._count(below)
+            return RawReader(below)
         except BaseException:
-            source.close()
+            below.close()
             raise
-        return RawReader(source)
 
 
 def backing_path(name: bytes, folder: Path, allowed: Path, where: str) -> Path:
@@ -137,7 +131,3 @@ def _open_beneath(allowed: Path, path: Path, where: str) -> DiskFile:
                 where, f"has a backing file `{printable(path)}` that is reached through a symlink"
             ) from error
         raise
-
-
-def _magic(source: DiskFile) -> bytes:
-    return source.read(0, min(len(MAGIC), source.size_bytes))

@@ -64,7 +64,8 @@ class CompressedClusters:
         problem = f"has a compressed cluster at {offset}"
         try:
             if self._header.compression is Compression.ZLIB:
-                data = _inflate(stored, most)
+                # at most one byte more: a bomb is cut off there
+                data = zlib.decompressobj(_ZLIB_WINDOW_BITS).decompress(stored, most + 1)
             else:
                 data = _open_zstd(self._decompressor(), stored, most, self._window_bytes)
         except (zlib.error, zstandard.ZstdError) as error:
@@ -80,11 +81,6 @@ class CompressedClusters:
         if kept is None:
             kept = self._per_thread.decompressor = zstandard.ZstdDecompressor(max_window_size=self._window_bytes)
         return kept
-
-
-def _inflate(stored: bytearray, most: int) -> bytes:
-    """Decompress the raw deflate stream at the beginning of `stored` to at most `most` + 1 bytes."""
-    return zlib.decompressobj(_ZLIB_WINDOW_BITS).decompress(stored, most + 1)
 
 
 def _open_zstd(decompressor: zstandard.ZstdDecompressor, stored: bytearray, most: int, window_bytes: int) -> bytes:

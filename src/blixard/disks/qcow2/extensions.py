@@ -24,7 +24,6 @@ _BITMAPS_BODY = struct.Struct(">IIQQ")
 class Bitmaps(Struct, frozen=True):
     """Where the directory of persistent dirty bitmaps lies."""
 
-    count: int
     directory_bytes: int
     directory_offset: int
 
@@ -69,7 +68,7 @@ def parse_extensions(data: bytes, at: int, where: str) -> Extensions:
 def _bitmaps(body: bytes, where: str) -> Bitmaps:
     if len(body) != _BITMAPS_BODY.size:
         raise malformed(where, f"has a bitmaps extension of {len(body)} bytes")
-    count, reserved, directory_bytes, directory_offset = _BITMAPS_BODY.unpack(body)
+    _count, reserved, directory_bytes, directory_offset = _BITMAPS_BODY.unpack(body)
     if reserved:
         raise malformed(where, "has reserved bits set in its bitmaps extension")
-    return Bitmaps(count, directory_bytes, directory_offset)
+    return Bitmaps(directory_bytes, directory_offset)

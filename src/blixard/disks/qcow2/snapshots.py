@@ -6,7 +6,6 @@ An export holds what the guest sees now; the snapshots are counted so that it ca
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 
 from msgspec import Struct
 
@@ -37,10 +36,7 @@ def read_snapshots(source: DiskFile, header: Header, limits: Limits) -> tuple[Sn
         MalformedExport: an entry breaks the format, or the table runs out of the file or over its limit.
         StorageError: an I/O error.
     """
-    return tuple(_entries(source, header, limits))
-
-
-def _entries(source: DiskFile, header: Header, limits: Limits) -> Iterator[Snapshot]:
+    found: list[Snapshot] = []
     where = str(source.path)
     at = header.snapshots_offset
     last = min(source.size_bytes, at + limits.qcow2_snapshot_table_bytes)
@@ -55,14 +51,17 @@ def _entries(source: DiskFile, header: Header, limits: Limits) -> Iterator[Snaps
         if l1_offset % header.cluster_bytes or l1_entries * 8 > limits.qcow2_l1_bytes:
             raise malformed(where, f"has snapshot {index} with {l1_entries} L1 entries at {l1_offset}")
         text = source.read(text_at, id_bytes + name_bytes)
-        yield Snapshot(
-            id=_decoded(text[:id_bytes]),
-            name=_decoded(text[id_bytes:]),
-            l1_offset=l1_offset,
-            l1_entries=l1_entries,
-            end=end,
+        found.append(
+            Snapshot(
+                id=_decoded(text[:id_bytes]),
+                name=_decoded(text[id_bytes:]),
+                l1_offset=l1_offset,
+                l1_entries=l1_entries,
+                end=end,
+            )
         )
         at = (end + 7) // 8 * 8
+    return tuple(found)
 
 
 def _decoded(text: bytes) -> str:

@@ -217,7 +217,13 @@ class Staging(Closing):
             if image.damaged or not self._want(number):
                 image.place.clear()
             elif image.final is not None:
-                result[number] = self._staged(number, image, image.final)
+                result[number] = Staged(
+                    path=image.path,
+                    format=image.format,
+                    size_bytes=image.final.size_bytes,
+                    data_bytes=image.data_bytes,
+                    digest=self._digests[number],
+                )
         self.close()
         files.fsync_dir(self._folder)
         return result
@@ -232,15 +238,6 @@ class Staging(Closing):
                 image.checkpoint()
             image.close()
         self._sink.close()
-
-    def _staged(self, number: int, image: StagedImage, head: ImageHead) -> Staged:
-        return Staged(
-            path=image.path,
-            format=image.format,
-            size_bytes=head.size_bytes,
-            data_bytes=image.data_bytes,
-            digest=self._digests[number],
-        )
 
     def _complete(self, image: int) -> None:
         """Every record of an image is written. Runs in whatever thread was last."""
