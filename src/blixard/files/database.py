@@ -17,7 +17,7 @@ from blixard.errors import StorageError, StoreUnavailable
 from blixard.files.paths import create, fsync_dir, is_file, is_there, make_dir
 from blixard.files.seam import before, storage_error
 
-_BUSY_SECONDS = 20.0
+BUSY_SECONDS = 20.0
 _PAGE_BYTES = 16 << 10
 """A VM's row is about 1 KiB: in pages of 4 KiB, 100,000 of them cost 0.3 s more CPU and 0.5 s more wall (measured)."""
 _CACHE_KIB = 64 << 10
@@ -168,7 +168,7 @@ def _connect(path: Path, *, alone: bool = False) -> sqlite3.Connection:
 
     On a full file system there is no room for that file, and without it not even `cluster gc` could look for room.
     """
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, cached_statements=32)
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=32)
     try:
         if alone:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")

@@ -17,7 +17,7 @@ from blixard.errors import ExportFileError
 from blixard.limits import DEFAULT, Limits
 from blixard.model.structs import Record
 
-_LISTED = 10_000
+LISTED = 10_000
 """Damaged records that are listed; a file of noise has millions, and the count says so."""
 
 
@@ -107,7 +107,7 @@ class Verifier(Closing):
         with self._lock:
             self._damaged_records += 1
             self._damaged_images.add(given.image)
-            if len(self._listed) < _LISTED:
+            if len(self._listed) < LISTED:
                 self._listed.append(Damage(given.image, given.position, given.record.offset, problem.message))
 
     def done(self, _image: int, /) -> None:

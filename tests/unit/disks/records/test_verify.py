@@ -76,7 +76,7 @@ def test_a_record_over_the_limit_is_damage_that_names_the_limit() -> None:
 
 
 def test_noise_is_counted_in_full_and_listed_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blixard.disks.records.verify._LISTED", 3)
+    monkeypatch.setattr("blixard.disks.records.verify.LISTED", 3)
     records = tuple((Record(offset, 1, LOST, True), b"noise") for offset in range(10))
 
     report = verify([Image(head_of(MIB), records)])

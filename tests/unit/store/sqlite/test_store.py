@@ -131,7 +131,7 @@ def test_a_row_that_is_not_json_is_a_storage_error(path: Path) -> None:
 def test_a_writer_that_stays_is_reported_as_busy(
     path: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("blixard.files.database._BUSY_SECONDS", 0.01)
+    monkeypatch.setattr("blixard.files.database.BUSY_SECONDS", 0.01)
     impatient = SqliteStore(path)
     with sqlite3.connect(path, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
