@@ -16,12 +16,12 @@ from blixard.errors import Conflict
 from blixard.home import Home
 from blixard.ops.peers.share import ShareOptions, share
 from blixard.peer.fetch.remote import Remote
-from blixard.peer.share.receivers import Silent
 from blixard.peer.wire.ticket import parse_ticket
 from blixard.site.network import NetworkSettings
 from blixard.site.who import SystemClock
 from support.clusters import Watched
 from support.cuts import MIB, Original, an_empty_world, an_original
+from support.peers import Notes
 from support.processes import blixard, finish, start, until
 from support.shares import running, sharing
 from support.world import World, fast_folder, litter
@@ -110,7 +110,7 @@ def test_a_file_that_was_replaced_since_it_was_written_is_not_served(original: O
             LOOPBACK,
             clock=SystemClock(),
             progress=Watched(),
-            witness=Silent(),
+            witness=Notes(),
             told=lambda *what: told.append(what),
             stopped=lambda: True,
         )

@@ -23,6 +23,7 @@ from blixard.peer.wire.secret import Secret
 from blixard.peer.wire.ticket import Ticket
 from support.clusters import Watched
 from support.commands import Ran
+from support.peers import Notes
 from support.processes import DEADLINE, blixard, start
 from support.sites import Site
 from support.world import World
@@ -158,7 +159,8 @@ class Stand:
 
     def serve(self, **terms: Any) -> Server:
         """Begin to serve; it is stopped with the stand."""
-        server = Server(self.served, Terms(secret=self.secret, **terms))
+        terms_of_share = Terms(secret=self.secret, **terms)
+        server = Server(self.served, terms_of_share, now=lambda: datetime.now(UTC), witness=Notes())
         self._stack.callback(server.stop)
         server.serve(self._endpoint.listen())
         return server

@@ -11,10 +11,9 @@ import re
 import secrets
 import stat
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from blixard import files
+from blixard.closing import Closing
 from blixard.errors import LimitExceeded, Locked, StorageError
 from blixard.home import Home
 
@@ -26,25 +25,19 @@ _FILE_LIMIT = 4096
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _NOT_OURS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 _MAKING_SECONDS = 5.0
-"""Making a key takes moments; who reads it waits for who makes it."""
+"""How long a process that reads the key waits for one that makes it, which takes moments."""
 
 
-class NodeKey:
-    """The key of this node, held alone until `release` or the end of the `with` block."""
+class NodeKey(Closing):
+    """The key of this node, held alone until `close` or the end of the `with` block."""
 
     def __init__(self, secret: bytes, lock: files.HeldLock) -> None:
         self.secret = secret
         self._lock = lock
 
-    def release(self) -> None:
-        """Let another process be this node; harmless twice."""
+    def close(self) -> None:
+        """Let another process be this node."""
         self._lock.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.release()
 
     def __repr__(self) -> str:
         return "NodeKey(***)"
@@ -62,13 +55,7 @@ def hold_node_key(home: Home, verb: str, wait_seconds: float = 0.0) -> NodeKey:
         Locked: another process is this node; the error names its pid.
         StorageError: the data directory cannot be written, or the key is not one, or not private.
     """
-    try:
-        files.make_dir(home.root)
-        lock = _lock(home, verb).exclusive(wait_seconds)
-    except Locked as error:
-        raise _in_use(home) from error
-    except StorageError as error:
-        raise _unwritable(home, error) from error
+    lock = _hold(home, verb, wait_seconds)
     try:
         return NodeKey(_load_or_make(home), lock)
     except BaseException:
@@ -80,19 +67,13 @@ def read_node_key(home: Home, verb: str) -> bytes:
     """The key, for showing its id: no lock is needed when it is there, so this works beside a share.
 
     Raises:
-        Locked: it is not there, and another process does not get done with making it.
+        Locked: it is not there, and another process that makes it does not finish.
         StorageError: as `hold_node_key`.
     """
     if files.is_there(home.node_key):
         return _load(home.node_key)
-    try:
-        files.make_dir(home.root)
-        with _lock(home, verb).exclusive(_MAKING_SECONDS):
-            return _load_or_make(home)
-    except Locked as error:
-        raise _in_use(home) from error
-    except StorageError as error:
-        raise _unwritable(home, error) from error
+    with _hold(home, verb, _MAKING_SECONDS):
+        return _load_or_make(home)
 
 
 def look_at_node_key(home: Home) -> bytes | None:
@@ -105,13 +86,24 @@ def look_at_node_key(home: Home) -> bytes | None:
 
 
 def node_holders(home: Home) -> tuple[files.Holder, ...]:
-    """Who is this node now, looked up without a lock."""
+    """The processes that are this node now, looked up without a lock."""
     return _lock(home, "").holders()
 
 
 def _lock(home: Home, verb: str) -> files.FileLock:
     path = home.node_key.with_name(home.node_key.name + ".lock")
     return files.FileLock(path, subject=f"the node at `{home.root}`", verb=verb)
+
+
+def _hold(home: Home, verb: str, wait_seconds: float) -> files.HeldLock:
+    """The node's lock, with the data directory made where there is none yet."""
+    try:
+        files.make_dir(home.root)
+        return _lock(home, verb).exclusive(wait_seconds)
+    except Locked as error:
+        raise _in_use(home) from error
+    except StorageError as error:
+        raise _unwritable(home, error) from error
 
 
 def _load_or_make(home: Home) -> bytes:
@@ -157,8 +149,8 @@ def _in_use(home: Home) -> Locked:
 
 def _unwritable(home: Home, error: StorageError) -> StorageError:
     number = getattr(error.__cause__, "errno", None)
-    ours = (
-        f"its key is kept in `{home.root}`: run as the owner of that directory, or choose another with `--data-dir DIR`"
-    )
-    hint = ours if error.hint is None or number in _NOT_OURS else error.hint
+    hint = error.hint
+    if hint is None or number in _NOT_OURS:
+        kept = f"its key is kept in `{home.root}`"
+        hint = f"{kept}: run as the owner of that directory, or choose another with `--data-dir DIR`"
     return StorageError(f"{FAILED}: {error.message}", hint=hint)

@@ -54,7 +54,7 @@ def test_the_id_can_be_shown_beside_a_running_share(home: Home) -> None:
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
 def test_a_data_directory_that_cannot_be_written_is_named_at_every_operation(home: Home, number: int) -> None:
     home.root.mkdir()
-    count = len(operations(lambda: hold_node_key(Home(home.root / "probe"), "cluster share").release()))
+    count = len(operations(lambda: hold_node_key(Home(home.root / "probe"), "cluster share").close()))
     assert count > 4
     for at in range(count):
         with files.observe(FailAt(at, number, lasting=True)), pytest.raises(StorageError) as caught:

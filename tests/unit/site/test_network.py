@@ -34,7 +34,7 @@ def test_a_node_that_is_in_use_is_waited_for(tmp_path: Path) -> None:
         before = stack.enter_context(hold_node_key(home, "cluster share"))
         begun = Started(lambda: stack.enter_context(network.node(home, "cluster fetch")))
         assert not begun.is_done_within(0.1)
-        before.release()
+        before.close()
 
         assert begun.result().endpoint.id == peer_id(home)
 

@@ -31,7 +31,7 @@ VERB = "cluster fetch"
 _AHEAD_BYTES = 32 * MIB
 """Decoded bytes of records that are asked for before the first of them is written."""
 _THREADS = 2
-"""That check and encode; the connections have threads of their own."""
+"""Threads that check and encode records; the connections have threads of their own."""
 
 
 class FetchFileOptions(Struct, frozen=True, kw_only=True):

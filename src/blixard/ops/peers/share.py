@@ -75,7 +75,7 @@ def share(
     Args:
         home: the data directory; its node key is our identity.
         options: what is served, to whom, for how long.
-        network: how we are on it.
+        network: where this node listens, and by which relay and lanes it can be reached.
         clock: time; alone judges expiry.
         progress: told about the first reading of the file.
         witness: told of every receiver.
@@ -117,12 +117,17 @@ def share(
             served.share_bytes,
         )
         server.serve(listener)
-        history = _history(cluster, options, served.document)
+        history = ShareHistory(cluster, verb=VERB, document=served.document, place=options.path, uses=options.uses)
         _wait(server, expires, clock, stopped, history)
         server.stop()
-        if history is not None:
-            history.finish(server.receivers())
-        return _report(options, served.document, server)
+        history.finish(server.receivers())
+        return ShareReport(
+            path=options.path,
+            document=served.document,
+            completed=server.completed,
+            receivers=server.receivers(),
+            exit_code=ExitCode.DONE if server.completed else ExitCode.PARTIAL,
+        )
 
 
 def _check_document(options: ShareOptions, found: str) -> None:
@@ -133,27 +138,10 @@ def _check_document(options: ShareOptions, found: str) -> None:
         )
 
 
-def _history(cluster: OpenCluster | None, options: ShareOptions, document: str) -> ShareHistory | None:
-    if cluster is None:
-        return None
-    return ShareHistory(cluster, verb=VERB, document=document, place=options.path, uses=options.uses)
-
-
-def _wait(server: Server, expires: datetime, clock: Clock, stopped: Stopped, history: ShareHistory | None) -> None:
-    """Whoever transfers when time is up may finish, within the bounds of `peer.parting`; nobody new can come."""
+def _wait(server: Server, expires: datetime, clock: Clock, stopped: Stopped, history: ShareHistory) -> None:
+    """Wait until the share is over; who transfers when time is up may finish, within the bounds of `parting.py`."""
     while not stopped() and not server.wait(_LOOK_SECONDS):
         server.end_overdue()
-        if history is not None:
-            history.follow(server.receivers())
+        history.follow(server.receivers())
         if clock.now() >= expires and not any(receiver.sessions for receiver in server.receivers()):
             return
-
-
-def _report(options: ShareOptions, document: str, server: Server) -> ShareReport:
-    return ShareReport(
-        path=options.path,
-        document=document,
-        completed=server.completed,
-        receivers=server.receivers(),
-        exit_code=ExitCode.DONE if server.completed else ExitCode.PARTIAL,
-    )

@@ -8,35 +8,30 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from msgspec import Struct
-
 from blixard.errors import ExitCode, StorageError
 from blixard.peer.share.receivers import Receiver
 from blixard.site.open_cluster import OpenCluster
 
 
-class _Written(Struct, frozen=True):
-    sent_bytes: int
-    completed: bool
-
-
 class ShareHistory:
-    """Entries about one share. From one thread.
+    """Writes the entries about one share. From one thread.
 
     Args:
+        cluster: whose history it is; None: there is none, and nothing is written.
         verb: of the share.
         document: digest of what is served.
         place: the file that is served.
         uses: how many may have it; None: any number.
     """
 
-    def __init__(self, cluster: OpenCluster, *, verb: str, document: str, place: str, uses: int | None) -> None:
+    def __init__(self, cluster: OpenCluster | None, *, verb: str, document: str, place: str, uses: int | None) -> None:
         self._cluster = cluster
         self._verb = verb
         self._document = document
         self._place = place
         self._uses = uses
-        self._written: dict[str, _Written] = {}
+        self._written: dict[str, Receiver] = {}
+        """Receivers as they were when they were last written, by endpoint id."""
 
     def follow(self, receivers: tuple[Receiver, ...]) -> None:
         """Write those that have got all since the last look, or left for the first time."""
@@ -49,12 +44,15 @@ class ShareHistory:
     def finish(self, receivers: tuple[Receiver, ...]) -> None:
         """The share is over: write whoever got more since it was written."""
         for receiver in receivers:
-            if self._written.get(receiver.id) != _state(receiver):
+            before = self._written.get(receiver.id)
+            if before is None or (before.sent_bytes, before.completed) != (receiver.sent_bytes, receiver.completed):
                 self._write(receiver)
 
     def _write(self, receiver: Receiver) -> None:
         """Who, from where, how much, and whether it got all of it."""
-        self._written[receiver.id] = _state(receiver)
+        self._written[receiver.id] = receiver
+        if self._cluster is None:
+            return
         about = {"address": receiver.address, "bytes": receiver.sent_bytes, "uses": self._uses}
         with suppress(StorageError):  # what was served was served
             self._cluster.note(
@@ -66,7 +64,3 @@ class ShareHistory:
                 receivers=(receiver.id,),
                 error=receiver.problem,
             )
-
-
-def _state(receiver: Receiver) -> _Written:
-    return _Written(receiver.sent_bytes, receiver.completed)

@@ -43,8 +43,8 @@ def peer_source(
     Args:
         home: the data directory; its node key is our identity.
         tickets: of one document.
-        network: how we are on it.
-        options: how patiently.
+        network: where this node listens, and by which relay and lanes.
+        options: how patiently, and over how many connections.
         limits: the bounds in force.
         verb: for the node's lock.
 
@@ -69,7 +69,7 @@ class PeerSource(Closing):
     """`ImportSource` of a document at its senders. Set `wanted` to False when nothing was taken after all.
 
     Attributes:
-        without: what this node goes without on the network, for people.
+        without: warnings of what this node goes without on the network.
     """
 
     at_hand = False
@@ -109,7 +109,7 @@ class PeerSource(Closing):
         return FrameFromPeer(self.remote, event.record.digest, event.record.length, asked=not held)
 
     def close(self) -> None:
-        """Let go of the document; harmless twice."""
+        """Let go of the document."""
         self._document.close()
 
     def stop(self) -> None:
@@ -128,19 +128,22 @@ class FrameFromPeer:
         self._remote = remote
         self._digest = digest
         self._length = length
-        self._asked = asked
+        self._asked = False
         if asked:
-            remote.request(digest, length)
+            self._ask()
 
     def __call__(self) -> bytes | memoryview:
         """The frame, where it was received."""
         if not self._asked:
-            self._asked = True
-            self._remote.request(self._digest, self._length)
+            self._ask()
         return self._remote.wait(self._digest)
 
+    def _ask(self) -> None:
+        self._asked = True
+        self._remote.request(self._digest, self._length)
+
     def reject(self, why: str) -> None:
-        """It was wrong: its sender is dropped, and another asked."""
+        """Say that the frame was wrong: its sender is dropped, and another asked."""
         self._remote.reject(self._digest, why)
 
 

@@ -56,28 +56,6 @@ class Witness(Protocol):
         """The operator should know; lower case, no full stop."""
 
 
-class Silent:
-    """A witness that keeps it to itself."""
-
-    def joined(self, receiver: Receiver) -> None:
-        """As `Witness`."""
-
-    def advanced(self, receiver_id: str, amount: int, kind: str) -> None:
-        """As `Witness`."""
-
-    def completed(self, receiver: Receiver) -> None:
-        """As `Witness`."""
-
-    def left(self, receiver: Receiver) -> None:
-        """As `Witness`."""
-
-    def refused(self, peer_id: str, address: str, reason: str) -> None:
-        """As `Witness`."""
-
-    def warn(self, message: str) -> None:
-        """As `Witness`."""
-
-
 class Book:
     """All receivers of one share, and the witness that hears of each change."""
 
@@ -128,7 +106,7 @@ class Book:
         self.witness.left(changed)
 
     def broke(self, problem: Exception) -> None:
-        """A thread of the share ended by what it should not have raised: a fault of ours, or of this machine."""
+        """Warn that a thread of the share ended by an error that is ours or this machine's, and no peer's."""
         self.witness.warn(f"unexpected {type(problem).__name__} in a thread of the share: {problem}")
 
     def _put(self, receiver: Receiver) -> Receiver:

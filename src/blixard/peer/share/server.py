@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from blixard.peer.pace.budget import Budget, Portions
 from blixard.peer.pace.deadline import Deadline
@@ -19,15 +19,11 @@ from blixard.peer.ports import LaneMaker, Link, Listener, ServedDocument
 from blixard.peer.share.admission import Admission, Terms
 from blixard.peer.share.answers import Bounds, Share
 from blixard.peer.share.parting import Parting
-from blixard.peer.share.receivers import Book, Receiver, Silent, Witness
+from blixard.peer.share.receivers import Book, Receiver, Witness
 from blixard.peer.share.session import ServedConnection
 from blixard.peer.wire.protocol import Refusal
 
 _PARTING_SECONDS = 1.0
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Server:
@@ -35,10 +31,10 @@ class Server:
 
     Args:
         served: what is served; outlives the server.
-        terms: the secret, and who may come until when how often.
+        terms: the secret, and who may come, how often and until when.
         now: the sender's clock, which alone judges expiry.
-        monotonic: seconds, by which a receiver is measured that stays when the share is over.
         witness: told of every receiver.
+        monotonic: seconds, by which a receiver is measured that stays when the share is over.
         lanes: makes the direct lane of a session; None: there is none.
         changed: notified whenever a session has ended, for whoever watches.
     """
@@ -48,16 +44,16 @@ class Server:
         served: ServedDocument,
         terms: Terms,
         *,
+        now: Callable[[], datetime],
+        witness: Witness,
         bounds: Bounds | None = None,
-        now: Callable[[], datetime] = _utc_now,
         monotonic: Callable[[], float] = time.monotonic,
-        witness: Witness | None = None,
         lanes: LaneMaker | None = None,
         changed: threading.Condition | None = None,
     ) -> None:
         bounds = bounds or Bounds()
         self._admission = Admission(terms, now)
-        self._book = Book(witness or Silent(), now)
+        self._book = Book(witness, now)
         self._threads = Threads("share", failed=self._book.broke)
         self._share = Share(
             served=served,
@@ -75,6 +71,7 @@ class Server:
         self._changed = changed or threading.Condition()
         self._listeners: list[Listener] = []
         self._sessions: dict[ServedConnection, None] = {}
+        """Those that stand, the longest standing first."""
         self._stopped = False
 
     def serve(self, listener: Listener) -> None:
@@ -127,7 +124,7 @@ class Server:
         return leaving
 
     def stop(self) -> None:
-        """Tell every receiver, end every session and thread. Harmless twice; not from a thread of the server."""
+        """Tell every receiver, end every session and thread. Not from a thread of the server."""
         with self._changed:
             self._stopped = True
             sessions = list(self._sessions)
@@ -160,7 +157,7 @@ class Server:
 
     @property
     def held_bytes(self) -> int:
-        """Of frames that were read and that no receiver has taken yet."""
+        """Bytes of frames that were read and that no receiver has taken yet."""
         return self._share.budget.held
 
     @property
@@ -169,7 +166,7 @@ class Server:
         return len(self._share.portions)
 
     def _served(self) -> bool:
-        """Under the lock: is anybody here who has proven itself?"""
+        """Whether anybody is here who has proven itself; called under the lock."""
         return any(session.proven for session in self._sessions)
 
     def _take_links(self, listener: Listener) -> None:
@@ -181,7 +178,7 @@ class Server:
                 session.close("stopped")
 
     def _placed(self, link: Link) -> ServedConnection | None:
-        """A session for the link, registered; None when it was stopped."""
+        """A session for the link, registered; None when the server was stopped."""
         bounds = self._share.bounds
         with self._changed:
             if self._stopped:
@@ -207,7 +204,7 @@ class Server:
                 self._changed.notify_all()
 
     def _admit(self, session: ServedConnection) -> bool:
-        """A stranger has proven itself: is there room?"""
+        """Whether there is room for a stranger that has proven itself (`session.Admit`)."""
         with self._changed:
             standing = Counter(other.link.remote_id for other in self._sessions if other.proven)
             session.proven = session in self._sessions and self._share.bounds.room_for(session.link.remote_id, standing)
