@@ -1,4 +1,4 @@
-"""The first steps of a lane, such that whatever goes wrong with them costs the lane and not the session.
+"""Make and begin a session's lane, so that whatever goes wrong costs the lane and not the session.
 
 A lane is a gain, never a need: a process that is out of file descriptors, say, serves and fetches on without it.
 """
@@ -30,19 +30,19 @@ def offered_lane(lanes: LaneMaker | None, link: Link) -> OfferedLane | None:
         lane = lanes(link) if lanes is not None else None
         return None if lane is None else OfferedLane(lane, lane.offer())
     except Exception as problem:  # noqa: BLE001 - whatever it is, there is no lane
-        _without(lane, problem)
+        _give_up(lane, problem)
         return None
 
 
 def begin_lane(lane: Lane, theirs: JsonObject, stands: Callable[[Link], None]) -> None:
-    """Try to make it stand, as `Lane.begin`."""
+    """`Lane.begin`; when it fails, whatever the reason, the lane is closed and the session goes on without it."""
     try:
         lane.begin(theirs, stands)
     except Exception as problem:  # noqa: BLE001 - as above
-        _without(lane, problem)
+        _give_up(lane, problem)
 
 
-def _without(lane: Lane | None, problem: Exception) -> None:
+def _give_up(lane: Lane | None, problem: Exception) -> None:
     _LOG.info("there is no direct lane: %s", problem)
     if lane is not None:
         lane.close()

@@ -3,8 +3,9 @@
 Blocking calls for threads, with every wait bounded, so that the protocol above is written once. Iroh, the direct lane
 and the in-process loopback are adapters and pass one conformance suite (tests/support/link_conformance.py).
 
-Errors of every call here: `PeerUnreachable` (lost, silent, too slow, or closed by the peer), `PeerMisbehaved` (the peer
-broke the framing) and `TransferError` (used after we closed it). Never anything else.
+Every `close` and `finish` may be called again. Errors of every call here: `PeerUnreachable` (lost, silent, too slow, or
+closed by the peer), `PeerMisbehaved` (the peer broke the framing) and `TransferError` (used after we closed it). Never
+anything else.
 """
 
 from __future__ import annotations
@@ -61,14 +62,14 @@ class Channel(Protocol):
         """
 
     def finish(self) -> None:
-        """No more frames from us; the peer may go on. Waits for delivery where the transport can. Twice is fine.
+        """Tell the peer that no more frames come from us; it may go on. Waits for delivery where the transport can.
 
         Raises:
             PeerUnreachable: as `send`.
         """
 
     def close(self) -> None:
-        """Drop the channel at once, with what is not delivered yet. Harmless twice; never raises, never waits."""
+        """Drop the channel at once, with what is not delivered yet; never raises, never waits."""
 
 
 class Link(Protocol):
@@ -108,12 +109,12 @@ class Link(Protocol):
         """End the link and all its channels; blocked calls on both sides wake with an error.
 
         Args:
-            reason: a few ASCII characters for the peer, where the transport can carry them. Harmless twice.
+            reason: a few ASCII characters for the peer, where the transport can carry them.
         """
 
 
 class Listener(Protocol):
-    """Where links come in. A caller that breaks off or babbles costs a bounded time and never an exception here."""
+    """Where links come in. A caller that breaks off or talks nonsense costs bounded time, and never raises here."""
 
     def accept(self, timeout: float | None) -> Link | None:
         """The next link; None when the time passed or the listener was closed."""
@@ -122,11 +123,11 @@ class Listener(Protocol):
         """Where a peer can reach us, `host:port`, for the ticket."""
 
     def close(self) -> None:
-        """Take no more; links that stand go on. Wakes `accept`. Harmless twice."""
+        """Take no more links; those that stand go on. Wakes `accept`."""
 
 
 class Endpoint(Protocol):
-    """Our identity on a transport."""
+    """This node on a transport: the id that its key proves, and the links that it makes and takes."""
 
     @property
     def id(self) -> str:
@@ -141,20 +142,23 @@ class Endpoint(Protocol):
         """
 
     def listen(self) -> Listener:
-        """Take links from now on."""
+        """Take links from other nodes from now on."""
 
     def close(self) -> None:
-        """Close every link and listener; wakes every blocked call, `connect` too. Harmless twice."""
+        """Close every link and listener; wakes every blocked call, `connect` too."""
 
 
 class Lane(Protocol):
-    """Our end of the direct lane of one session: made for it, with a certificate and a token of its own."""
+    """Our end of a session's lane: a direct TLS link beside the session's own, by which records come faster.
+
+    Made for one session, which its token names.
+    """
 
     def offer(self) -> JsonObject:
-        """What the peer needs; it travels in `hello` and `welcome`, over the session's link."""
+        """What the peer needs to make the lane; it travels in `hello` and `welcome`, over the session's link."""
 
     def begin(self, theirs: JsonObject, stands: Callable[[Link], None]) -> None:
-        """Try from our side and listen to theirs, in threads of its own; returns at once and raises nothing.
+        """Dial the peer and take its calls, in threads of its own; returns at once and raises nothing.
 
         Args:
             theirs: the peer's offer, not yet looked at: whatever is wrong with it means no lane, never an error.
@@ -163,7 +167,7 @@ class Lane(Protocol):
         """
 
     def close(self) -> None:
-        """End its threads and links. Harmless twice."""
+        """End its threads and links."""
 
 
 LaneMaker = Callable[[Link], "Lane | None"]
@@ -171,7 +175,7 @@ LaneMaker = Callable[[Link], "Lane | None"]
 
 
 class ServedDocument(Protocol):
-    """What a server hands out. Every method from several threads at once."""
+    """The export that a server shares. Every method from several threads at once."""
 
     @property
     def title(self) -> str:

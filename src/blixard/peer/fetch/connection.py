@@ -56,8 +56,9 @@ class Connection:
         """Seconds that the sender took for its answer to our proof."""
         self.began = time.monotonic()
         self.told_done = threading.Event()
+        """Set when the sender has counted that we have all, and when the connection has ended."""
         self.failure: TransferError | None = None
-        """Something was asked of it, and did not come."""
+        """Why it was ended, when something that was asked of it did not come, or came wrong."""
         self._fetch = fetch
         self._lock = threading.Lock()
         self._closed = False
@@ -141,11 +142,11 @@ class Connection:
                 raise _refused(message)
 
     def brought(self, size: int) -> None:
-        """So many bytes of the document came over it."""
+        """Count bytes of the document that came over it."""
         self._brought_bytes += size
 
     def fail(self, problem: TransferError) -> None:
-        """What was asked of it did not come, or was wrong: of no use any more."""
+        """End it because what was asked of it did not come, or was wrong."""
         if self.failure is None or isinstance(problem, TooSlow):
             self.failure = problem  # that it is too slow is what the sender must know
         if isinstance(problem, PeerMisbehaved):
@@ -163,7 +164,7 @@ class Connection:
             self.told_done.wait(timeout)
 
     def retire(self) -> None:
-        """It is not needed: nothing more is asked of it, what was under way is wanted again, and the sender told so."""
+        """End it because it is not needed: what was under way is wanted again, and the sender told that we leave."""
         with self._lock:
             closed, self._closed = self._closed, True
             routes = self._routes + self._lane_routes
@@ -193,7 +194,7 @@ class Connection:
         self._fetch.tell()
 
     def close(self) -> None:
-        """End it and what it began. Harmless twice."""
+        """End it and all that it began."""
         with self._lock:
             self._closed = True
             routes = self._routes + self._lane_routes
@@ -240,7 +241,7 @@ class Connection:
         self.close()
 
     def _lane_link(self, link: Link) -> None:
-        """A direct link stands: it takes over."""
+        """Ask over a direct link that stands now; the session's own link waits meanwhile."""
         route = Route(self._fetch, link, self)
         with self._lock:
             if self._closed:
@@ -252,7 +253,7 @@ class Connection:
         self._fetch.threads.spawn("hand-over", self._hand_over)
 
     def _hand_over(self) -> None:
-        """What the session's link has not brought a moment after the lane stood, the lane is asked for.
+        """Ask the lane for what the session's link has not brought a moment after the lane stood.
 
         On a path with delay and loss that link brings 150 KB/s and the lane a hundred times as much: the first
         requests, 8 MiB, held a whole transfer up for 40 s.
@@ -265,7 +266,7 @@ class Connection:
             route.hand_over()
 
     def _lane_again(self) -> None:
-        """The lane broke that brought most: where more is wanted, another session makes another.
+        """End the session when its lane broke and more is wanted: the next session makes another lane.
 
         Not at once: a sender that stops lets go of the lane first, and says so on the session's link next.
         """
@@ -276,7 +277,7 @@ class Connection:
 
 
 def _heard(incoming: Incoming, channel: Channel, deadline: Deadline) -> Any:
-    """The next message of the handshake."""
+    """The next message of the handshake; raises what the sender refuses with."""
     message = incoming.message(channel.receive(deadline.left(), limit=0))
     if message is None:
         raise PeerUnreachable("the sender closed the connection")

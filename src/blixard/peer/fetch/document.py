@@ -76,7 +76,7 @@ class DocumentStream(io.RawIOBase):
                 self._abandon(problem)
 
     def _abandon(self, problem: TransferError) -> None:
-        """The connection is of no use: its keeper makes another, or gives the sender up."""
+        """Give up the connection: its slot makes another, or gives the sender up."""
         self._channel = None
         if self._connection is not None:
             self._connection.fail(problem)

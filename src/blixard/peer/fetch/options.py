@@ -72,7 +72,7 @@ class Fetch(Struct, frozen=True):
     lanes: LaneMaker | None = None
 
     def tell(self) -> None:
-        """Something that others wait for has changed."""
+        """Wake whoever waits for a sender to answer, and whoever waits for its turn to ask."""
         with self.changed:
             self.changed.notify_all()
         self.wanted.poke()

@@ -132,7 +132,7 @@ class Remote(Closing):
         return io.BufferedReader(DocumentStream(self._fetch, sender), PART_BYTES)
 
     def reject_document(self, problem: BlixardError) -> None:
-        """The last document was of no use: give its sender up.
+        """Give up the sender of the last document, which was of no use.
 
         Raises:
             BlixardError: no sender is left; the problem, or a graver one of another sender.
@@ -161,7 +161,7 @@ class Remote(Closing):
         return self._fetch.wanted.wait(digest, timeout)
 
     def reject(self, digest: bytes, why: str) -> None:
-        """A frame was wrong: its sender is given up, and the record requested again from the others.
+        """Give up the sender of a frame that was wrong; the record is requested again from the others.
 
         Raises:
             PeerMisbehaved: no sender is left.
@@ -189,7 +189,7 @@ class Remote(Closing):
                     connection.say_done(_BYE_SECONDS)
 
     def stop(self) -> None:
-        """Nothing is wanted any more: whoever waits for a record gets an error. `close` is still to be called."""
+        """Want nothing more: whoever waits for a record gets an error. `close` is still to be called."""
         self._fetch.stopped.set()
         self._fetch.wanted.fail(TransferError("the fetch was stopped"))
 
@@ -207,7 +207,7 @@ class Remote(Closing):
             connection.told_done.wait(deadline.left())
 
     def close(self) -> None:
-        """End every connection and thread, and the endpoint. Harmless twice."""
+        """End every connection and thread, and the endpoint."""
         self.stop()
         for sender in self.senders:
             for connection in sender.connections:
@@ -223,14 +223,14 @@ class Remote(Closing):
         self._answering()
 
     def _broke(self, problem: Exception) -> None:
-        """A thread ended by what it should not have raised: what it was to bring would be waited for for ever."""
+        """Fail the fetch: a thread ended by an error of ours, and what it was to bring would never come."""
         fault = problem if isinstance(problem, BlixardError) else _unexpected(problem)
         self._fetch.wanted.fail(fault)
         for sender in self.senders:
             sender.drop(fault)
 
     def _watch(self) -> None:
-        """When the last sender is given up, whoever waits for a record must hear of it."""
+        """Wait until the last sender is given up, and tell whoever waits for a record."""
         with self._fetch.changed:
             self._fetch.changed.wait_for(lambda: self._fetch.stopped.is_set() or self._last_problem() is not None)
             problem = self._last_problem()
@@ -240,14 +240,13 @@ class Remote(Closing):
     def _answering(self) -> Sender:
         """A sender that let us in; waits for one."""
         fetch = self._fetch
+
+        def decided() -> bool:
+            answering = any(sender.connections for sender in self.senders)
+            return answering or fetch.stopped.is_set() or self._last_problem() is not None
+
         with fetch.changed:
-            fetch.changed.wait_for(
-                lambda: (
-                    fetch.stopped.is_set()
-                    or self._last_problem() is not None
-                    or any(sender.connections for sender in self.senders)
-                )
-            )
+            fetch.changed.wait_for(decided)
         self._raise_if_nobody_is_left()
         for sender in self.senders:
             if sender.connections:
@@ -258,10 +257,8 @@ class Remote(Closing):
 
     def _last_problem(self) -> BlixardError | None:
         """Why the fetch cannot go on; None while a sender is left."""
-        problems = [sender.problem for sender in self.senders]
-        if any(problem is None for problem in problems):
-            return None
-        return max((problem for problem in problems if problem is not None), key=_weight)
+        problems = [sender.problem for sender in self.senders if sender.problem is not None]
+        return max(problems, key=_weight) if len(problems) == len(self.senders) else None
 
     def _raise_if_nobody_is_left(self) -> None:
         problem = self._last_problem()
@@ -270,7 +267,7 @@ class Remote(Closing):
 
 
 def _weight(problem: BlixardError) -> int:
-    """Of several reasons the one to tell: a fault of ours, that somebody lied, refused, or that nobody answered."""
+    """Of several reasons the heaviest is told: a fault of ours, then a lie, then a refusal, then no answer."""
     if isinstance(problem, InternalError):
         return 3
     if isinstance(problem, PeerMisbehaved):

@@ -28,7 +28,7 @@ _IDLE_SECONDS = 30.0
 
 
 class AskedRoute(Protocol):
-    """The route to which a channel belongs."""
+    """What a channel knows of the route (`route.py`) to which it belongs."""
 
     @property
     def link(self) -> Link:
@@ -46,7 +46,7 @@ class AskedRoute(Protocol):
         """Whether this channel should ask now."""
 
     def progress(self, size: int, seconds: float) -> None:
-        """A record of so many bytes came over one of its channels, which had waited so long for it."""
+        """Count a record of `size` bytes, for which one of the channels had waited `seconds`."""
 
 
 class Requests:
@@ -64,6 +64,7 @@ class Requests:
         self._patience = Patience(self._options.grace_seconds)
         self._handing_over = False
         self.received = 0
+        """Records that came over this channel."""
 
     @property
     def busy(self) -> bool:
@@ -104,14 +105,14 @@ class Requests:
             self._let_go()
 
     def hand_over(self) -> None:
-        """What is under way shall come over another route. From any thread; they go on when they may."""
+        """Have what is under way come over another route. From any thread; the channel asks again when it may."""
         self._handing_over = True
         channel = self._channel
         if channel is not None:
             channel.close()  # wakes whoever receives on it, and stops the sender
 
     def _let_go(self) -> None:
-        """What was under way is wanted again."""
+        """Close the channel; what was under way is wanted again."""
         self._handing_over = False
         for batch in reversed(self._asked):
             self._wanted.back(batch)
@@ -121,7 +122,7 @@ class Requests:
             self._channel = None
 
     def _ask(self) -> bool:
-        """Keep requests under way; False when it is over."""
+        """Keep requests under way; False when nothing is to be asked any more."""
         while len(self._asked) < _BATCHES:
             timeout = 0 if self._asked else _IDLE_SECONDS if self._channel else None
             items = self._wanted.take(self, count=protocol.BATCH, length=self._batch_bytes, timeout=timeout)
@@ -177,7 +178,7 @@ class Requests:
 
 
 def _check(answer: protocol.RecordFrame | protocol.Missing, digest: bytes, size: int) -> None:
-    """The answer is to what was asked for."""
+    """See that the answer is to what was asked for."""
     if answer.blake3 != digest.hex():
         raise PeerMisbehaved("the peer answered with another record than it was asked for")
     if isinstance(answer, protocol.Missing):

@@ -29,11 +29,11 @@ _LEAST_SECONDS = 0.001
 
 
 class RoutedConnection(Protocol):
-    """The connection to which a route belongs."""
+    """What a route knows of the connection to which it belongs."""
 
     @property
     def sender(self) -> AskedSender:
-        """Whom it connects to."""
+        """The sender that it connects to."""
 
     def may_ask(self, route: Route) -> bool:
         """Whether this route should be used now."""
@@ -74,19 +74,19 @@ class Route:
             self._add()
 
     def close(self) -> None:
-        """End its channels and the link. Harmless twice."""
+        """End its channels and the link."""
         self.ended = True
         self.link.close()
         self._fetch.wanted.poke()
 
     def retire(self) -> None:
-        """End its channels, not the link: what was under way shall come over another route."""
+        """End its channels, not the link; what was under way comes over another route."""
         self.ended = True
         self.hand_over()
         self._fetch.wanted.poke()
 
     def hand_over(self) -> None:
-        """What is under way on it shall come another way; it stands on, and works again when it may."""
+        """Have what is under way come over another route; this one stays, and asks again when it may."""
         for requests in list(self._working):
             requests.hand_over()
 
@@ -95,7 +95,7 @@ class Route:
         return self._connection.may_ask(self) and self._working.index(requests) <= self._turns
 
     def progress(self, size: int, seconds: float) -> None:
-        """As `AskedRoute.progress`; see now and then whether one more channel is worth it. It stays in any case."""
+        """As `AskedRoute.progress`; adds a channel now and then while each brings more, and never takes one away."""
         self._measure(size, seconds)
         with self._lock:
             step = self._growth.came(size)

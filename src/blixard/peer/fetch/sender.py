@@ -96,7 +96,7 @@ class Sender:
 
     @property
     def grown(self) -> bool:
-        """True when it will not be tried with more connections any more, nor with less."""
+        """True when the number of its connections is settled."""
         return self._growth.over
 
     def a_connection(self) -> Connection:
@@ -129,7 +129,7 @@ class Sender:
         self._fetch.tell()
 
     def came(self, size: int) -> None:
-        """A record of so many bytes came from it: see whether it is time for one more connection, or one less."""
+        """Count a record of `size` bytes that came from it, and make a connection more or less when that is due."""
         if self._growth.over:
             return
         more: ConnectionSlot | None = None
@@ -147,7 +147,7 @@ class Sender:
             tried.connection.retire()
 
     def _judged(self, size: int) -> Step:
-        """What the policy makes of a record; one that did not come as fast as the path brings it is not counted."""
+        """What `Growth` makes of a record; one that did not come as fast as the path could bring it is not counted."""
         before, lane = self._surroundings, self.has_lane
         self._surroundings = lane, self._fetch.wanted.lulls
         if lane:
@@ -158,12 +158,13 @@ class Sender:
         return self._growth.came(size)
 
     def _decide(self, *, lasting: bool) -> None:
+        """End the trial of a connection: it is kept when it is `lasting`."""
         if self._on_trial is not None:
             self._on_trial.lasting = lasting
             self._on_trial = None
 
     def _cannot_judge(self) -> None:
-        """The links are not what they were when the trial began: what is on trial stays."""
+        """End the trial without a verdict, for the links are not what they were when it began; what it added stays."""
         if self._growth.on_trial:
             self._growth.undecided()
         self._decide(lasting=True)
@@ -172,7 +173,7 @@ class Sender:
         self._fetch.threads.spawn("sender", lambda: self._keep(slot))
 
     def _keep(self, slot: ConnectionSlot) -> None:
-        """One connection after the other."""
+        """Keep a connection in the slot, a new one for each that is lost, until the slot or the sender is given up."""
         options, stopped = self._fetch.options, self._fetch.stopped
         pause = options.first_pause
         failing_since: float | None = None
@@ -195,7 +196,7 @@ class Sender:
             self.reconnects += 1
 
     def _give_back(self, slot: ConnectionSlot, problem: TransferError) -> None:
-        """A connection is made no more; the sender goes with the last, or at once when the reason holds for all."""
+        """Give up a slot; the sender goes with the last, or at once when the reason holds for all connections."""
         with self._fetch.changed:
             self.slots -= 1
             last = self.slots == 0
@@ -250,21 +251,19 @@ class Sender:
 
     def _seconds_for_connecting(self, failing_since: float | None) -> float:
         options = self._fetch.options
-        left = options.timeout
-        if failing_since is not None:
-            left -= time.monotonic() - failing_since
-        return max(0.1, min(options.connect_seconds, left))
+        failing = 0.0 if failing_since is None else time.monotonic() - failing_since
+        return max(0.1, min(options.connect_seconds, options.timeout - failing))
 
 
 def _worth_trying_again(problem: TransferError) -> bool:
-    """The next attempt may end better."""
+    """Whether the next attempt may end better."""
     if isinstance(problem, PeerRefused):
         return problem.reason == Refusal.BUSY
     return isinstance(problem, PeerUnreachable) and not isinstance(problem, TooSlow)
 
 
 def _holds_for_all(problem: TransferError, *, standing: bool) -> bool:
-    """What ended one connection ends them all; not when others are `standing` that were let in before."""
+    """Whether what ended one connection ends them all; not when others are `standing` that were let in before."""
     if isinstance(problem, PeerRefused):
         return not (problem.reason == Refusal.BUSY or (problem.reason == Refusal.EXPIRED and standing))
     return not isinstance(problem, PeerUnreachable)

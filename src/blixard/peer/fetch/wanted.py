@@ -1,4 +1,4 @@
-"""The records that a fetch wants: asked for, under way, arrived. One table for all senders and threads.
+"""The records that a fetch wants, in one table for all senders and threads: which are asked for, and which came.
 
 Records are asked for in the order in which they were requested, so what the caller waits for first is under way first.
 Bytes under way and arrived are bounded; what somebody waits for passes the bound, so there is always a next step.
@@ -25,21 +25,21 @@ Item = tuple[bytes, int]
 
 
 class AskedSender(Protocol):
-    """A sender of a fetch, as those know it who ask over its connections."""
+    """What connections, routes and channels know of the sender (`sender.py`) that they ask."""
 
     @property
     def ticket(self) -> Ticket:
-        """Whom to call, for what, and the secret that lets one ask."""
+        """Whom to call, for which document, and the secret that lets one ask."""
 
     @property
     def has_lane(self) -> bool:
         """True while a direct link to it stands, over whichever connection."""
 
     def came(self, size: int) -> None:
-        """A record of so many bytes came from it."""
+        """Count a record of `size` bytes that came from it."""
 
     def drop(self, problem: BlixardError) -> None:
-        """Give it up: what it sent was wrong."""
+        """Give it up: nothing more is asked of it."""
 
 
 class Asker(Protocol):
@@ -47,7 +47,7 @@ class Asker(Protocol):
 
     @property
     def may_ask(self) -> bool:
-        """False while it should wait: a better route may be there. Looked at after each `poke`."""
+        """False while it should wait, because there is a better route. Looked at after each `poke`."""
 
     @property
     def ended(self) -> bool:
@@ -70,7 +70,7 @@ class _Entry:
 
 
 class Wanted:
-    """The table.
+    """The table of wanted records. From any thread.
 
     Args:
         bytes_in_flight: decoded lengths of records under way or not yet collected.
@@ -154,7 +154,7 @@ class Wanted:
                 (self._work if allowed else self._turn).wait(deadline.left())
 
     def arrived(self, digest: bytes, frame: Body, sender: AskedSender) -> None:
-        """A frame that was asked for; what is not wanted any more is dropped."""
+        """Take a frame that was asked for; one that is not wanted any more is dropped."""
         with self._lock:
             entry = self._entries.get(digest)
             if entry is not None and entry.frame is None:
@@ -164,7 +164,7 @@ class Wanted:
                     entry.came.notify_all()
 
     def back(self, items: Sequence[Item]) -> None:
-        """Asked for, and lost on the way: to be asked for again, before all others."""
+        """Have records that were asked for and did not come asked for again, before all others."""
         with self._lock:
             for digest, _ in reversed(items):
                 entry = self._entries.get(digest)
@@ -174,7 +174,7 @@ class Wanted:
             self._work.notify_all()
 
     def reject(self, digest: bytes) -> AskedSender:
-        """A collected frame was wrong: want the record again, and say who gave the frame.
+        """Want a record again whose collected frame was wrong, and say who gave the frame.
 
         Raises:
             InternalError: it was not collected lately.
@@ -193,7 +193,7 @@ class Wanted:
             return sender
 
     def forget_from(self, sender: AskedSender) -> None:
-        """Nothing of that sender is kept: what arrived from it is wanted again."""
+        """Keep nothing of that sender: what arrived from it and is not collected is wanted again."""
         with self._lock:
             for digest, entry in self._entries.items():
                 if entry.frame is not None and entry.sender is sender:
@@ -203,12 +203,12 @@ class Wanted:
             self._work.notify_all()
 
     def poke(self) -> None:
-        """Whether an asker may ask, or has ended, has changed."""
+        """Have every asker look again whether it may ask or has ended."""
         with self._lock:
             self._wake_askers()
 
     def fail(self, problem: BlixardError) -> None:
-        """Nobody will bring anything any more; the first reason stays."""
+        """End all asking and waiting with this error; the first one stays."""
         with self._lock:
             self._failure = self._failure or problem
             self._wake_askers()
@@ -234,14 +234,16 @@ class Wanted:
         return frame
 
     def _hurry(self, digest: bytes, entry: _Entry) -> None:
-        """Somebody waits for it: to the front, whatever the bound says."""
+        """Move a record to the front that somebody waits for, whatever the bound says."""
+        self._reserve(entry)
+        # it is in the queue a second time: `_next` passes over what is asked for already
+        self._queue.appendleft(digest)
+        self._work.notify_all()
+
+    def _reserve(self, entry: _Entry) -> None:
         if not entry.reserved:
             entry.reserved = True
             self._held += entry.length
-        self._queue.appendleft(
-            digest
-        )  # it is in the queue a second time; `_next` passes over what is asked for already
-        self._work.notify_all()
 
     def _next(self, count: int, length: int) -> list[Item]:
         batch: list[Item] = []
@@ -252,11 +254,9 @@ class Wanted:
             if entry is None or entry.asked or entry.frame is not None:
                 self._queue.popleft()
                 continue
-            if not entry.reserved:
-                if self._held and self._held + entry.length > self._bound:
-                    break
-                entry.reserved = True
-                self._held += entry.length
+            if not entry.reserved and self._held and self._held + entry.length > self._bound:
+                break
+            self._reserve(entry)
             self._queue.popleft()
             entry.asked = True
             batch.append((digest, entry.length))

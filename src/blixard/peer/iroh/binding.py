@@ -39,7 +39,7 @@ _WRITABLE = 0x200
 """PyBUF_WRITE."""
 
 ReadInto = Callable[["RecvStream", memoryview, memoryview], Awaitable[tuple[int, int]]]
-"""See `read_into`."""
+"""A function as `read_into`."""
 
 
 class _Loaded:
@@ -114,7 +114,7 @@ def reader_of(ffi: Any) -> ReadInto:
 
 
 async def read_as_generated(stream: Any, room: memoryview, beyond: memoryview) -> tuple[int, int]:
-    """As `read_into`, by the generated call, for a binding whose Rust buffers we do not know."""
+    """As `read_into`, by the generated call: for a binding whose Rust buffers have another shape than we know."""
     return _spread(memoryview(await stream.read(_most(room, beyond))), room, beyond)
 
 
@@ -131,7 +131,7 @@ def _spread(content: memoryview, room: memoryview, beyond: memoryview) -> tuple[
 
 
 def write_at_once(self: Any, value: bytes | memoryview) -> None:
-    """In place of `_UniffiRustBufferBuilder.write`."""
+    """Append bytes to a Rust buffer with one memmove; it takes the place of `_UniffiRustBufferBuilder.write`."""
     with self._reserve(len(value)):
         if len(value):
             start = ctypes.addressof(self.rbuf.data.contents) + self.rbuf.len

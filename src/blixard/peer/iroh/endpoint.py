@@ -1,4 +1,4 @@
-"""Our identity on Iroh: one endpoint that connects and listens.
+"""This node on Iroh: one endpoint that connects and listens.
 
 Offline first: the minimal preset, no DNS, no relay, direct addresses only, so that an air-gapped network works and
 nothing is told to third parties, unless a relay was asked for. What strangers send here costs bounded time and room.
@@ -64,7 +64,7 @@ class IrohEndpoint(Closing):
 
     Args:
         secret: the 32 bytes of the node key.
-        options: see there.
+        options: where it listens, and by which relay.
         limit: what bodies may take on all links, both ways together; shared with the lane.
 
     Raises:
@@ -214,7 +214,7 @@ class IrohEndpoint(Closing):
             return self._link(await endpoint.connect(address, self._protocol), _OUR_WINDOW)
 
     async def _take_callers(self, endpoint: Endpoint) -> None:
-        """Meet whoever calls, for as long as the endpoint is there: callers that nobody takes would queue up in it."""
+        """Answer every caller for as long as the endpoint is there: those that nobody takes would queue up in it."""
         ffi = load()
         while (incoming := await endpoint.accept_next()) is not None:
             # a caller can fail at every step, which must not end the loop

@@ -17,7 +17,7 @@ Free = Callable[[Any], object]
 
 
 class _Dead:
-    """What waits for being freed, and where that is done: module globals that are set without `global`."""
+    """The objects that wait to be freed, and the loop that frees them: module globals that are set without `global`."""
 
     queue: ClassVar[deque[tuple[Free, object]]] = deque()
     loop: asyncio.AbstractEventLoop | None = None
@@ -55,14 +55,14 @@ def _defer(owner: Any) -> None:
 
     def die(dead: object) -> None:
         _Dead.queue.append((free, dead))
-        if not _has_told(_Dead.loop):
+        if not _frees_soon(_Dead.loop):
             _free_one()
 
     owner.__del__ = die
 
 
-def _has_told(loop: asyncio.AbstractEventLoop | None) -> bool:
-    """False without a loop, or when it has ended: nothing calls back any more."""
+def _frees_soon(loop: asyncio.AbstractEventLoop | None) -> bool:
+    """Have the loop free one object; False when there is none or it has ended: nothing calls back any more then."""
     if loop is None:
         return False
     try:

@@ -99,9 +99,9 @@ class IrohLink:
         return PeerUnreachable(f"the peer dropped the channel: {_plain(message_of(error))}")
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self._loop.run(self._told(work))
+        return self._loop.run(self._translated(work))
 
-    async def _told(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _translated(self, work: Coroutine[Any, Any, T]) -> T:
         try:
             return await work
         except load().IrohError as error:

@@ -29,7 +29,7 @@ class IrohListener:
             return self._backlog.popleft() if self._backlog else None
 
     def deliver(self, link: IrohLink) -> bool:
-        """A peer connected; False when it cannot be taken."""
+        """Let a new link wait to be accepted; False when it is closed, or too many wait."""
         with self._changed:
             if self._closed or len(self._backlog) >= BACKLOG:
                 return False

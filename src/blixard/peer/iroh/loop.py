@@ -98,7 +98,7 @@ class LoopThread:
 
 
 class _Shared:
-    """Holder of the loop: a module global that can be swapped without `global`."""
+    """The loop of this process: a module global that is set without `global`."""
 
     lock = threading.Lock()
     loop: LoopThread | None = None
@@ -114,7 +114,7 @@ def shared_loop() -> LoopThread:
 
 
 def release(loop: LoopThread) -> None:
-    """One user less, whose objects are freed afterwards; the last one ends the loop and waits for its thread."""
+    """Give the loop back; the user's objects are freed then. The last user ends it and waits for its thread."""
     with _Shared.lock:
         loop.users -= 1
         if loop.users == 0:

@@ -73,7 +73,7 @@ def surroundings() -> Surroundings:
 
 
 def _is_near(address: Ip, around: Surroundings) -> bool:
-    """On a network of ours, and somebody there."""
+    """Whether another machine on a network of ours has it."""
     if not _is_unicast(address) or _is_local(address) or address in around.own:
         return False
     return any(_holds(network, address) for network in around.networks)
@@ -101,7 +101,7 @@ def _is_local(address: Ip) -> bool:
 
 
 def _note(address: str, netmask: str | None, own: list[Ip], networks: list[Network]) -> None:
-    """One address of an interface; IPv6 ones come with a zone and a mask in address form."""
+    """Add an address of an interface to the lists; IPv6 ones come with a zone and a mask in address form."""
     bare = address.partition("%")[0]
     own.append(parse_ip(bare))
     if not netmask:

@@ -1,4 +1,4 @@
-"""A channel of a lane: the frames of `channel.py` over one TLS connection of its own.
+"""A channel of a lane: the frames of `wire.frames` over one TLS connection of its own.
 
 One connection for each channel needs no multiplexing: TCP's back-pressure is the channel's, a slow one holds up no
 other, and several of them are what a path that loses packets wants anyway.
@@ -22,7 +22,7 @@ _END = bytes(4)
 
 
 class LaneChannel:
-    """As `channel.Channel`; the connection goes when both sides have finished, or at the first error."""
+    """As `ports.Channel`; the connection is closed when both sides have finished, or at the first error."""
 
     def __init__(self, stream: TlsStream) -> None:
         self._stream = stream
@@ -45,7 +45,7 @@ class LaneChannel:
         return self._stream.congestion
 
     def when_gone(self, call: Callable[[LaneChannel], None]) -> None:
-        """Call it once this channel is over."""
+        """Have `call` made once this channel is over, at once when it is."""
         with self._lock:
             self._gone.append(call)
         if self.over:
@@ -75,7 +75,8 @@ class LaneChannel:
             raise self._ending(problem) from problem
         if frame is None:
             self._ended = True
-            self._let_go_when_over()
+            if self.over:
+                self._let_go()
         return frame
 
     def finish(self) -> None:
@@ -92,7 +93,8 @@ class LaneChannel:
             self._stream.send(_END, Deadline(STALL_SECONDS))
             self._stream.drain(STALL_SECONDS)
         self._finished = True
-        self._let_go_when_over()
+        if self.over:
+            self._let_go()
 
     def close(self) -> None:
         """As `Channel.close`."""
@@ -100,7 +102,7 @@ class LaneChannel:
         self._let_go()
 
     def break_off(self, why: str) -> None:
-        """The link is gone; whoever waits here is told `why`."""
+        """End it because the link is gone; whoever waits here is told `why`."""
         if not self.over:
             self._broken = why
             self._let_go()
@@ -142,11 +144,8 @@ class LaneChannel:
             return problem
         return PeerUnreachable(LOST)
 
-    def _let_go_when_over(self) -> None:
-        if self._finished and self._ended:
-            self._let_go()
-
     def _let_go(self) -> None:
+        """Close the connection, and tell those who wanted to know."""
         self._stream.close()
         with self._lock:
             calls, self._gone = self._gone, []

@@ -34,7 +34,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """All that dialling one peer needs."""
+    """Dials one peer: who we are to it, and what it has told us of itself."""
 
     identity: LaneIdentity
     certificate: bytes
@@ -48,7 +48,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises:
             PeerUnreachable: nobody there, somebody else, or not in time.
-            PeerMisbehaved: it is the peer, and it babbles.
+            PeerMisbehaved: it is the peer, and it does not answer as it must.
         """
         stream = self._connect(address, deadline)
         try:

@@ -1,4 +1,4 @@
-"""The first words on a connection of a lane, and who may say what when.
+"""The first messages on a connection of a lane: one from the dialler, one from the listener.
 
 The dialler names the session by the listener's token; the listener, which has its certificate by then, answers with
 the dialler's nonce or hangs up without a word. So an answer proves that the listener has read the token, and nothing is
@@ -32,7 +32,7 @@ class LaneHello(Message, frozen=True, kw_only=True, tag="lane"):
 
 
 class ChannelHello(LaneHello, frozen=True, kw_only=True, tag="channel"):
-    """What it says on each further one."""
+    """What a dialler says on each further connection."""
 
     lane: Token
     """The lane that this connection is a channel of, by the nonce of its hello."""
@@ -47,10 +47,10 @@ class LaneOk(Message, frozen=True, tag="lane-ok"):
 
 
 def parse_hello(said: JsonObject) -> LaneHello:
-    """The dialler's first words.
+    """The dialler's first message.
 
     Raises:
-        PeerMisbehaved: they are something else.
+        PeerMisbehaved: it is something else.
     """
     hello: LaneHello = understood(said, LaneHello | ChannelHello)
     return hello
@@ -65,7 +65,7 @@ def check_answer(hello: LaneHello, said: JsonObject) -> None:
     """See that the listener read our hello.
 
     Raises:
-        PeerMisbehaved: it talks, but not to us.
+        PeerMisbehaved: the answer is none, or to another hello.
     """
     if not hmac.compare_digest(understood(said, LaneOk).nonce, hello.nonce):
         raise PeerMisbehaved("the peer's lane did not answer our token")

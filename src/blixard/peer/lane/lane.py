@@ -68,7 +68,7 @@ class LaneHost:
         self._lanes: set[TcpLane] = set()
 
     def lane(self, link: Link) -> TcpLane:
-        """A lane for the session on `link`; a `LaneMaker`."""
+        """A lane for the session on `link` (`ports.LaneMaker`)."""
         made = TcpLane(self, link)
         with self._lock:
             self._lanes.add(made)
@@ -82,12 +82,12 @@ class LaneHost:
         return tuple(self._found()[:OFFERED_ADDRESSES]) if own.ip.is_unspecified else (own.ip,), own.port
 
     def forget(self, lane: TcpLane) -> None:
-        """Keep a lane no longer, because it is closed."""
+        """Hold a lane no longer, because it is closed."""
         with self._lock:
             self._lanes.discard(lane)
 
     def close(self) -> None:
-        """End all lanes and the listening. Harmless twice."""
+        """End all lanes and the listening."""
         self.listener.close()
         with self._lock:
             lanes = tuple(self._lanes)
@@ -96,7 +96,7 @@ class LaneHost:
 
 
 class TcpLane:
-    """As `channel.Lane`. `problem` says for people on this side why there is none."""
+    """As `ports.Lane`. `problem` says for people on this side why no lane came to stand."""
 
     def __init__(self, host: LaneHost, link: Link) -> None:
         self._host = host
@@ -175,7 +175,7 @@ class TcpLane:
         self._add(hello.nonce, LaneLink(self._ends, anchor, target, dial))
 
     def _arrive(self, hello: LaneHello, channel: LaneChannel, address: SocketAddress) -> None:
-        """A connection that the listener has proven to be our peer's."""
+        """Take a connection that the listener has proven to be our peer's (`Expected.arrive`)."""
         if not isinstance(hello, ChannelHello):
             link = LaneLink(self._ends, channel, address, None)
             self._add(hello.nonce, link, before=lambda: channel.send(answer(hello)))
@@ -189,7 +189,7 @@ class TcpLane:
             raise PeerMisbehaved("a peer opened more connections than it may")
 
     def _add(self, nonce: str, link: LaneLink, before: Callable[[], None] | None = None) -> None:
-        """One more that could be chosen; `before` runs when it can be found already and nobody uses it yet."""
+        """Make a lane one of those to choose from; `before` runs when the peer can find it and nobody uses it yet."""
         with self._lock:
             self._candidates = {name: kept for name, kept in self._candidates.items() if kept.stands}
             full = len(self._candidates) >= _CANDIDATES or nonce in self._candidates or self._closed.is_set()
@@ -205,7 +205,7 @@ class TcpLane:
             self._choose(link)
 
     def _choose(self, link: LaneLink) -> None:
-        """We are the side that chooses."""
+        """As the side that chooses: use this lane, or close it when another is used."""
         if not self._take(link):
             link.close("another lane is used")
             return
@@ -214,7 +214,7 @@ class TcpLane:
             self._report(link)
 
     def _used(self, link: LaneLink) -> None:
-        """The peer has chosen, if it is the one to choose."""
+        """Told that the peer says `use` on a lane: take it, where the peer is the side that chooses."""
         if self._ends.local_id < self._ends.remote_id and self._take(link):
             self._report(link)
 
@@ -226,6 +226,6 @@ class TcpLane:
             return True
 
     def _report(self, link: LaneLink) -> None:
-        """In a thread of its own: who is told may take its time, and the lane must go on meanwhile."""
+        """Say that the lane stands, in a thread: who is told may take its time, and the lane must go on meanwhile."""
         if self._stands is not None:
             threading.Thread(target=self._stands, args=(link,), name="lane-stands", daemon=True).start()

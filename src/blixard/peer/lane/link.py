@@ -41,7 +41,7 @@ class Ends(msgspec.Struct, frozen=True):
 
 
 class LaneLink:
-    """As `channel.Link`.
+    """As `ports.Link`.
 
     Args:
         ends: of the session that the lane belongs to.
@@ -111,7 +111,7 @@ class LaneLink:
         return self._next(self._arrived, Deadline(timeout))
 
     def arrive(self, channel: LaneChannel, opener: Opener) -> bool:
-        """The peer dialled one more connection; False when there is no place for it."""
+        """Take one more connection that the peer has dialled; False when there is no place for it."""
         with self._changed:
             asked = opener == "listener"
             if self._lost is not None or (asked and len(self._given) >= self._opening):
@@ -132,7 +132,7 @@ class LaneLink:
         self.lose("the lane is closed")
 
     def lose(self, why: str) -> None:
-        """This side of it is gone."""
+        """End it without a word to the peer; whoever waits on it is told `why`."""
         with self._changed:
             if self._lost is not None:
                 return
@@ -156,7 +156,7 @@ class LaneLink:
         self.lose(LOST)
 
     def _heard(self, said: JsonObject) -> bool:
-        """One message on the anchor; False when it ended the lane."""
+        """Act on one message of the anchor; False when it ended the lane."""
         kind = said.get("type")
         if kind == "use":
             self._reporting(self)

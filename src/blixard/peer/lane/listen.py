@@ -51,7 +51,7 @@ class LaneListener:
     """Listens from its making to its `close`.
 
     Args:
-        identity: whom we are.
+        identity: our certificate and its key.
         address: where to listen, port 0 for any free one; None: at every address of this machine, a free port.
         tuning: of the connections taken.
 
@@ -81,7 +81,7 @@ class LaneListener:
             self._context = None
 
     def forget(self, session: Expected) -> None:
-        """It may not any more; connections that stand go on."""
+        """From now on the peer of `session` may not connect; its connections that stand go on."""
         with self._lock:
             self._expected = tuple(other for other in self._expected if other is not session)
             self._context = None
@@ -108,7 +108,7 @@ class LaneListener:
                 self._receive(sock)
 
     def _receive(self, sock: socket.socket) -> None:
-        """Find a place for a caller, or none."""
+        """Have a caller judged, or hang up on it where there is no place for it."""
         with self._lock:
             unknown = not self._expected or self._closed.is_set()
             if unknown or len(self._waiting) >= WAITING:

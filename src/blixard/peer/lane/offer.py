@@ -1,4 +1,4 @@
-"""What one side tells the other, over the authenticated stream, so that a direct lane can be made.
+"""An offer: what one side tells the other over the session's link, so that a direct lane can be made.
 
 It comes from a peer that may be hostile: everything is bounded and judged here, and what the addresses are good for is
 judged by `addresses.py`.
@@ -26,12 +26,12 @@ Token = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$(?!\n)")]
 
 
 def new_token() -> str:
-    """One that nobody can guess."""
+    """A token that nobody can guess."""
     return secrets.token_hex(16)
 
 
 class LaneOffer(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a side listens, whom it will be, and what it wants to hear. Keys that we do not know are passed over."""
+    """Where a side listens, with which certificate and for which token. Keys that we do not know are passed over."""
 
     port: Annotated[int, Meta(ge=LOWEST_PORT, le=65535)]
     certificate: Annotated[bytes, Meta(max_length=CERTIFICATE_BYTES)]
@@ -46,10 +46,10 @@ class LaneOffer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ips(self) -> tuple[Ip, ...]:
-        """The addresses as such.
+        """The addresses, parsed.
 
         Raises:
-            PeerMisbehaved: one is none.
+            PeerMisbehaved: one is not an IP address.
         """
         return tuple(_ip(text) for text in self.addresses)
 

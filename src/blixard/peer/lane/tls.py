@@ -24,16 +24,18 @@ from blixard.peer.pace.rate import UNLIMITED, RateLimit
 from blixard.peer.ports import Body
 
 LOST = "the lane is lost"
+_NOT_YET = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
+"""What OpenSSL raises where it would have to wait for the network."""
 _FIRST_LOOK = 1
 _LONGEST_LOOK = 20
 """Milliseconds between two looks at what the peer's kernel has confirmed; nothing can be waited for there."""
 
 
 class TlsStream:
-    """One thread sends, one receives, `close` comes from any.
+    """A TLS connection on which one thread sends and one receives; `close` may come from any.
 
     Args:
-        tls: a socket wrapped but not shaken hands on yet; it is ours from now on.
+        tls: before its handshake; it is ours from now on.
         sending: how fast bytes may leave; `receiving`: how fast they are taken.
     """
 
@@ -59,7 +61,7 @@ class TlsStream:
                     with self._library:
                         self._tls.do_handshake()
                         return self._tls.getpeercert(binary_form=True) or b""
-                except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as want:
+                except _NOT_YET as want:
                     self._wait(want, deadline)
 
     def send(self, data: Body, deadline: Deadline) -> None:
@@ -88,7 +90,7 @@ class TlsStream:
             while at < len(room):
                 try:
                     count = self._read_all(room[at:])
-                except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as want:
+                except _NOT_YET as want:
                     self._wait(want, deadline)
                     continue
                 if not count:
@@ -138,29 +140,24 @@ class TlsStream:
             self._closed = True
             unused = not self._users
         with suppress(OSError):
-            socket.socket.shutdown(
-                self._tls, socket.SHUT_RDWR
-            )  # SSLSocket's own would drop the TLS state under a reader
+            # SSLSocket's own would drop the TLS state under a reader
+            socket.socket.shutdown(self._tls, socket.SHUT_RDWR)
         if unused:
             self._tls.close()
 
     @contextmanager
     def _use(self) -> Iterator[None]:
         with self._state:
-            if self._closed:
-                raise TransferError("the channel is closed")
+            self._check_open()
             self._users += 1
         try:
             yield
         finally:
             with self._state:
                 self._users -= 1
-                last = self._is_closed() and not self._users
+                last = self._closed and not self._users
             if last:
                 self._tls.close()
-
-    def _is_closed(self) -> bool:
-        return self._closed
 
     def _check_open(self) -> None:
         if self._closed:
@@ -173,7 +170,7 @@ class TlsStream:
                 with self._library:
                     while at < len(view):
                         at += self._tls.write(view[at:])  # a TLS record, 16 KiB, at a time
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as want:
+            except _NOT_YET as want:
                 self._wait(want, deadline)
 
     def _read_all(self, room: memoryview) -> int:
@@ -187,7 +184,7 @@ class TlsStream:
                     if not count:
                         break
                     at += count
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            except _NOT_YET:
                 if not at:
                     raise
         return at
@@ -196,9 +193,8 @@ class TlsStream:
         self._check_open()
         left = deadline.left()
         waiting = select.poll()
-        waiting.register(
-            self._tls.fileno(), select.POLLIN if isinstance(want, ssl.SSLWantReadError) else select.POLLOUT
-        )
+        event = select.POLLIN if isinstance(want, ssl.SSLWantReadError) else select.POLLOUT
+        waiting.register(self._tls.fileno(), event)
         if left == 0 or not waiting.poll(None if left is None else left * 1000 + 1):
             raise PeerUnreachable("the peer did not move on in time")
         self._check_open()
@@ -215,7 +211,7 @@ class TlsStream:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """What OpenSSL and the kernel say is one thing to us; details would tell a hostile peer's text."""
+    """Whatever OpenSSL and the kernel raise means that the lane is lost; their text may be a hostile peer's."""
     try:
         yield
     except OSError as problem:

@@ -16,7 +16,7 @@ from blixard.limits import KIB, MIB
 _FIRST_GUESS = MIB + KIB
 
 Ended = Callable[[], bool]
-"""Whether the one that waits has no use for it any more. Asked under the budget's lock: must be quick."""
+"""True when the waiting call is to be given up. Asked under the budget's lock: must be quick."""
 
 
 def _never() -> bool:
@@ -24,7 +24,7 @@ def _never() -> bool:
 
 
 class Budget:
-    """At most `total` at once; a single larger amount passes alone."""
+    """At most `total` is held at once, by all threads together; a single larger amount passes alone."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -35,7 +35,7 @@ class Budget:
 
     @property
     def held(self) -> int:
-        """How much is out now."""
+        """How much is held now."""
         return self._held
 
     @property
@@ -47,11 +47,11 @@ class Budget:
         """Wait until so much is free.
 
         Args:
-            amount: how much; more than all of it passes alone.
-            ended: gives this one up alone; whoever makes it true calls `wake`.
+            amount: how much; more than `total` passes alone.
+            ended: gives this call up, and no other; whoever makes it true calls `wake`.
 
         Raises:
-            TransferError: the budget was closed, or this one ended.
+            TransferError: the budget was closed, or `ended` is true.
         """
         with self._changed:
             while self._held and self._held + amount > self._total and not self._closed and not ended():
@@ -61,7 +61,7 @@ class Budget:
             self._held += amount
 
     def give(self, amount: int) -> None:
-        """So much is free again."""
+        """Hand back what was taken."""
         with self._changed:
             self._held -= amount
             self._changed.notify_all()
@@ -81,18 +81,18 @@ class Budget:
             self.give(room.amount)
 
     def wake(self) -> None:
-        """Whoever waits looks again whether it has ended."""
+        """Have every waiting call look again whether it is to be given up."""
         with self._changed:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Wake whoever waits, with an error. Harmless twice."""
+        """Wake whoever waits, with an error."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def correct(self, held: int, actual: int) -> None:
-        """What was thought to be `held` is `actual`; never waits, for it is there already."""
+        """Hold `actual` where `held` was taken; never waits, for the bytes are in memory already."""
         with self._changed:
             self._held += actual - held
             self._largest = max(self._largest, actual)
@@ -100,14 +100,14 @@ class Budget:
 
 
 class Room:
-    """What one piece of work holds of a budget."""
+    """What one piece of work holds of a budget; made by `Budget.room`."""
 
     def __init__(self, budget: Budget, amount: int) -> None:
         self.amount = amount
         self._budget = budget
 
     def settle(self, actual: int) -> None:
-        """Correct the size: so much is really needed, where the largest possible was taken."""
+        """Hold what is really needed, where the largest so far was taken."""
         self._budget.correct(self.amount, actual)
         self.amount = actual
 
@@ -135,7 +135,7 @@ class Portions:
             return self._budgets.setdefault(receiver, Budget(self._each))
 
     def leave(self, receiver: str) -> None:
-        """One session less; the budget goes with the last."""
+        """Count one session less; the budget goes with the last."""
         with self._lock:
             self._users[receiver] -= 1
             if not self._users[receiver]:

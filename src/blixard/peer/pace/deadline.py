@@ -23,6 +23,6 @@ class Deadline:
         return self._at is not None and time.monotonic() >= self._at
 
     def extend(self, seconds: float) -> None:
-        """Move it away by so much."""
+        """Allow `seconds` more."""
         if self._at is not None:
             self._at += seconds

@@ -1,7 +1,7 @@
-"""More of something while each brings at least a tenth more: the trial, as a pure calculation.
+"""How many channels or connections are worth it: one more is tried as long as each brings at least a tenth more.
 
-The channels of a lane and the connections to a sender grow by it. What is added works for a while beside the others;
-when all of them then bring less than a tenth more than before, the last one was not worth it.
+A pure calculation, for the channels of a lane and the connections to a sender. What is added works for a while beside
+the others; when all of them then bring less than a tenth more than before, the last one was not worth it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _REST_GROWS = 4
 
 
 class Step(Enum):
-    """What is to be done now."""
+    """What the owner of a `Growth` is to do now."""
 
     NOTHING = auto()
     MORE = auto()
@@ -27,7 +27,7 @@ class Step(Enum):
 
 
 class Growth:
-    """Counts what comes, and says when to add one more. The caller calls from one thread at a time.
+    """Measures what comes, and says when to add one more. The caller calls from one thread at a time.
 
     Args:
         more: how many may be added at most.
@@ -77,16 +77,16 @@ class Growth:
         return (not self._more or self._rests_until == math.inf) and not self.on_trial
 
     def stands(self) -> None:
-        """What was to be added works."""
+        """Say that what `MORE` asked for works now: its trial begins."""
         self._coming = False
         self._measure_anew()
 
     def void(self) -> None:
-        """What came lately says nothing, for something else than the path was in its way: measure anew."""
+        """Begin the measurement anew: what came lately was held up by something else than the path."""
         self._measure_anew()
 
     def failed(self) -> None:
-        """What is on trial is gone; one that could not be had at all is the last that was tried."""
+        """Say that what is on trial is gone; after one that could not be had at all, nothing more is tried."""
         if self.on_trial:
             self._more += 1
         if self._coming:
@@ -94,11 +94,11 @@ class Growth:
         self._stop_trying(self.seconds)
 
     def undecided(self) -> None:
-        """What is on trial cannot be judged any more, and stays."""
+        """Say that what is on trial cannot be judged any more; it stays."""
         self._stop_trying(self.seconds)
 
     def came(self, size: int) -> Step:
-        """So many bytes came, in one piece, over all together."""
+        """Count a piece of `size` bytes, whichever channel brought it, and say what to do now."""
         now = self._clock()
         if self._coming or self.over or now < self._from:
             return Step.NOTHING

@@ -17,7 +17,7 @@ _STEP_SECONDS = 0.25
 
 
 class Statistics(Struct, frozen=True, kw_only=True):
-    """A moment of a fetch."""
+    """What a fetch has received up to a moment, and how fast."""
 
     received_bytes: int
     """Bodies, the document included."""
@@ -34,7 +34,7 @@ class Statistics(Struct, frozen=True, kw_only=True):
 
 
 class TransferMeter:
-    """Counts bytes. From any thread."""
+    """Counts the bytes that a fetch receives. From any thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -44,7 +44,7 @@ class TransferMeter:
         self._began = clock()
 
     def add(self, kind: str, amount: int) -> None:
-        """So many bytes came over a transport of that kind."""
+        """Count `amount` bytes that came over a transport of that kind."""
         with self._lock:
             now = self._clock()
             self._by_kind[kind] = self._by_kind.get(kind, 0) + amount

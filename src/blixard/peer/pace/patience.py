@@ -1,4 +1,4 @@
-"""How long a peer is waited for that answers, but hardly.
+"""How long we wait for a peer that answers, but too slowly.
 
 A limit on each wait does not help against a peer that sends one small frame just before it every time. So waiting is
 paid for from an account that what arrives fills up again: whoever stays under `SLOWEST` runs it dry.
@@ -20,14 +20,14 @@ class TooSlow(PeerUnreachable):
 
 
 class Patience:
-    """The account of one channel."""
+    """The account of waiting time of one channel."""
 
     def __init__(self, grace: float = GRACE_SECONDS) -> None:
         self._grace = grace
         self._left = grace
 
     def waited(self, seconds: float, received: int) -> None:
-        """It took so long until so many bytes were there.
+        """Take the seconds waited from the account, and fill it up for the bytes that came.
 
         Raises:
             TooSlow: the account is empty.

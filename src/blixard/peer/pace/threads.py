@@ -29,10 +29,10 @@ class Threads:
         self._closed = False
 
     def spawn(self, task: str, run: Callable[[], None], *, failed: Failed | None = None) -> bool:
-        """Start one.
+        """Start a thread for a task.
 
         Args:
-            task: the last word of its name.
+            task: the last word of the thread's name.
             run: what it does.
             failed: the owner of this task, when it is another than that of all.
 
@@ -63,7 +63,7 @@ class Threads:
             self._closed = True
 
     def join(self) -> None:
-        """Wait for all but the calling one; nothing is started any more. Harmless twice."""
+        """Wait for every thread but the calling one; nothing is started any more."""
         self.close()
         while True:
             with self._lock:

@@ -1,4 +1,4 @@
-"""Who is served: the terms of a share and what became of them. Pure but for a lock.
+"""Who is served: the terms of a share, and whom they let in so far. Pure but for a lock.
 
 Judged in this order, so that a stranger learns nothing: the secret first, and only whoever has it hears of the rest.
 """
@@ -56,7 +56,7 @@ class Admission:
             return None if self._has_place(peer_id) else Refusal.USED
 
     def bind(self, peer_id: str) -> bool:
-        """Before the endpoint's first byte: a use is its own from now on. False: others were faster."""
+        """Give the endpoint a use of its own, before its first byte; False when others have taken them all."""
         with self._lock:
             if not self._has_place(peer_id):
                 return False
@@ -64,12 +64,12 @@ class Admission:
             return True
 
     def send_away(self, peer_id: str) -> None:
-        """The share is over and the endpoint was told to leave: it does not come back."""
+        """Refuse the endpoint from now on: the share is over, and it was told to leave."""
         with self._lock:
             self._sent_away.add(peer_id)
 
     def complete(self, peer_id: str) -> None:
-        """The endpoint has all it wanted; counts only once, and only when it was served something."""
+        """Count an endpoint that has all it wanted: once, and only when it was served something."""
         with self._lock:
             self._completed |= {peer_id} & self._bound
 

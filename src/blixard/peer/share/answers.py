@@ -83,11 +83,11 @@ class Share(Struct, frozen=True):
 
 
 class Answers:
-    """What one session is answered, on all its channels.
+    """Answers the requests of one session, on all its channels.
 
     Args:
         receiver: its endpoint id.
-        fail: ends the session; given what to tell the operator, and the peer's reason.
+        fail: ends the session; given what to tell the operator, and what to tell the peer.
         dismiss: tells the peer that it is not served any more.
     """
 
@@ -120,7 +120,7 @@ class Answers:
         self._slots.take(1)
 
     def close(self) -> None:
-        """Wake whoever waits for room. Harmless twice."""
+        """Wake whoever waits for room."""
         with self._lock:
             if self._ended.is_set():
                 return
@@ -151,7 +151,7 @@ class Answers:
 
     @contextmanager
     def _busy(self) -> Iterator[None]:
-        """A request is answered; the transport bounds how long a peer may take for it."""
+        """The session is not idle within this block; the transport bounds how long a peer may take for an answer."""
         with self._lock:
             self._answering += 1
         try:

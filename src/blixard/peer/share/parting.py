@@ -29,7 +29,7 @@ TOO_SLOW = "the share is over, and it takes hardly anything"
 
 
 class _Account(Struct):
-    """What one receiver has left."""
+    """The bytes and the seconds that one receiver has left."""
 
     sent: int
     """Of its `sent_bytes`, as of the last look."""

@@ -32,12 +32,12 @@ Admit = Callable[["ServedConnection"], bool]
 
 
 class ServedConnection:
-    """A connection from its first byte to its last. `run` in a thread; `close` from any."""
+    """A receiver's session from its first byte to its last. `run` in a thread; `close` from any."""
 
     def __init__(self, share: Share, link: Link) -> None:
         self.link = link
         self.proven = False
-        """It holds the ticket, and was let in."""
+        """True once the peer has proven that it holds the ticket, and was let in."""
         self._share = share
         self._answers = Answers(share, link.remote_id, fail=self._fail, dismiss=self.dismiss)
         self._control: Control | None = None
@@ -109,16 +109,15 @@ class ServedConnection:
             self.close("stopped")
 
     def broke(self, problem: Exception) -> None:
-        """A thread of it ended by what it should not have raised: the session ends, the share goes on."""
+        """End the session because a thread of it ended by an error of ours; the share goes on."""
         self._share.book.broke(problem)
         self._fail(_UNEXPECTED)
 
     def close(self, reason: str = "") -> None:
-        """End it, whatever it does. Harmless twice."""
+        """End it, whatever it does."""
         self._answers.close()
-        lane = self._lane
-        if lane is not None:
-            lane.close()
+        if self._lane is not None:
+            self._lane.close()
         self.link.close(reason)
 
     def _shake_hands(self, admit: Admit) -> Control:
@@ -151,7 +150,7 @@ class ServedConnection:
             self._refuse(channel, Refusal.VERSION)
 
     def _refuse(self, channel: Channel, code: Refusal) -> None:
-        """Tell the peer why, and raise."""
+        """Tell the peer why it is refused, and raise the same."""
         self._share.book.witness.refused(self.link.remote_id, self.address, code.value)
         channel.send(head(protocol.Refused(code.value, WORDS[code])))
         channel.finish()
@@ -170,10 +169,7 @@ class ServedConnection:
         )
 
     def _listen(self, control: Control) -> None:
-        while True:
-            message = control.listen()
-            if message is None:
-                return
+        while (message := control.listen()) is not None:
             if isinstance(message, protocol.Done):
                 self._share.admission.complete(self.link.remote_id)
                 self._share.book.complete(self.link.remote_id)

@@ -1,4 +1,4 @@
-"""The control channel after the handshake: a heartbeat out, messages in, silence noticed.
+"""The control channel after the handshake: sends a heartbeat, receives messages, and notices when the peer is silent.
 
 The transport finds out about a dead peer after 30 s only (research/p2p-anchors.md section 4), so both sides say `ping`
 every 2 s, and 10 s without a word are a lost connection.
@@ -15,7 +15,7 @@ from blixard.peer.wire.protocol import LOST_SECONDS, PING_SECONDS, Message, Ping
 from blixard.peer.wire.states import Incoming
 
 _CHATTER = 50
-"""Messages in one heartbeat's time that are too many: an honest peer sends one."""
+"""Most messages that we take in the time of one heartbeat: an honest peer sends one."""
 
 
 class Control:
@@ -45,7 +45,7 @@ class Control:
             try:
                 self.say(Ping())
             except TransferError:
-                return  # whoever listens finds out by itself
+                return  # `listen` finds out by itself
 
     def say(self, message: Message) -> None:
         """Send a message; from any thread.
@@ -72,13 +72,13 @@ class Control:
                 return message
 
     def finish(self) -> None:
-        """Nothing more from us; waits until the peer has it."""
+        """Tell the peer that nothing more comes from us; waits as `Channel.finish`."""
         self._ended.set()
         with self._sending:
             self._channel.finish()
 
     def close(self) -> None:
-        """End it; wakes everybody. Harmless twice."""
+        """End the channel; wakes everybody who waits on it."""
         self._ended.set()
         self._channel.close()
 

@@ -64,7 +64,7 @@ def decode_head(text: bytes | bytearray) -> JsonObject:
 
 
 class _Field(IntEnum):
-    """What the reader is in."""
+    """The part of a frame that the reader receives now."""
 
     HEAD_LENGTH = 0
     HEAD = 1
@@ -75,8 +75,8 @@ class _Field(IntEnum):
 class FrameReader:
     """Assembles one frame after the other. `limit` is the longest body taken; set it between frames.
 
-    Use: fill (a part of) `room()`, call `filled(n)`, which gives a frame when one is whole. At the end of the stream
-    call `end()`.
+    Use: receive into (a part of) `room()`, then call `filled(n)`, which gives a frame when one is whole. At the end of
+    the stream call `end()`.
 
     Raises (filled, feed, end):
         PeerMisbehaved: the bytes are not frames; the reader is of no use then.
@@ -105,14 +105,13 @@ class FrameReader:
         One byte at least, and never more than the field under way (a length, a head, a body) still needs.
         """
         if self._at == len(self._buffer):
-            grown = min(self._length, len(self._buffer) * _GROWTH)
-            room = bytearray(grown)
-            room[: self._at] = self._buffer
-            self._buffer = room
+            grown = bytearray(min(self._length, len(self._buffer) * _GROWTH))
+            grown[: self._at] = self._buffer
+            self._buffer = grown
         return memoryview(self._buffer)[self._at :]
 
     def filled(self, count: int) -> Frame | None:
-        """`count` bytes of `room()` are there now."""
+        """Count the bytes that were received into `room()`; gives the frame when they complete one."""
         self._at += count
         return self._step() if self._at == self._length else None
 

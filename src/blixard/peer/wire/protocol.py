@@ -52,7 +52,7 @@ _Offset = Annotated[int, Meta(ge=0, le=1 << 53)]
 
 
 class Refusal(StrEnum):
-    """Why a server serves nothing."""
+    """Why a server refuses a client."""
 
     SECRET = "secret"  # noqa: S105 - the name of a reason
     EXPIRED = "expired"
@@ -68,7 +68,7 @@ class Message(Struct, frozen=True, tag_field="type", omit_defaults=False):
 
 
 class ServerHello(Message, frozen=True, tag="hello"):
-    """The first word; nothing of the export is in it."""
+    """The server's first message; it says nothing of the export, for the client may be anybody."""
 
     nonce: _Hex32
     version: int = VERSION
@@ -77,7 +77,7 @@ class ServerHello(Message, frozen=True, tag="hello"):
 
 
 class ClientHello(Message, frozen=True, tag="hello"):
-    """The proof, and perhaps a lane's offer."""
+    """The client's first message: the proof that it holds the ticket, and perhaps a lane's offer."""
 
     proof: _Hex32
     version: int = VERSION
@@ -87,7 +87,7 @@ class ClientHello(Message, frozen=True, tag="hello"):
 
 
 class Welcome(Message, frozen=True, tag="welcome"):
-    """The proof was good: what is served, and the bounds."""
+    """The server's answer to a good proof: what is served, and the bounds."""
 
     document: _Hex32
     document_size: _Offset
@@ -97,7 +97,7 @@ class Welcome(Message, frozen=True, tag="welcome"):
 
 
 class Refused(Message, frozen=True, tag="refused"):
-    """Nothing is served. `message` is for the peer's log; we never show what a peer wrote."""
+    """The server refuses the client. `message` is for the peer's log; we never show what a peer wrote."""
 
     code: Annotated[str, Meta(max_length=32)]
     message: Annotated[str, Meta(max_length=256)] = ""
@@ -112,11 +112,11 @@ class Done(Message, frozen=True, tag="done"):
 
 
 class Bye(Message, frozen=True, tag="bye"):
-    """The server has counted that."""
+    """The server's answer to `done`: it has counted the client as complete."""
 
 
 class GetDocument(Message, frozen=True, tag="document"):
-    """The export without record data, from byte `offset` on."""
+    """A request for the export without record data, from byte `offset` on."""
 
     offset: _Offset = 0
 
@@ -130,7 +130,7 @@ class DocumentSent(Message, frozen=True, tag="end"):
 
 
 class GetRecords(Message, frozen=True, tag="records"):
-    """The frames of these records, in this order."""
+    """A request for the frames of these records, to be answered in this order."""
 
     digests: Annotated[tuple[_Hex32, ...], Meta(min_length=1, max_length=BATCH)]
 
@@ -143,7 +143,7 @@ class RecordFrame(Message, frozen=True, tag="record"):
 
 
 class Missing(Message, frozen=True, tag="missing"):
-    """There is no such record."""
+    """The answer where there is no such record."""
 
     blake3: _Hex32
 
@@ -190,7 +190,11 @@ def proves(proof: str, secret: Secret, *, client_id: str, server_id: str, nonce:
 
 
 def check_hello(hello: ServerHello | ClientHello) -> None:
-    """Raises TransferError: the peer speaks a version, or requires a feature, that we do not know."""
+    """See that we understand the peer.
+
+    Raises:
+        TransferError: it speaks a version, or requires a feature, that we do not know.
+    """
     hint = "update the older of the two programs"
     if hello.version != VERSION:
         raise TransferError(f"the peer speaks version {hello.version} of the protocol, we speak {VERSION}", hint=hint)

@@ -161,7 +161,7 @@ def _from_base32(joined: str) -> bytes:
 
 
 class _Fields:
-    """Takes a record apart."""
+    """The fields of a ticket's record, taken one after the other."""
 
     def __init__(self, record: bytes) -> None:
         self._record = record
