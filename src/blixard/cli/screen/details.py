@@ -6,12 +6,17 @@ from blixard.cli.screen import human
 from blixard.model.structs import ClusterSnapshot, Content, Disk, Node, Vm
 
 
+def node_state(node: Node, snapshot: ClusterSnapshot) -> str:
+    """The state of `node`, and whether it is this one."""
+    return node.state.value + (" (here)" if node.id == snapshot.self_node else "")
+
+
 def node_rows(node: Node, snapshot: ClusterSnapshot) -> list[tuple[str, str]]:
     """Lines about `node`."""
     rows = [
         ("id", str(node.id)),
         ("name", node.name or "-"),
-        ("state", node.state.value + (" (here)" if node.id == snapshot.self_node else "")),
+        ("state", node_state(node, snapshot)),
         ("address", node.bind_addr),
         ("data dir", node.data_dir),
         ("backend", node.vm_backend),

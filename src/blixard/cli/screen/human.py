@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
@@ -53,6 +53,23 @@ def moment(when: datetime | None, now: datetime | None = None) -> str:
 def counts(total: int, noun: str) -> str:
     """`1 disk`, `3 disks`."""
     return f"{total} {noun}" if total == 1 else f"{total} {noun}s"
+
+
+def some(names: Sequence[str], most: int, *, total: int | None = None) -> str:
+    """The first `most` names, and how many more there are; `total` when `names` are not all of them."""
+    more = (len(names) if total is None else total) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def rest(total: int, shown: int) -> Iterator[str]:
+    """The line below a list of which only `shown` rows are printed; none when that was all."""
+    if total > shown:
+        yield f"... and {total - shown} more: `--json` lists all"
+
+
+def short(text: str, most: int = 60) -> str:
+    """`text` in at most so many characters, cut with `...`."""
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> str:

@@ -5,7 +5,8 @@ What stays is counted, not listed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec import UNSET
@@ -15,28 +16,28 @@ from blixard.plan.undo import UndoPlan
 from blixard.plan.values import Action, ContentAction, ContentChange, FieldChange, ImportPlan, NodeChange, VmChange
 
 _SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-", Action.CONFLICT: "!"}
+_STAYS = (ContentAction.KEEP, ContentAction.ABSENT)
 _SHOWN = 20
 _NAMED = 5
-_VALUE_CHARS = 60
 
 
 def plan_lines(plan: ImportPlan | UndoPlan) -> Iterator[str]:
     """The whole plan."""
     for node in plan.nodes:
-        yield from _change_lines("node", node)
+        yield from change_lines("node", node, _SHOWN)
     contents: dict[str, list[ContentChange]] = {}
     for content in plan.contents:
         contents.setdefault(content.key.vm_id, []).append(content)
     for vm in plan.vms:
-        yield from _change_lines("VM", vm)
-        if vm.kind is not Action.KEEP or any(_moves(each) for each in contents.get(vm.id, ())):
-            yield from (f"    {line}" for each in contents.get(vm.id, ()) if (line := _content_line(each)))
+        yield from change_lines("VM", vm, _SHOWN)
+        of_vm = contents.get(vm.id, ())
+        if vm.kind is not Action.KEEP or any(each.action not in _STAYS for each in of_vm):
+            yield from (f"    {_content_line(each)}" for each in of_vm)
     yield summary(plan)
 
 
 def summary(plan: ImportPlan | UndoPlan) -> str:
     """`3 VMs created, 1 updated, 2 deleted, 5 kept`."""
-    counts = {kind: sum(change.kind is kind for change in plan.vms) for kind in Action}
     words = {
         Action.CREATE: "created",
         Action.UPDATE: "updated",
@@ -44,10 +45,15 @@ def summary(plan: ImportPlan | UndoPlan) -> str:
         Action.KEEP: "kept",
         Action.CONFLICT: "in conflict",
     }
-    parts = [f"{counts[kind]} {word}" for kind, word in words.items() if counts[kind]]
     disks = sum(change.action in (ContentAction.STAGE, ContentAction.RESTORE) for change in plan.contents)
-    text = "VMs: " + (", ".join(parts) or "none")
+    text = f"VMs: {counted(plan.vms, words) or 'none'}"
     return f"{text}; disks brought in: {disks}" if disks else text
+
+
+def counted(changes: Iterable[VmChange], words: Mapping[Action, str]) -> str:
+    """`3 created, 1 updated`: how many changes there are of each kind, in the words and the order of `words`."""
+    counts = Counter(change.kind for change in changes)
+    return ", ".join(f"{counts[kind]} {word}" for kind, word in words.items() if counts[kind])
 
 
 def takes_away(plan: ImportPlan) -> bool:
@@ -105,15 +111,15 @@ def _field(pointer: str) -> str:
     return "/".join(token for token in pointer.split("/") if token and not token.isdecimal())
 
 
-def _change_lines(what: str, change: NodeChange | VmChange) -> Iterator[str]:
-    notes = f" ({'; '.join(change.notes)})" if change.notes else ""
+def change_lines(what: str, change: NodeChange | VmChange, most: int | None = None) -> Iterator[str]:
+    """What becomes of a node or VM, and its fields: all of them, or at most `most`; nothing when it stays."""
     if change.kind is Action.KEEP:
         return
+    notes = f" ({'; '.join(change.notes)})" if change.notes else ""
     yield human.visible(f"{_SIGNS[change.kind]} {what} {change.name}{notes}")
-    for field in change.fields[:_SHOWN]:
-        yield human.visible(f"    {field.pointer}: {_side(field.before)} -> {_side(field.after)}")
-    if len(change.fields) > _SHOWN:
-        yield f"    and {len(change.fields) - _SHOWN} more fields"
+    yield from (f"    {field_text(field)}" for field in change.fields[:most])
+    if most is not None and len(change.fields) > most:
+        yield f"    and {len(change.fields) - most} more fields"
 
 
 def field_text(field: FieldChange) -> str:
@@ -124,12 +130,7 @@ def field_text(field: FieldChange) -> str:
 def _side(value: object) -> str:
     if value is UNSET:
         return "(absent)"
-    text = msgspec.json.encode(value).decode()
-    return text if len(text) <= _VALUE_CHARS else text[: _VALUE_CHARS - 3] + "..."
-
-
-def _moves(change: ContentChange) -> bool:
-    return change.action not in (ContentAction.KEEP, ContentAction.ABSENT)
+    return human.short(msgspec.json.encode(value).decode())
 
 
 def _content_line(change: ContentChange) -> str:
@@ -146,5 +147,4 @@ def _content_line(change: ContentChange) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(f"`{name}`" for name in names[:_NAMED]) + more
+    return human.some([f"`{name}`" for name in names], _NAMED)

@@ -17,10 +17,8 @@ from blixard.plan.values import Action
 if TYPE_CHECKING:
     from blixard.cli.session import Session
     from blixard.ops.cluster.diff import DiffReport, Side
-    from blixard.plan.values import NodeChange, VmChange
     from blixard.site.open_cluster import OpenCluster
 
-_SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-"}
 _DIGEST_CHARS = 16
 
 
@@ -59,7 +57,7 @@ def diff(session: Session, before: str, after: str, *, volatile: bool, exit_code
 
 
 def _page(report: DiffReport) -> Iterator[str]:
-    from blixard.cli.screen.plan_text import field_text
+    from blixard.cli.screen.plan_text import change_lines, counted, field_text
 
     if not report.differs:
         yield "no difference"
@@ -69,31 +67,18 @@ def _page(report: DiffReport) -> Iterator[str]:
     found = report.diff
     yield from (f"~ {field_text(field)}" for field in found.head)
     for node in found.nodes:
-        yield from _change("node", node)
+        yield from change_lines("node", node)
     for vm in found.vms:
-        yield from _change("VM", vm)
+        yield from change_lines("VM", vm)
     for content in found.contents:
         one, other = (str(digest)[:_DIGEST_CHARS] for digest in (content.before, content.after))
         yield human.visible(f"~ content {content.pointer[1:]}: {one} -> {other}")
-    yield _summary(report)
+    words = {Action.CREATE: "only in B", Action.DELETE: "only in A", Action.UPDATE: "changed"}
+    contents = f"; {human.counts(len(found.contents), 'disk')} of other content" if found.contents else ""
+    yield f"VMs: {counted(found.vms, words) or 'none differ'}{contents}"
 
 
 def _title(side: Side) -> str:
     known = f", document {side.document[:_DIGEST_CHARS]}" if side.document else ""
     known = f", revision {side.revision}" if side.revision is not None else known
     return f"{side.given} (cluster {side.cluster}{known})"
-
-
-def _change(what: str, change: NodeChange | VmChange) -> Iterator[str]:
-    from blixard.cli.screen.plan_text import field_text
-
-    yield human.visible(f"{_SIGNS[change.kind]} {what} {change.name}")
-    yield from (f"    {field_text(field)}" for field in change.fields)
-
-
-def _summary(report: DiffReport) -> str:
-    words = {Action.CREATE: "only in B", Action.DELETE: "only in A", Action.UPDATE: "changed"}
-    counts = {kind: sum(change.kind is kind for change in report.diff.vms) for kind in words}
-    parts = [f"{counts[kind]} {word}" for kind, word in words.items() if counts[kind]]
-    contents = f"; {human.counts(len(report.diff.contents), 'disk')} of other content" if report.diff.contents else ""
-    return f"VMs: {', '.join(parts) or 'none differ'}{contents}"

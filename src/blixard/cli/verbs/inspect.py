@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _SHOWN = 50
 _MASKED, _CLEAR = "masked", "clear"
-_VALUE_CHARS = 60
 
 
 @command(
@@ -48,8 +47,9 @@ def inspect(session: Session, file: str | None, source: str | None, *, full: boo
     from blixard.ops.document.inspect import InspectOptions, inspect_file
 
     if secrets not in (None, _MASKED, _CLEAR):
-        # `--secrets FILE`: what stands behind it is the file
-        file, secrets = _file_behind(file, secrets), _MASKED
+        if file is not None:
+            raise UsageError(f"`--secrets {secrets}`: it can be `--secrets` or `--secrets=clear`")
+        file, secrets = secrets, _MASKED  # `--secrets FILE`: what stands behind it is the file
     options = InspectOptions(
         source=one_source(file, source),
         full=full,
@@ -62,12 +62,6 @@ def inspect(session: Session, file: str | None, source: str | None, *, full: boo
     session.out.answer(report, "\n".join(_page(report)))
     if report.edited:
         session.out.warn(f"edited since it was written: {', '.join(report.edited)}; `verify` checks all of it")
-
-
-def _file_behind(file: str | None, found: str | None) -> str | None:
-    if file is not None:
-        raise UsageError(f"`--secrets {found}`: it can be `--secrets` or `--secrets=clear`")
-    return found
 
 
 def _page(report: InspectReport) -> Iterator[str]:
@@ -98,8 +92,7 @@ def _rows(report: InspectReport) -> Iterator[tuple[str, str]]:
     elif report.telemetry:
         yield "telemetry", ", ".join(f"{count} {key}" for key, count in report.telemetry.items())
     if report.unknown:
-        more = f" and {report.unknown_count - 5} more" if report.unknown_count > 5 else ""
-        yield "unknown", f"{', '.join(report.unknown[:5])}{more}"
+        yield "unknown", human.some(report.unknown, 5, total=report.unknown_count)
 
 
 def _origin(report: InspectReport) -> Iterator[tuple[str, str]]:
@@ -142,8 +135,7 @@ def _parts_of_ratio(report: InspectReport) -> str:
 def _vms(report: InspectReport) -> Iterator[str]:
     headings = ("vm", "disks", "virtual", "data", "in file", "consistency", "remarks")
     yield human.table(headings, map(_vm_row, report.vms[:_SHOWN]), right=(1, 2, 3, 4))
-    if len(report.vms) > _SHOWN:
-        yield f"... and {len(report.vms) - _SHOWN} more: `--json` lists all"
+    yield from human.rest(len(report.vms), _SHOWN)
 
 
 def _vm_row(vm: VmRow) -> tuple[str, ...]:
@@ -167,10 +159,8 @@ def _secrets(report: InspectReport) -> Iterator[str]:
         return
     rows = [(each.pointer, each.rule, _short(each.shown)) for each in found[:_SHOWN]]
     yield human.table(("place", "rule", "value"), rows)
-    if len(found) > _SHOWN:
-        yield f"... and {len(found) - _SHOWN} more: `--json` lists all"
+    yield from human.rest(len(found), _SHOWN)
 
 
 def _short(value: object) -> str:
-    text = value if isinstance(value, str) else "-" if value is None else repr(value)
-    return text if len(text) <= _VALUE_CHARS else text[: _VALUE_CHARS - 3] + "..."
+    return human.short(value if isinstance(value, str) else "-" if value is None else repr(value))

@@ -65,6 +65,7 @@ def add(
 @command(examples=["blixard node list", "blixard node list --json"], exits=[ExitCode.NOT_FOUND])
 def list_(session: Session) -> None:
     """List the nodes of a cluster."""
+    from blixard.cli.screen.details import node_state
     from blixard.model.codec import to_object
 
     with session.open_cluster() as opened:
@@ -79,7 +80,7 @@ def list_(session: Session) -> None:
         (
             str(each.id),
             each.name or "-",
-            each.state.value + (" (here)" if each.id == snapshot.self_node else ""),
+            node_state(each, snapshot),
             each.bind_addr,
             str(placed.count(each.id)),
             ",".join(f"{key}={value}" for key, value in sorted(each.labels.items())),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -62,12 +62,12 @@ def _page(report: VerifyReport) -> Iterator[str]:
         rows = [(image.vm, image.disk, image.damaged or "") for image in damaged[:_SHOWN]]
         yield ""
         yield human.table(("vm", "disk", "damage"), rows)
-        yield from _more(len(damaged))
+        yield from human.rest(len(damaged), _SHOWN)
     if report.restore:
         yield ""
         yield "To bring back what is intact:"
         yield from (f"  {human.visible(line)}" for line in report.restore[:_SHOWN])
-        yield from _more(len(report.restore))
+        yield from human.rest(len(report.restore), _SHOWN)
 
 
 def _rows(report: VerifyReport) -> Iterator[tuple[str, str]]:
@@ -149,11 +149,5 @@ def _with_contents(verdict: VmVerdict) -> str:
     return f"{verdict.vm} ({', '.join(verdict.contents)})"
 
 
-def _some(names: tuple[str, ...] | list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{len(names)}: {', '.join(names[:_SHOWN])}{more}"
-
-
-def _more(total: int) -> Iterator[str]:
-    if total > _SHOWN:
-        yield f"... and {total - _SHOWN} more: `--json` lists all"
+def _some(names: Sequence[str]) -> str:
+    return f"{len(names)}: {human.some(names, _SHOWN)}"
