@@ -5,18 +5,16 @@ Content that is replaced on demand is kept as an undo entry, as an import would.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct, structs
 
-from blixard.errors import Conflict, NotFound, StorageError
+from blixard.errors import Conflict, NotFound
 from blixard.home.registry import DiskOwner
-from blixard.model.structs import ClusterSnapshot, Content, ContentKey, ContentKind, Disk, DiskFormat, JsonObject, Vm
-from blixard.ops.vm.claims import release_claims, still_live
-from blixard.ops.vm.edit import id_of
-from blixard.ops.vm.intake import Taken, give_back, look_at_disk, take_disk
-from blixard.ops.vm.specs import check_backing
+from blixard.model.structs import ClusterSnapshot, Content, ContentKey, Disk, DiskFormat, JsonObject, Vm
+from blixard.ops.vm.claims import release_claims
+from blixard.ops.vm.intake import bring_in, give_back
+from blixard.ops.vm.specs import DiskSpec, check_backing
 from blixard.plan.vm_change import fill_disk_change
 from blixard.ports import Progress, StateChange
 from blixard.site.open_cluster import OpenCluster, find_vm
@@ -60,64 +58,40 @@ def attach_image(opened: OpenCluster, wanted: AttachOptions, progress: Progress)
         snapshot = opened.snapshot()
         vm = find_vm(snapshot, wanted.vm, opened.directory)
         disk = _disk(snapshot, vm, wanted)
-        owner = DiskOwner(opened.name, vm.name, id_of(vm), disk.name)
-        taken = _take(opened, wanted, owner, progress, read_only=disk.read_only)
+        key = vm.key_of(disk)
+        image = DiskSpec(
+            path=wanted.path, name=disk.name, format=wanted.format, read_only=disk.read_only, backing=wanted.backing
+        )
+        owner = DiskOwner(opened.name, vm.name, key.vm_id, disk.name)
+        taken = bring_in(opened, image, owner, progress, in_place=wanted.in_place)
         try:
-            replaced = _attach(opened, wanted, options, taken.content)
+            replaced = _attach(opened, wanted, options, key, taken.content)
         except BaseException:
-            give_back(opened.directory, [taken.content])
-            if wanted.in_place:
-                with suppress(StorageError):
-                    opened.home.registry().release(owner)
+            give_back(opened, vm.name, {key: taken.content})
             raise
     made = _filled(disk, taken.content, wanted.path)
     return Attached(vm=vm.name, disk=made, replaced=replaced, warnings=taken.warnings)
 
 
-def _take(
-    opened: OpenCluster, wanted: AttachOptions, owner: DiskOwner, progress: Progress, *, read_only: bool
-) -> Taken:
-    limits = opened.policy.limits
-    if not wanted.in_place:
-        name = f"{wanted.vm}-{wanted.disk}"
-        return take_disk(
-            wanted.path,
-            wanted.format,
-            opened.directory,
-            name,
-            backing=wanted.backing,
-            limits=limits,
-            progress=progress,
-        )
-    content = look_at_disk(wanted.path, wanted.format, backing=wanted.backing, limits=limits)
-    if not read_only:
-        opened.home.registry().claim(wanted.path, owner, still_live(opened.home))
-    return Taken(content)
-
-
-def _attach(opened: OpenCluster, wanted: AttachOptions, options: JsonObject, content: Content) -> bool:
-    old: dict[ContentKey, Content] = {}
-
+def _attach(opened: OpenCluster, wanted: AttachOptions, options: JsonObject, key: ContentKey, content: Content) -> bool:
     def plan(snapshot: ClusterSnapshot) -> StateChange:
         vm = find_vm(snapshot, wanted.vm, opened.directory)
         disk = _disk(snapshot, vm, wanted)
         filled = _filled(disk, content, wanted.path)
-        change = fill_disk_change(snapshot, vm, filled, content, verb=VERB, now=opened.clock.now())
-        old.clear()
-        old.update(change.undo.before.contents if change.undo is not None else ())
-        return change
+        return fill_disk_change(snapshot, vm, filled, content, verb=VERB, now=opened.clock.now())
 
-    snapshot = opened.edit(VERB, options, plan, locked=True)
-    if old and not wanted.in_place:
-        release_claims(opened.home, opened.name, snapshot.vms[wanted.vm], old)
-    return bool(old)
+    before = opened.edit(VERB, options, plan, locked=True)
+    old = before.contents.get(key)
+    if old is not None and not wanted.in_place:
+        release_claims(opened.home, opened.name, wanted.vm, {key: old})
+    return old is not None
 
 
 def _disk(snapshot: ClusterSnapshot, vm: Vm, wanted: AttachOptions) -> Disk:
     for disk in vm.disks:
         if disk.name != wanted.disk:
             continue
-        if ContentKey(id_of(vm), ContentKind.DISK, disk.name) in snapshot.contents and not wanted.replace:
+        if vm.key_of(disk) in snapshot.contents and not wanted.replace:
             raise Conflict(
                 f"disk `{disk.name}` of VM `{vm.name}` has content already",
                 hint="`--replace` replaces it; `blixard cluster undo` brings the old content back",

@@ -5,14 +5,14 @@ The registry knows claims, not states: a claim of a VM that was deleted, or whos
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from blixard.errors import BlixardError, StorageError
 from blixard.home import Home
 from blixard.home.registry import DiskOwner
-from blixard.model.structs import Content, ContentKey, ContentKind, Vm
+from blixard.model.structs import Content, ContentKey, ContentKind
 from blixard.store.opening import open_store
 
 
@@ -31,9 +31,9 @@ def still_live(home: Home) -> Callable[[DiskOwner], bool]:
     return is_live
 
 
-def release_claims(home: Home, cluster: str, vm: Vm, contents: dict[ContentKey, Content]) -> None:
+def release_claims(home: Home, cluster: str, vm_name: str, contents: Mapping[ContentKey, Content]) -> None:
     """Forget the claims of a VM's disks in place; one that stays by mistake means nothing any more (`still_live`)."""
     for key, content in contents.items():
         if content.path is not None and Path(content.path).exists():
             with suppress(StorageError):
-                home.registry().release(DiskOwner(cluster, vm.name, key.vm_id, key.name))
+                home.registry().release(DiskOwner(cluster, vm_name, key.vm_id, key.name))

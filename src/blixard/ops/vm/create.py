@@ -7,19 +7,17 @@ kill in between leaves files that nobody names, which the next command that writ
 from __future__ import annotations
 
 import uuid
-from contextlib import suppress
 
 import pybase64
 from msgspec import Struct, field, structs
 
 from blixard import files
-from blixard.errors import Conflict, InvalidField, StorageError
+from blixard.errors import Conflict, InvalidField
 from blixard.home.registry import DiskOwner
 from blixard.model.codec import decode_vm, to_object
 from blixard.model.structs import ClusterSnapshot, Content, ContentKey, ContentKind, Disk, JsonObject, Vm
 from blixard.ops.keeping.leftovers import sweep_if_free
-from blixard.ops.vm.claims import still_live
-from blixard.ops.vm.intake import give_back, look_at_disk, take_disk, take_file
+from blixard.ops.vm.intake import bring_in, give_back, take_file
 from blixard.ops.vm.specs import DiskSpec, FileSpec, VmSpec, checked_vm
 from blixard.ports import Progress, StateChange
 from blixard.site.open_cluster import OpenCluster, no_node
@@ -43,7 +41,6 @@ class _Gathered(Struct):
     disks: list[JsonObject] = field(default_factory=list)
     files: list[JsonObject] = field(default_factory=list)
     contents: dict[ContentKey, Content] = field(default_factory=dict)
-    claims: list[DiskOwner] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -84,33 +81,17 @@ def _create(opened: OpenCluster, bare: Vm, spec: VmSpec, options: JsonObject, pr
 
         opened.edit(VERB, options, plan, locked=True)
     except BaseException:
-        _give_back(opened, gathered)
+        give_back(opened, spec.name, gathered.contents)
         raise
     copied = sum(each.size_bytes for each in gathered.contents.values() if each.file is not None)
     return VmMade(vm=vm, cluster=opened.name, copied_bytes=copied, warnings=tuple(gathered.warnings))
 
 
 def _gather_disk(opened: OpenCluster, spec: VmSpec, disk: DiskSpec, gathered: _Gathered, progress: Progress) -> None:
-    limits = opened.policy.limits
-    if spec.image_in_place:
-        content = look_at_disk(disk.path, disk.format, backing=disk.backing, limits=limits)
-        if not disk.read_only:
-            owner = DiskOwner(opened.name, spec.name, gathered.vm_id, disk.name)
-            opened.home.registry().claim(disk.path, owner, still_live(opened.home))
-            gathered.claims.append(owner)
-    else:
-        name = f"{spec.name}-{disk.name}"
-        taken = take_disk(
-            disk.path,
-            disk.format,
-            opened.directory,
-            name,
-            backing=disk.backing,
-            limits=limits,
-            progress=progress,
-        )
-        content = taken.content
-        gathered.warnings.extend(taken.warnings)
+    owner = DiskOwner(opened.name, spec.name, gathered.vm_id, disk.name)
+    taken = bring_in(opened, disk, owner, progress, in_place=spec.image_in_place)
+    content = taken.content
+    gathered.warnings.extend(taken.warnings)
     gathered.contents[ContentKey(gathered.vm_id, ContentKind.DISK, disk.name)] = content
     made = Disk(
         name=disk.name,
@@ -144,13 +125,6 @@ def _gather_file(opened: OpenCluster, spec: VmSpec, file: FileSpec, gathered: _G
     except UnicodeDecodeError:
         made["base64"] = pybase64.b64encode(inline).decode()
     gathered.files.append(made)
-
-
-def _give_back(opened: OpenCluster, gathered: _Gathered) -> None:
-    give_back(opened.directory, list(gathered.contents.values()))
-    for owner in gathered.claims:
-        with suppress(StorageError):
-            opened.home.registry().release(owner)
 
 
 def _check_place(snapshot: ClusterSnapshot, vm: Vm, spec: VmSpec) -> None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from msgspec import Struct, structs
 
-from blixard.errors import Conflict, InternalError, Locked, StorageError
+from blixard.errors import Conflict, Locked, StorageError
 from blixard.model.codec import decode_vm, to_object
 from blixard.model.structs import ClusterSnapshot, JsonObject, Vm
 from blixard.ops.keeping.held_bytes import with_held_bytes
@@ -99,7 +99,7 @@ def delete_vm(opened: OpenCluster, name: str) -> VmDeleted:
     before = opened.edit(verb, {"vm": name}, plan)
     vm, kept, dropped = find_vm(before, name, opened.directory), made[0].undo is not None, made[0].drop_undo
     contents = {key: before.contents[key] for key in made[0].delete_contents}
-    release_claims(opened.home, opened.name, vm, contents)
+    release_claims(opened.home, opened.name, vm.name, contents)
     if dropped or not kept:
         with suppress(Locked, StorageError):  # somebody reads disks: the next command that writes frees the space
             sweep(opened, verb)
@@ -144,10 +144,3 @@ def _changed(vm: Vm, changes: JsonObject, snapshot: ClusterSnapshot) -> Vm:
 def _merged(there: dict[str, str], changes: dict[str, str | None]) -> dict[str, str]:
     merged = {**there, **changes}
     return {key: value for key, value in merged.items() if value is not None}
-
-
-def id_of(vm: Vm) -> str:
-    """The id that every VM inside a cluster has."""
-    if vm.id is None:
-        raise InternalError(f"VM `{vm.name}` has no id")
-    return vm.id

@@ -7,7 +7,7 @@ a file that the next sweep finds because nobody knows it (`leftovers`).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,9 +20,13 @@ from blixard.disks.detect import open_reader
 from blixard.errors import StorageError
 from blixard.home import ClusterDir
 from blixard.home.in_use import in_use
+from blixard.home.registry import DiskOwner
 from blixard.limits import Limits
-from blixard.model.structs import Content, DiskFormat
+from blixard.model.structs import Content, ContentKey
+from blixard.ops.vm.claims import release_claims, still_live
+from blixard.ops.vm.specs import DiskSpec
 from blixard.ports import Progress
+from blixard.site.open_cluster import OpenCluster
 
 
 class Taken(Struct, frozen=True):
@@ -32,37 +36,33 @@ class Taken(Struct, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
-def take_disk(
-    path: Path,
-    disk_format: DiskFormat | None,
-    cluster: ClusterDir,
-    name: str,
-    *,
-    backing: Path | None = None,
-    limits: Limits,
-    progress: Progress,
-) -> Taken:
-    """Copy the disk at `path` into `cluster`.
-
-    A raw disk or a qcow2 image that stands alone is reflinked or copied as it is, sparse; one with a backing chain is
-    flattened, because its backing files stay outside.
-
-    Args:
-        path: of the disk, symlinks followed: the operator named it.
-        disk_format: what the operator says it is; None to look.
-        cluster: gets the file.
-        name: what the new file's name begins with.
-        backing: folder that holds its backing files; None is the disk's own.
-        limits: bounds.
-        progress: told about the bytes.
+def bring_in(opened: OpenCluster, disk: DiskSpec, owner: DiskOwner, progress: Progress, *, in_place: bool) -> Taken:
+    """The content of a disk: a copy in the cluster; or the disk in its place, claimed for `owner` if it writes to it.
 
     Raises:
+        Conflict: another VM writes to the disk that is to stay in its place.
         StorageError: it cannot be read, or the copy not written; nothing is left behind.
         MalformedExport: it is a qcow2 image that is refused.
     """
-    reader = open_reader(path, disk_format, backing=BackingPolicy(folder=backing), limits=limits)
+    if not in_place:
+        return _copied(opened, disk, f"{owner.vm}-{owner.disk}", progress)
+    content = _in_its_place(disk, opened.policy.limits)
+    if not disk.read_only:
+        opened.home.registry().claim(disk.path, owner, still_live(opened.home))
+    return Taken(content)
+
+
+def _copied(opened: OpenCluster, disk: DiskSpec, name: str, progress: Progress) -> Taken:
+    """Copy a disk into the cluster, as a file whose name begins with `name`; links are followed: the operator named it.
+
+    A raw disk or a qcow2 image that stands alone is reflinked or copied as it is, sparse; one with a backing chain is
+    flattened, because its backing files stay outside.
+    """
+    path = disk.path
+    policy = BackingPolicy(folder=disk.backing)
+    reader = open_reader(path, disk.format, backing=policy, limits=opened.policy.limits)
     try:
-        target = _new_path(cluster, name, reader.format.value)
+        target = _new_path(opened.directory, name, reader.format.value)
         progress.begin(name, reader.size_bytes)
         users = in_use(path)
         with _gone_on_failure(target):
@@ -80,25 +80,16 @@ def take_disk(
         reader.close()
 
 
-def look_at_disk(path: Path, disk_format: DiskFormat | None, *, backing: Path | None = None, limits: Limits) -> Content:
+def _in_its_place(disk: DiskSpec, limits: Limits) -> Content:
     """The content of a disk that is kept in place.
 
     Where its backing files may lie is settled now, for as long as it is attached: a header that changes later must not
     choose other files. Only what the operator calls by its format may have any.
-
-    Args:
-        path: of the disk, symlinks followed now.
-        disk_format: what the operator says it is; None to look.
-        backing: folder that holds its backing files; None is the disk's own.
-        limits: bounds.
-
-    Raises:
-        StorageError: it cannot be read.
-        MalformedExport: it is a qcow2 image that is refused.
     """
-    real = path.resolve()
-    reader = open_reader(real, disk_format, backing=BackingPolicy(folder=backing), limits=limits)
-    allowed = str((backing or real.parent).resolve()) if disk_format is not None and disk_format.has_backing else None
+    real = disk.path.resolve()
+    reader = open_reader(real, disk.format, backing=BackingPolicy(folder=disk.backing), limits=limits)
+    has_backing = disk.format is not None and disk.format.has_backing
+    allowed = str((disk.backing or real.parent).resolve()) if has_backing else None
     try:
         return Content(path=str(real), size_bytes=reader.size_bytes, format=reader.format, backing=allowed)
     finally:
@@ -117,12 +108,13 @@ def take_file(path: Path, cluster: ClusterDir, name: str) -> Content:
     return Content(file=target.name, size_bytes=target.stat().st_size)
 
 
-def give_back(cluster: ClusterDir, contents: list[Content]) -> None:
-    """Remove copies that no state came to name."""
-    for content in contents:
+def give_back(opened: OpenCluster, vm_name: str, contents: Mapping[ContentKey, Content]) -> None:
+    """Remove the copies and the claims of a VM's contents that no state came to name."""
+    for content in contents.values():
         if content.file is not None:
             with suppress(StorageError):  # the first error is the one to tell; a sweep finds the rest
-                files.unlink(cluster.disks / content.file, missing_ok=True)
+                files.unlink(opened.directory.disks / content.file, missing_ok=True)
+    release_claims(opened.home, opened.name, vm_name, contents)
 
 
 @contextmanager
