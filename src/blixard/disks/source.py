@@ -137,7 +137,7 @@ class DiskFile(Closing):
             raise self._failed("examine", 0, error) from error
 
     def close(self) -> None:
-        """Close the descriptor; harmless twice."""
+        """Close the descriptor."""
         if self._fd >= 0:
             fd, self._fd = self._fd, -1  # first: an interrupt in between must not have it closed twice
             os.close(fd)

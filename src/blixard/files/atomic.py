@@ -95,7 +95,7 @@ class AtomicFile(Closing):
             self.close()
 
     def close(self) -> None:
-        """Leave nothing but what the target is; harmless twice and after `commit`."""
+        """Leave nothing but what the target is; nothing happens after `commit`."""
         if self._fd is None:
             return
         self._stream.discard()

@@ -60,7 +60,7 @@ class JournalEntry:
             self.leave()
 
     def leave(self) -> None:
-        """Leave the entry to the next sweep; harmless twice."""
+        """Leave the entry to the next sweep."""
         if self._fd is not None:
             fd, self._fd = self._fd, None  # first: an interrupt in between must not have it closed twice
             os.close(fd)

@@ -41,7 +41,7 @@ class HeldLock(Closing):
         self._fd: int | None = fd
 
     def close(self) -> None:
-        """Let others in; harmless twice."""
+        """Let others in."""
         if self._fd is not None:
             fd, self._fd = self._fd, None  # first: an interrupt in between must not have it closed twice
             os.close(fd)

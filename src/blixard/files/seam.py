@@ -67,7 +67,7 @@ def translated(operation: str, path: AnyPath) -> Iterator[None]:
 
 @contextmanager
 def mutating(operation: str, path: AnyPath) -> Iterator[None]:
-    """`translated`, announced to the observer first."""
+    """Like `translated`, for an operation that changes a file: the observer is told of it first."""
     try:
         before(operation, path)
         yield

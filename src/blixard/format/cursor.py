@@ -114,7 +114,7 @@ class Cursor:
         return got > 0
 
     def fetch(self) -> None:
-        """`more`, where the document may not end yet."""
+        """Fetch text as `more` does; that there is none is an error here, for the document is not complete."""
         if not self.more():
             self.cut_short = True
             raise MalformedExport(
@@ -154,7 +154,7 @@ class Cursor:
         return cut
 
     def insert(self, text: bytes) -> None:
-        """Read `text` next, which the source has lost."""
+        """Read `text` next, as if it stood in the source, which has lost it."""
         self.buffer = text + self.buffer[self.pos :]
         self._base += self.pos - len(text)
         self.pos = 0

@@ -201,7 +201,7 @@ class MemberStream:
         self._block = bytearray()
 
     def feed(self, text: bytes) -> bytes:
-        """What is ready to be stored."""
+        """Take `text`: the compressed bytes that are ready to be stored."""
         self._block += text
         ready = []
         while len(self._block) >= self._BLOCK:
@@ -210,6 +210,6 @@ class MemberStream:
         return b"".join(ready)
 
     def end(self) -> bytes:
-        """The rest and the trailer."""
+        """The last compressed bytes, and the trailer."""
         rest: bytes = self._deflate.compress(bytes(self._block)) + self._deflate.flush()
         return rest

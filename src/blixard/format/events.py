@@ -82,7 +82,7 @@ class IntegrityReport(Struct, frozen=True, kw_only=True):
 
     @property
     def intact(self) -> bool:
-        """The document says what it is, and it is that."""
+        """True when the document states its digests, and all of them are those of its content."""
         return self.present and not self.edited and not self.damaged_images and self.claimed == self.document
 
 

@@ -56,7 +56,7 @@ class FastView(Closing):
         self._lengths: _Lengths | None = None
 
     def close(self) -> None:
-        """Give temporary files back; harmless twice. The input stays open: it is the caller's."""
+        """Give temporary files back. The input stays open: it is the caller's."""
         if self._lengths is not None:
             self._lengths.close()
             self._lengths = None

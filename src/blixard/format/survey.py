@@ -82,7 +82,7 @@ class Surveyor:
         self._records = self._carried = self._frames = 0
 
     def take(self, event: Event) -> None:
-        """The next event."""
+        """Take the next event of the document."""
         if isinstance(event, RecordRead):
             self._records += 1
             if event.text is not None:

@@ -12,12 +12,13 @@ from typing import IO
 
 import msgspec
 
+from blixard.closing import Closing
 from blixard.format.layout import ImageRow
 
 _BATCH = 1 << 14
 
 
-class Tables:
+class Tables(Closing):
     """Stored lengths of all records, and the index rows of all images, in document order.
 
     Args:
@@ -33,13 +34,13 @@ class Tables:
         self._counts = array("Q")
 
     def add_length(self, stored: int) -> None:
-        """The next record of the image at hand."""
+        """Note the stored length of the next record."""
         self._batch.append(stored)
         if len(self._batch) >= _BATCH:
             self._flush()
 
     def add_image(self, row: ImageRow) -> None:
-        """The image at hand is complete."""
+        """Note the row of an image whose lengths have all been added."""
         self._counts.append(row.records)
         self._rows.write(msgspec.json.encode(row) + b"\n")
 
@@ -57,7 +58,7 @@ class Tables:
             yield self._image_lengths(count)
 
     def close(self) -> None:
-        """Give the temporary files back; harmless twice."""
+        """Give the temporary files back."""
         self._lengths.close()
         self._rows.close()
 

@@ -79,7 +79,7 @@ class ExportWriter(Closing):
         self._image: _Image | None = None
 
     def close(self) -> None:
-        """Give temporary files back; harmless twice. Does not finish the document."""
+        """Give temporary files back. Does not finish the document."""
         self._tables.close()
 
     @property

@@ -41,13 +41,13 @@ class Catalogue(Closing):
         return tuple(Domain(vm=vm) for vm in state.vms.values() if vm.node_id in (None, state.self_node))
 
     def define(self, vm_id: str) -> None:
-        """Do nothing: it is recorded."""
+        """Do nothing: a VM that is recorded is all that there is."""
 
     def undefine(self, vm_id: str) -> None:
         """Do nothing: its record is gone."""
 
     def power(self, vm_id: str, wanted: DesiredState) -> None:
-        """Refuse.
+        """Refuse: nothing here starts or stops a VM.
 
         Raises:
             HypervisorError: always.

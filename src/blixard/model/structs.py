@@ -168,7 +168,7 @@ class Disk(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tr
 
     @property
     def kind(self) -> ContentKind:
-        """What its content is kept as."""
+        """Which kind of content it has."""
         return ContentKind.DISK
 
     @property
@@ -190,7 +190,7 @@ class File(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tr
 
     @property
     def kind(self) -> ContentKind:
-        """What its content is kept as, unless it is inline."""
+        """Which kind of content it has, unless it is inline."""
         return ContentKind.FILE
 
     @property
@@ -263,7 +263,7 @@ class RaftState(Struct, frozen=True, kw_only=True):
 
 
 class ContentKind(StrEnum):
-    """A VM owns the content of disks and of large files."""
+    """What a content is of: a VM owns those of its disks and of its large files."""
 
     DISK = "disk"
     FILE = "file"
@@ -385,7 +385,7 @@ class ImageTail(Struct, frozen=True, kw_only=True):
 
 
 class Integrity(Struct, frozen=True, kw_only=True):
-    """FORMAT.md section 4; digests in hex."""
+    """The `integrity` section of a document (FORMAT.md section 4); digests in hex."""
 
     algorithm: str = "blake3"
     sections: dict[str, str]

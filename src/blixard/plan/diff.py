@@ -7,6 +7,7 @@ so that an empty difference means: the same cluster.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 
 from msgspec import Struct
 
@@ -100,30 +101,26 @@ def _nodes(before: Mapping[int, Node], after: Mapping[int, Node]) -> Iterator[No
 
 
 def _vms(before: Mapping[str, Vm], after: Mapping[str, Vm]) -> Iterator[VmChange]:
-    for old, new in _pairs(before, after):
+    for _, old, new in _pairs(before, after):
         if old != new:
-            shown = new or old or _NOBODY
-            yield vm_change(shown.name, shown.id or "", old, new)
+            yield vm_change(old, new)
 
 
-def _pairs(before: Mapping[str, Vm], after: Mapping[str, Vm]) -> list[tuple[Vm | None, Vm | None]]:
-    """The same VM on both sides: by id, else by name where a side has no ids."""
+def _pairs(before: Mapping[str, Vm], after: Mapping[str, Vm]) -> list[tuple[str, Vm | None, Vm | None]]:
+    """The same VM on both sides, by name: found by id, else by name where a side has no ids."""
     by_id = {vm.id: vm for vm in before.values() if vm.id is not None}
     left = dict(before)
-    pairs: list[tuple[Vm | None, Vm | None]] = []
+    pairs: list[tuple[str, Vm | None, Vm | None]] = []
     for name, new in sorted(after.items()):
         old = by_id.get(new.id) if new.id is not None else None
         by_name = left.get(name)
         if old is None and by_name is not None and (new.id is None or by_name.id is None):
             old = by_name
-        pairs.append((old, new))
+        pairs.append((name, old, new))
         if old is not None:
             left.pop(old.name, None)
-    gone: list[tuple[Vm | None, Vm | None]] = [(vm, None) for vm in left.values()]
-    return sorted(pairs + gone, key=lambda pair: (pair[1] or pair[0] or _NOBODY).name)
-
-
-_NOBODY = Vm(name="-", config_path="", vcpus=1, memory=1)
+    pairs += [(name, vm, None) for name, vm in left.items()]
+    return sorted(pairs, key=itemgetter(0))
 
 
 def _contents(before: Mapping[tuple[str, str], str], after: Mapping[tuple[str, str], str]) -> Iterator[FieldChange]:

@@ -42,10 +42,12 @@ def struct_differences(before: Struct, after: Struct, *, secret: Collection[str]
     return tuple(FieldChange(f"/{name}", old, new) for name, old, new in changed)
 
 
-def vm_change(name: str, vm_id: str, before: Vm | None, after: Vm | None) -> VmChange:
+def vm_change(before: Vm | None, after: Vm | None) -> VmChange:
     """How a VM that is there before, after or on both sides changes."""
+    shown = before if after is None else after
+    assert shown is not None  # noqa: S101 - what is on neither side does not change
     kind, fields = _kind(before, after), _fields(before, after)
-    return VmChange(kind=kind, name=name, id=vm_id, before=before, after=after, fields=fields)
+    return VmChange(kind=kind, name=shown.name, id=shown.id or "", before=before, after=after, fields=fields)
 
 
 def node_change(node_id: int, before: Node | None, after: Node | None) -> NodeChange:

@@ -19,7 +19,7 @@ from blixard.plan.collisions import find_collisions
 from blixard.plan.contents import ContentRules, absent_contents, check_images, dropped_contents, plan_contents
 from blixard.plan.desired import Deciding, desired_vm
 from blixard.plan.document import Prepared, prepare
-from blixard.plan.fields import struct_differences
+from blixard.plan.fields import struct_differences, vm_change
 from blixard.plan.matching import Clash, Matching, Origins, Pair, match_vms
 from blixard.plan.nodes import plan_nodes, without_unused
 from blixard.plan.options import ImportOptions, Mode
@@ -184,7 +184,7 @@ def _change(pair: Pair, made: Vm) -> VmChange:
 
 def _vm_changes(planned: list[_Planned], matching: Matching) -> tuple[VmChange, ...]:
     changes = [each.change for each in planned]
-    changes += [VmChange(kind=Action.DELETE, name=vm.name, id=vm.id or "", before=vm) for vm in matching.deleted]
+    changes += [vm_change(vm, None) for vm in matching.deleted]
     changes += [VmChange(kind=Action.KEEP, name=vm.name, id=vm.id or "", notes=(why,)) for vm, why in matching.stays]
     changes += [_clash(clash) for clash in matching.clashes]
     return tuple(sorted(changes, key=lambda change: (change.name, change.kind is not Action.DELETE, change.id)))

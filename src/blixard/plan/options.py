@@ -49,7 +49,7 @@ class Values(Struct, frozen=True, kw_only=True):
 
 
 class ImportOptions(Struct, frozen=True, kw_only=True):
-    """One import's options."""
+    """What steers the plan of one import."""
 
     mode: Mode = Mode.REPLACE
     rules: Rules = field(default_factory=Rules)

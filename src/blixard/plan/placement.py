@@ -33,7 +33,7 @@ class Places(Struct, frozen=True, kw_only=True):
 
 
 def place(pair: Pair, places: Places) -> int:
-    """The node id for a VM."""
+    """The id of the node that a VM is placed on."""
     if pair.incoming.mapped_node is not None:
         return pair.incoming.mapped_node
     theirs = pair.incoming.vm.node_id

@@ -18,7 +18,7 @@ from blixard.plan.options import Mode
 
 
 class ChosenBy(StrEnum):
-    """Who named the target."""
+    """Where the name of the target comes from: only `NAME` was typed with this very command."""
 
     NAME = "name"
     """`-c NAME`."""

@@ -61,7 +61,7 @@ def _sensitive(vm: Vm) -> tuple[str, ...]:
 
 @cache
 def _set_fields(*are_set: bool) -> tuple[str, ...]:
-    """One tuple for all VMs that have the same fields set."""
+    """Pointers to the fields that are set; kept, so that all VMs with the same fields share one tuple."""
     return tuple(compress(_POINTERS, are_set))
 
 

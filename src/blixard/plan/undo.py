@@ -52,7 +52,7 @@ class UndoPlan(Struct, frozen=True, kw_only=True):
 
     @property
     def conflicts(self) -> tuple[NodeChange | VmChange, ...]:
-        """What was changed since."""
+        """What somebody changed since the entry was made; it is not rolled over without `--force`."""
         changes: tuple[NodeChange | VmChange, ...] = (*self.nodes, *self.vms)
         return tuple(change for change in changes if change.kind is Action.CONFLICT)
 
@@ -119,7 +119,7 @@ def _park(entry: UndoEntry, current: ClusterSnapshot) -> UndoPlan:
         if parked == vm:
             changes.append(VmChange(kind=Action.KEEP, name=vm.name, id=vm.id or ""))
         else:
-            changes.append(vm_change(vm.name, vm.id or "", vm, parked))
+            changes.append(vm_change(vm, parked))
     return UndoPlan(
         entry_id=entry.id,
         title=entry.title,
@@ -174,7 +174,7 @@ def _vm_changes(entry: UndoEntry, current: ClusterSnapshot, *, force: bool) -> l
             note = f"`{holder.id}` has this name now: rename or delete it first"
             changes.append(VmChange(kind=Action.CONFLICT, name=shown.name, id=vm_id, before=now, notes=(note,)))
         else:
-            changes.append(vm_change(shown.name, vm_id, now, then))
+            changes.append(vm_change(now, then))
     return changes
 
 

@@ -123,7 +123,7 @@ class Move(Struct, frozen=True, gc=False):
     after: int
 
     def text(self) -> str:
-        """`node 2 -> 1`."""
+        """As people read it: `node 2 -> 1`."""
         return f"node {self.before if self.before is not None else '-'} -> {self.after}"
 
 
@@ -213,5 +213,5 @@ class ImportPlan(Struct, frozen=True, kw_only=True):
         }
 
     def absent(self) -> tuple[ContentChange, ...]:
-        """Contents that will not be there."""
+        """Contents that will not be there, so that their VMs cannot start."""
         return tuple(change for change in self.contents if change.action is ContentAction.ABSENT)

@@ -29,7 +29,7 @@ class Bitmaps(Struct, frozen=True):
 
 
 class Extensions(Struct, frozen=True, kw_only=True):
-    """The extensions that matter here."""
+    """The extensions that change what may be read; all others are skipped."""
 
     backing_format: bytes | None = None
     bitmaps: Bitmaps | None = None

@@ -35,7 +35,7 @@ class _Table(Struct, frozen=True):
     allowed: int
 
     def region(self) -> Region:
-        """Where it lies."""
+        """The bytes of the file that it takes."""
         return Region(self.name, self.offset, self.length)
 
 

@@ -35,7 +35,7 @@ def _pieces(top: Iterator[Run], below: Iterator[Extent], size_bytes: int) -> Ite
 
 
 class _Lower:
-    """The stream below, consumed from the left."""
+    """The extents of the image below that were not looked at yet, ascending."""
 
     def __init__(self, extents: Iterator[Extent], size_bytes: int) -> None:
         self._extents = extents

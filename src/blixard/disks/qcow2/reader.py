@@ -72,7 +72,7 @@ class Qcow2Reader(Closing):
         return self._source.changed() or (self._backing is not None and self._backing.changed())
 
     def close(self) -> None:
-        """Close all images of the chain; harmless twice."""
+        """Close all images of the chain."""
         self._source.close()
         if self._backing is not None:
             self._backing.close()

@@ -63,7 +63,7 @@ class Crew(Closing):
             self._raise_failure()
 
     def close(self) -> None:
-        """Drop what has not begun, wait for what has, end the threads. Harmless twice; raises nothing."""
+        """Drop what has not begun, wait for what has, end the threads; raises nothing."""
         with self._lock:
             self._closed = True
             self._queue.clear()

@@ -69,7 +69,7 @@ class DigestTable(Closing):
         return self.set_default(digest, b"") is None
 
     def close(self) -> None:
-        """Release memory and file; harmless twice."""
+        """Release memory and file."""
         self._rows.close()
 
     def _find(self, digest: bytes) -> tuple[int, bytes]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from blixard.closing import Closing
 from blixard.disks.records.dedup import DigestTable
 from blixard.limits import DEFAULT
 
@@ -35,7 +36,7 @@ class Place(Struct, frozen=True):
         return self.image == _DAMAGED
 
 
-class Locations:
+class Locations(Closing):
     """Digest to place, of every data and pack record so far. Any number of threads may use it at once."""
 
     def __init__(self, *, spill_bytes: int = DEFAULT.spill_bytes, folder: Path | None = None) -> None:
@@ -63,5 +64,5 @@ class Locations:
                 self._table.put(digest, _ROW.pack(_DAMAGED, 0, 0))
 
     def close(self) -> None:
-        """Release memory and file; harmless twice."""
+        """Release memory and file."""
         self._table.close()

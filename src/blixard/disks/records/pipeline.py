@@ -93,7 +93,7 @@ class RecordPipeline(Closing):
             disk.stop()
 
     def close(self) -> None:
-        """End the threads, also those of a disk whose records were left unread; harmless twice."""
+        """End the threads, also those of a disk whose records were left unread."""
         if self._disk is not None:
             self._disk.stop()
         self._crew.close()
@@ -164,7 +164,7 @@ class _Disk:
             raise self._problem
 
     def stop(self) -> None:
-        """End the reading thread and leave nothing running that uses the buffers; harmless twice."""
+        """End the reading thread and leave nothing running that uses the buffers."""
         self._stopped = True
         self._free.put(None)
         self._thread.join()

@@ -10,10 +10,11 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
+from blixard.closing import Closing
 from blixard.errors import StorageError
 
 
-class Spill:
+class Spill(Closing):
     """`size` bytes, zero at first, in `folder` (None is the system's temporary folder); it grows when written past.
 
     Any number of threads may use it at once, and every call may raise StorageError: no space, or an I/O error.
@@ -47,7 +48,7 @@ class Spill:
             raise StorageError(f"cannot write a temporary file in `{self._where}`: no space left")
 
     def close(self) -> None:
-        """Give the space back; harmless twice."""
+        """Give the space back."""
         self._file.close()
 
     def _error(self, operation: str, problem: OSError) -> StorageError:

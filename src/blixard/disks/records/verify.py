@@ -89,7 +89,7 @@ class Verifier(Closing):
         )
 
     def close(self) -> None:
-        """End the threads; harmless twice."""
+        """End the threads."""
         self._walk.close()
 
     def has(self, _given: Given, /) -> bool:

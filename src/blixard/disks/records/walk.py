@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 from blake3 import blake3
 from msgspec import Struct
 
+from blixard.closing import Closing
 from blixard.disks.records.crew import Crew
 from blixard.disks.records.frames import open_frame
 from blixard.disks.records.locations import Locations, Place
@@ -67,7 +68,7 @@ class RecordSink(Protocol):
         """One record that was given for `image` is finished, in whatever way."""
 
 
-class RecordWalk:
+class RecordWalk(Closing):
     """Takes records in document order and feeds a sink.
 
     Args:
@@ -141,7 +142,7 @@ class RecordWalk:
         self._crew.drain()
 
     def close(self) -> None:
-        """End the threads, dropping what they have not begun; harmless twice."""
+        """End the threads, dropping what they have not begun."""
         self._crew.close()
         self._locations.close()
 

@@ -90,7 +90,7 @@ class RecordBitmap(Closing):
         files.fdatasync(self._fd, self._path)
 
     def close(self) -> None:
-        """Release the descriptor and the bits; harmless twice."""
+        """Release the descriptor and the bits."""
         if self._fd >= 0:
             fd, self._fd = self._fd, -1  # first: an interrupt in between must not have it closed twice
             os.close(fd)

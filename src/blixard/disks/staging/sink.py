@@ -9,6 +9,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from blixard.closing import Closing
 from blixard.disks.records.locations import NOWHERE, PACK, Place
 from blixard.disks.records.spill import Spill
 from blixard.disks.records.walk import Given, at_record
@@ -21,7 +22,7 @@ _OPEN_IMAGES = 64
 """Finished images that stay open after a reference read from them."""
 
 
-class DiskSink:
+class DiskSink(Closing):
     """Writes records into staged images.
 
     Args:
@@ -136,7 +137,7 @@ class DiskSink:
             staged.damaged = True
 
     def done(self, image: int, /) -> None:
-        """A worker is through with a record."""
+        """A worker has finished a record of `image`; after the last one the image is ready."""
         if image not in self._images:
             return
         staged = self._images[image]
@@ -147,7 +148,7 @@ class DiskSink:
             self._tell_ready(image)
 
     def close(self) -> None:
-        """Give the packs' space back; harmless twice."""
+        """Give the packs' space back."""
         if self._packs is not None:
             self._packs.close()
 

@@ -147,7 +147,7 @@ class StagedImage(Closing):
 
     @property
     def title(self) -> str:
-        """What people call it."""
+        """What errors call it."""
         return f"disk `{self.head.vm}/{self.head.disk}`" if self.head is not None else f"image `{self.place.image}`"
 
     def checkpoint(self) -> None:
@@ -192,7 +192,7 @@ class StagedImage(Closing):
                 self._reader = None
 
     def close(self) -> None:
-        """Release descriptors; harmless twice."""
+        """Release descriptors."""
         with self._lock:
             self._close()
         self._bitmap.close()

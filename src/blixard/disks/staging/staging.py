@@ -41,10 +41,6 @@ class Staged(Struct, frozen=True, kw_only=True):
     """Of the image, as the caller gave it to `end`."""
 
 
-def _everything(_which: int | bytes) -> bool:
-    return True
-
-
 class Staging(Closing):
     """Stages a document's images: `begin`, `put` for each record, `end`; at last `finish`. Records in document order.
 
@@ -68,8 +64,8 @@ class Staging(Closing):
         limits: Limits = DEFAULT,
         skip_damaged: bool = False,
         resume: bool = False,
-        want: Callable[[int], bool] = _everything,
-        needed: Callable[[bytes], bool] = _everything,
+        want: Callable[[int], bool] = lambda _image: True,
+        needed: Callable[[bytes], bool] = lambda _digest: True,
         checkpoint_bytes: int = CHECKPOINT_BYTES,
     ) -> None:
         if not folder.is_dir():
@@ -229,7 +225,7 @@ class Staging(Closing):
         return result
 
     def close(self) -> None:
-        """End the threads and keep what was staged for a later run; harmless twice, raises nothing."""
+        """End the threads and keep what was staged for a later run; raises nothing."""
         self._walk.close()
         self._settler.close()
         for image in self._images.values():

@@ -33,12 +33,12 @@ class Arriving:
         self._progress = progress
 
     def __call__(self) -> bytes | memoryview:
-        """The frame."""
+        """See `Load`."""
         frame = self._load()
         self._progress.advance(self._length)
         self._length = 0  # when it was wrong it comes once more
         return frame
 
     def reject(self, why: str) -> None:
-        """As what it was given."""
+        """See `Rejectable.reject`."""
         self._load.reject(why)

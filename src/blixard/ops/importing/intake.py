@@ -33,17 +33,12 @@ class TakenImages:
         self._images: Container[int] | None = None
 
     def settle(self, plan: ImportPlan) -> None:
-        """There is a plan now."""
+        """From now on, only the images of `plan` are taken."""
         self._images = plan.images()
 
     def __call__(self, image: int) -> bool:
         """True for an image that is taken."""
         return self._images is None or image in self._images
-
-
-def all_needed(_digest: bytes) -> bool:
-    """Every record may be needed: nobody knows yet which images are taken."""
-    return True
 
 
 class Intake(Closing):
@@ -53,7 +48,7 @@ class Intake(Closing):
         job: the import.
         folder: of this import alone.
         want: False for an image that is not taken; asked again when the last has come.
-        needed: False for the digest of a record that no image that is taken refers to.
+        needed: False for the digest of a record that no image that is taken refers to; without it every record may be.
         resume: go on with what lies in the folder.
 
     Raises:
@@ -65,7 +60,7 @@ class Intake(Closing):
         job: Job,
         folder: Path,
         want: Callable[[int], bool],
-        needed: Callable[[bytes], bool] = all_needed,
+        needed: Callable[[bytes], bool] = lambda _digest: True,
         *,
         resume: bool = False,
     ) -> None:
