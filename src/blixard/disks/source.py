@@ -17,6 +17,7 @@ from msgspec import Struct
 from blixard.closing import Closing
 from blixard.errors import StorageError
 from blixard.files.holes import punch_hole
+from blixard.files.seam import translated
 
 _LARGEST_READ = 1 << 30
 """Linux moves at most 2 GiB less a page in one call."""
@@ -47,12 +48,10 @@ class DiskFile(Closing):
         self.path = path
         self._fd = fd
         try:
-            self.size_bytes = _size(fd, path)
-            self._stamp = _stamp(fd)
-        except OSError as error:
-            self.close()
-            raise StorageError(f"cannot examine `{path}`: {error.strerror}") from error
-        except StorageError:
+            self.size_bytes = self.current_size()
+            with translated("examine", path):
+                self._stamp = _stamp(fd)
+        except BaseException:
             self.close()
             raise
 
@@ -63,10 +62,8 @@ class DiskFile(Closing):
         Raises:
             StorageError: missing, not permitted, or not a regular file or block device.
         """
-        try:
+        with translated("open", path):
             fd = os.open(path, _OPEN_FLAGS)
-        except OSError as error:
-            raise StorageError(f"cannot open `{path}`: {error.strerror}") from error
         return cls(fd, path)
 
     @property
@@ -124,17 +121,18 @@ class DiskFile(Closing):
 
     def current_size(self) -> int:
         """Size in bytes now: a running VM's image grows."""
-        try:
-            return _size(self._fd, self.path)
-        except OSError as error:
-            raise self._failed("examine", 0, error) from error
+        with translated("examine", self.path):
+            status = os.fstat(self._fd)
+            if stat.S_ISREG(status.st_mode):
+                return status.st_size
+            if stat.S_ISBLK(status.st_mode):
+                return os.lseek(self._fd, 0, os.SEEK_END)
+        raise StorageError(f"`{self.path}` is neither a regular file nor a block device")
 
     def changed(self) -> bool:
         """True when times, size or a block device's write counter differ from when it was opened."""
-        try:
+        with translated("examine", self.path):
             return _stamp(self._fd) != self._stamp
-        except OSError as error:
-            raise self._failed("examine", 0, error) from error
 
     def close(self) -> None:
         """Close the descriptor."""
@@ -159,16 +157,6 @@ class DiskFile(Closing):
 
     def _failed(self, what: str, offset: int, error: OSError) -> StorageError:
         return StorageError(f"cannot {what} `{self.path}` at offset {offset}: {error.strerror}")
-
-
-def _size(fd: int, path: Path) -> int:
-    """Size in bytes of what `fd` is open on."""
-    status = os.fstat(fd)
-    if stat.S_ISREG(status.st_mode):
-        return status.st_size
-    if stat.S_ISBLK(status.st_mode):
-        return os.lseek(fd, 0, os.SEEK_END)
-    raise StorageError(f"`{path}` is neither a regular file nor a block device")
 
 
 def _stamp(fd: int) -> Stamp:

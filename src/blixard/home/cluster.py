@@ -55,10 +55,6 @@ class ClusterDir:
         text = f'# the store that holds this cluster\'s state: `sqlite`, in state.db\nstore = "sqlite"\nkey = "{key}"\n'
         files.atomic_write(self.store_toml, text.encode())
 
-    def key(self) -> str:
-        """The name that this directory has in the registry of disks; it stays when the cluster is renamed."""
-        return self.store_choice().key
-
     def store_choice(self) -> StoreChoice:
         """What `store.toml` says, also when no version has such a store.
 

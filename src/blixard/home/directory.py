@@ -269,7 +269,7 @@ class Home:
 
     def _keys(self) -> dict[str, str]:
         """Names of the clusters by the key of their directories."""
-        return {ClusterDir(self.clusters_dir / name, name).key(): name for name in self.clusters()}
+        return {ClusterDir(self.clusters_dir / name, name).store_choice().key: name for name in self.clusters()}
 
     def _locked(self, verb: str) -> files.HeldLock:
         files.make_dir(self.clusters_dir)

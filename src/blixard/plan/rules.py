@@ -87,16 +87,25 @@ def parse_set(text: str) -> tuple[str, Any]:
     return pointer, _json(value, pointer)
 
 
+def parse_toml(text: str, name: str) -> dict[str, Any]:
+    """The keys of a TOML text; `name` is what errors call it.
+
+    Raises:
+        UsageError: it is not TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"`{name}` is not TOML: {error}") from error
+
+
 def parse_rules(text: str, name: str = "rules") -> Rules:
     """The rules of a TOML text; `name` is what errors call it.
 
     Raises:
         UsageError: not TOML, an unknown key, or a value of the wrong kind; the message names it.
     """
-    try:
-        given = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"`{name}` is not TOML: {error}") from error
+    given = parse_toml(text, name)
     known = ("variables", "only", "except", "rename", "prefix", "map-node", "map-network", "set", "set-json")
     for key in given:
         if key not in known:

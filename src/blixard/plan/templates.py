@@ -6,7 +6,6 @@ so nothing is ever substituted into text.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -62,18 +61,6 @@ def variables_of(template: JsonObject | None) -> dict[str, Variable]:
     if not isinstance(declared, dict):
         raise InvalidField("metadata.template.variables", "must be an object")
     return {name: _variable(name, given) for name, given in declared.items()}
-
-
-def parse_variables_file(text: str, name: str) -> dict[str, Any]:
-    """The values in a `--var-file`, TOML.
-
-    Raises:
-        UsageError: it is not TOML.
-    """
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"`{name}` is not TOML: {error}") from error
 
 
 def assignments(variables: dict[str, Variable], values: Values, ruled: dict[str, Any]) -> tuple[Assignment, ...]:

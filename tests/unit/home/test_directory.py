@@ -119,11 +119,11 @@ def test_a_current_file_that_makes_no_sense_means_none(home: Home, content: byte
 
 
 def test_a_rename_keeps_what_is_in_the_cluster(home: Home) -> None:
-    key = home.create("web", put_file).key()
+    key = home.create("web", put_file).store_choice().key
     renamed = home.rename("web", "front")
 
     assert renamed.state_db.read_bytes() == b"state"
-    assert (renamed.name, renamed.key()) == ("front", key)
+    assert (renamed.name, renamed.store_choice().key) == ("front", key)
     with pytest.raises(NotFound):
         home.cluster("web")
 

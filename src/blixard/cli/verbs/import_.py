@@ -186,11 +186,11 @@ def _one_name(named: tuple[str, ...]) -> str:
 def _values(var: tuple[tuple[str, str], ...], var_file: str | None) -> Values:
     from blixard.api.arguments import text_of
     from blixard.plan.options import Values
-    from blixard.plan.templates import parse_variables_file
+    from blixard.plan.rules import parse_toml
 
     return Values(
         given=dict(var),
-        file={} if var_file is None else parse_variables_file(text_of(var_file), var_file),
+        file={} if var_file is None else parse_toml(text_of(var_file), var_file),
         environment={
             name.removeprefix(_VARIABLE): value for name, value in os.environ.items() if name.startswith(_VARIABLE)
         },

@@ -14,7 +14,6 @@ import msgspec
 
 from blixard import files
 from blixard.closing import Closing
-from blixard.errors import StorageError
 from blixard.model.structs import DiskFormat
 
 _MAGIC = b"blixard records 1\n"
@@ -64,7 +63,7 @@ class RecordBitmap(Closing):
             return None
         fd = files.open_existing(path)
         try:
-            whole = _read(fd, _HEADER_BYTES + positions // 8 + 1, path)
+            whole = files.pread(fd, _HEADER_BYTES + positions // 8 + 1, 0, path)
         except BaseException:
             os.close(fd)
             raise
@@ -106,10 +105,3 @@ class RecordBitmap(Closing):
 
 def _header(title: BitmapTitle) -> bytes:
     return (_MAGIC + msgspec.json.encode(title)).ljust(_HEADER_BYTES, b"\n")
-
-
-def _read(fd: int, limit: int, path: Path) -> bytes:
-    try:
-        return os.pread(fd, limit, 0)
-    except OSError as problem:
-        raise StorageError(f"cannot read `{path}`: {problem.strerror}") from problem

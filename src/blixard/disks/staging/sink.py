@@ -88,10 +88,8 @@ class DiskSink(Closing):
 
     def has(self, given: Given, /) -> bool:
         """True when an earlier run left this record's bytes in the disk, which their digest proves."""
-        if given.image not in self._images:
-            return False
-        staged, record = self._images[given.image], given.record
-        if record.offset is None or not staged.holds(given.position):
+        staged, record = self._images.get(given.image), given.record
+        if staged is None or record.offset is None or not staged.holds(given.position):
             return False
         if blake3(staged.reread(record.offset, record.length)).digest() != record.digest:
             return False
@@ -115,9 +113,9 @@ class DiskSink(Closing):
 
     def copy(self, given: Given, place: Place, /) -> None:
         """Write what a reference names, unless an earlier run did."""
-        if given.image not in self._images:
+        staged, record = self._images.get(given.image), given.record
+        if staged is None:
             return
-        staged, record = self._images[given.image], given.record
         offset = record.offset or 0
         data = self._read(place, record.skip, record.length)
         if staged.holds(given.position) and staged.reread(offset, record.length) == data:
@@ -138,9 +136,9 @@ class DiskSink(Closing):
 
     def done(self, image: int, /) -> None:
         """A worker has finished a record of `image`; after the last one the image is ready."""
-        if image not in self._images:
+        staged = self._images.get(image)
+        if staged is None:
             return
-        staged = self._images[image]
         with self._lock:
             staged.waiting -= 1
             ready = staged.final is not None and staged.waiting == 0
