@@ -122,7 +122,7 @@ def test_a_closed_source_is_an_error_and_closing_again_is_not(holey: DiskFile) -
         holey.changed,
         holey.current_size,
     ):
-        with pytest.raises(StorageError, match="(?i)bad file descriptor"):
+        with pytest.raises(StorageError, match=r"(?i)bad file descriptor"):
             use()
 
 

@@ -23,5 +23,5 @@ def test_a_file_that_is_not_readable_is_a_clear_refusal(cluster: ClusterDir, tex
     cluster.store_toml.write_text(text)
 
     with pytest.raises(UsageError, match="not readable") as caught:
-        cluster.store_choice().key
+        cluster.store_choice()
     assert "store.toml" in caught.value.message

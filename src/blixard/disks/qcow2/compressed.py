@@ -42,7 +42,6 @@ class CompressedClusters:
 
         Raises:
             MalformedExport: it does not decompress to exactly one cluster.
-            StorageError: an I/O error.
         """
         with self._lock:
             known = self._cache.get(descriptor)

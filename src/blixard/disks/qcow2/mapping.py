@@ -77,7 +77,6 @@ class Mapping:
 
         Raises:
             MalformedExport: a table entry breaks the format.
-            StorageError: an I/O error.
         """
         while start < end:
             table = start // self._table_guest_bytes
@@ -95,7 +94,6 @@ class Mapping:
 
         Raises:
             MalformedExport: a table entry breaks the format.
-            StorageError: an I/O error.
         """
         for table in np.flatnonzero(self._metadata.l2_offsets).tolist():
             start = table * self._table_guest_bytes

@@ -54,7 +54,6 @@ def read_header(source: DiskFile, limits: Limits) -> Header:
     Raises:
         MalformedExport: not an image that we would read.
         LimitExceeded: the virtual size is past `limits.disk_bytes`.
-        StorageError: an I/O error.
     """
     data = source.read(0, min(MOST_BYTES, source.size_bytes))
     return parse_header(data, str(source.path), limits)
@@ -65,7 +64,6 @@ def read_metadata(source: DiskFile, header: Header, limits: Limits) -> Metadata:
 
     Raises:
         MalformedExport: a table lies outside the file, overlaps another, or has reserved bits set.
-        StorageError: an I/O error.
     """
     cluster = header.cluster_bytes
     l1 = _Table("L1 table", header.l1_offset, header.l1_entries * 8, COPIED | OFFSET_MASK)

@@ -26,9 +26,6 @@ def closing_pieces(source: DiskFile, layout: Layout) -> Iterator[Piece]:
     """Yield what makes a valid image of the data and L2 entries in `source`, all but its header.
 
     L2 tables are yielded only where an entry is not what it must be (a write that power loss tore).
-
-    Raises:
-        StorageError: an I/O error.
     """
     tables = np.zeros(layout.l2_tables, bool)
     blocks = np.zeros(layout.blocks, bool)

@@ -34,7 +34,6 @@ def read_snapshots(source: DiskFile, header: Header, limits: Limits) -> tuple[Sn
 
     Raises:
         MalformedExport: an entry breaks the format, or the table runs out of the file or over its limit.
-        StorageError: an I/O error.
     """
     found: list[Snapshot] = []
     where = str(source.path)
