@@ -27,7 +27,8 @@ from blixard.model.structs import Record
 from blixard.ops.peers.source import FrameFromPeer, PeerSource, peer_source
 from blixard.peer.fetch.options import FetchOptions
 from blixard.peer.wire.ticket import parse_ticket
-from blixard.site.network import LaneChoice, NetworkSettings
+from blixard.site.config import LaneChoice
+from blixard.site.network import NetworkSettings
 
 AHEAD_BYTES = 48 << 20
 

@@ -19,8 +19,8 @@ from blixard.peer.wire.ticket import parse_ticket
 from blixard.plan.options import ImportOptions
 from blixard.plan.rules import Rules
 from blixard.plan.scope import parse_scope
-from blixard.site.config import load_config
-from blixard.site.network import LaneChoice, NetworkSettings
+from blixard.site.config import LaneChoice, load_config
+from blixard.site.network import NetworkSettings
 from blixard.site.site import Site
 from blixard.site.who import SystemClock
 from support.cluster_files import cluster_document, put, sorted_by_key

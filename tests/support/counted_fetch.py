@@ -18,7 +18,8 @@ from blixard.limits import DEFAULT
 from blixard.ops.peers.source import FrameFromPeer, peer_source
 from blixard.peer.fetch.options import FetchOptions
 from blixard.peer.wire.ticket import parse_ticket
-from blixard.site.network import LaneChoice, NetworkSettings
+from blixard.site.config import LaneChoice
+from blixard.site.network import NetworkSettings
 
 
 def main() -> None:

@@ -21,8 +21,6 @@ from blixard.site.quantities import parse_duration, parse_size
 if TYPE_CHECKING:
     from msgspec import Struct
 
-    from blixard.cli.session import Session
-
 T = TypeVar("T")
 
 
@@ -75,9 +73,6 @@ def common_options() -> list[click.Option]:
     ]
 
 
-COMMON = ("cluster", "data_dir", "node_id", "config", "json", "quiet", "verbose", "log_json", "yes", "lock_wait")
-
-
 def command(
     *, examples: Sequence[str], exits: Sequence[ExitCode] = ()
 ) -> Callable[[Callable[..., ExitCode | None]], Leaf]:
@@ -91,8 +86,10 @@ def command(
     def decorate(function: Callable[..., ExitCode | None]) -> Leaf:
         @wraps(function)
         def with_session(**given: Any) -> ExitCode | None:
-            session = _session({name: given.pop(name) for name in COMMON})
-            return function(session, **given)
+            from blixard.cli.session import CommonOptions, Session
+
+            common = CommonOptions(**{name: given.pop(name) for name in CommonOptions.__struct_fields__})
+            return function(Session(common), **given)
 
         return leaf(examples=examples, exits=exits, common=common_options())(with_session)
 
@@ -154,9 +151,3 @@ def only_with(switch: str, decorate: Callable[[Any], Any]) -> None:
     for each in context.command.params:
         if each.name in names and context.get_parameter_source(each.name or "") is ParameterSource.COMMANDLINE:
             raise goes_with(each.opts[-1], switch, f"add `{switch}`, or leave it out")
-
-
-def _session(common: dict[str, Any]) -> Session:
-    from blixard.cli.session import CommonOptions, Session
-
-    return Session(CommonOptions(**common))

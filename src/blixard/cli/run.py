@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -19,6 +19,7 @@ import click
 from blixard.cli.commands import failure_of
 from blixard.cli.screen.output import Console, forget
 from blixard.errors import BUG_HINT, BlixardError, ExitCode, StorageError, UsageError
+from blixard.site.signals import Handler, handling
 
 PROGRAM = "blixard"
 _MOMENT = 0.01
@@ -94,21 +95,20 @@ def _signals_as_exceptions() -> Iterator[None]:
     def terminate(_number: int, _frame: FrameType | None) -> None:
         raise Terminated
 
-    before = {}
     # SIGUSR1 asks for a line of progress; where there is none to tell, it must not kill
-    handlers = {signal.SIGTERM: terminate, signal.SIGHUP: terminate, signal.SIGUSR1: _nothing_to_tell}
-    for number, handler in handlers.items():
-        # `nohup` ignores SIGHUP before us and means it
-        with suppress(ValueError):  # not the main thread: somebody else owns the signals
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, handler)
+    handlers: dict[signal.Signals, Handler] = {
+        signal.SIGTERM: terminate,
+        signal.SIGHUP: terminate,
+        signal.SIGUSR1: lambda _number, _frame: None,
+    }
+    # `nohup` ignores SIGHUP before us and means it
+    wanted = {each: handler for each, handler in handlers.items() if signal.getsignal(each) is not signal.SIG_IGN}
     hook, sys.unraisablehook = sys.unraisablehook, lambda passed_over: _raise_later(passed_over, hook)
     try:
-        yield
+        with handling(wanted):
+            yield
     finally:
         sys.unraisablehook = hook
-        for number, earlier in before.items():
-            signal.signal(number, earlier)
 
 
 def _raise_later(passed_over: sys.UnraisableHookArgs, otherwise: Callable[[sys.UnraisableHookArgs], object]) -> None:
@@ -128,10 +128,6 @@ def _raise_later(passed_over: sys.UnraisableHookArgs, otherwise: Callable[[sys.U
         again.start()
     else:
         otherwise(passed_over)
-
-
-def _nothing_to_tell(_number: int, _frame: FrameType | None) -> None:
-    pass
 
 
 def _occupy_standard_descriptors() -> None:

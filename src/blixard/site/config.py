@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,9 +24,17 @@ from blixard.site.quantities import parse_duration, parse_size
 
 SYSTEM_FILE = Path("/etc/blixard/config.toml")
 PREFIX = "BLIXARD_"
-LANES = ("auto", "iroh", "tcp")
 T = TypeVar("T")
 _UNDO, _TELEMETRY = UndoPolicy(), TelemetryPolicy()
+
+
+class LaneChoice(StrEnum):
+    """`p2p.lane`: which way records may take."""
+
+    AUTO = "auto"
+    IROH = "iroh"
+    TCP = "tcp"
+    """As `auto`, for those who want to say so."""
 
 
 class Setting(Struct, frozen=True):
@@ -83,10 +92,10 @@ def _word(given: Any) -> str:
     return given
 
 
-def _lane(given: Any) -> str:
-    if given not in LANES:
-        raise UsageError(f"{given!r} is no lane", hint=f"one of {', '.join(LANES)}")
-    return str(given)
+def _lane(given: Any) -> LaneChoice:
+    if given not in set(LaneChoice):
+        raise UsageError(f"{given!r} is no lane", hint=f"one of {', '.join(LaneChoice)}")
+    return LaneChoice(given)
 
 
 SHARE_HOURS = 24
@@ -103,7 +112,7 @@ KEYS: dict[str, Key] = {
     "telemetry.max_bytes": Key(_size, _TELEMETRY.max_bytes),
     "export.level": Key(_count, GZIP_LEVEL),
     "export.threads": Key(_count, None),
-    "p2p.lane": Key(_lane, "auto"),
+    "p2p.lane": Key(_lane, LaneChoice.AUTO),
     "p2p.relay": Key(_word, None),
     "p2p.listen": Key(_word, None),
     "p2p.advertise": Key(_texts, ()),
@@ -207,15 +216,13 @@ def _files(flag: str | None, environment: Mapping[str, str]) -> list[tuple[Path,
 def _read(path: Path, *, required: bool) -> dict[str, Any]:
     try:
         content = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        if required:
-            raise UsageError(f"no configuration file `{path}`") from error
-        return {}
-    except PermissionError as error:
-        if required:
-            raise StorageError(f"cannot read `{path}`: {error.strerror}") from error
-        return {}  # another user's home, as under sudo -u: not ours to read
     except OSError as error:
+        absent = isinstance(error, FileNotFoundError | NotADirectoryError)
+        # another user's home, as under sudo -u, is not ours to read
+        if not required and (absent or isinstance(error, PermissionError)):
+            return {}
+        if absent:
+            raise UsageError(f"no configuration file `{path}`") from error
         raise StorageError(f"cannot read `{path}`: {error.strerror}") from error
     import tomllib
 

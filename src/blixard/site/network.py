@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -15,6 +14,7 @@ from msgspec import Struct
 from blixard.errors import StorageError
 from blixard.home import Home
 from blixard.peer.ports import LaneMaker
+from blixard.site.config import LaneChoice
 
 if TYPE_CHECKING:
     from blixard.peer.iroh.endpoint import IrohEndpoint
@@ -32,15 +32,6 @@ def peer_id(home: Home) -> str:
     from blixard.peer.node_key import read_node_key
 
     return endpoint_id(read_node_key(home, "peer id"))
-
-
-class LaneChoice(StrEnum):
-    """`p2p.lane`: which way records may take."""
-
-    AUTO = "auto"
-    IROH = "iroh"
-    TCP = "tcp"
-    """As `auto`, for those who want to say so."""
 
 
 class Presence(Struct, frozen=True):

@@ -6,9 +6,10 @@ Told otherwise, somebody would believe that nothing happened. Before that moment
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from blixard.site.signals import handling
 
 _INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -16,18 +17,6 @@ _INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """What comes inside to interrupt the command is dropped. Keep the inside short."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals interrupt the main thread only
-        return
-    before = {number: handler for number in _INTERRUPTING if callable(handler := signal.getsignal(number))}
-    try:
-        for number in before:
-            signal.signal(number, _too_late)
+    handled = [number for number in _INTERRUPTING if callable(signal.getsignal(number))]
+    with handling(dict.fromkeys(handled, lambda _number, _frame: None)):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _too_late(_number: int, _frame: object) -> None:
-    pass

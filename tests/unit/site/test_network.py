@@ -8,7 +8,8 @@ from pathlib import Path
 
 from blixard.home import Home
 from blixard.peer.node_key import hold_node_key
-from blixard.site.network import LaneChoice, NetworkSettings, peer_id
+from blixard.site.config import LaneChoice
+from blixard.site.network import NetworkSettings, peer_id
 from support.link_conformance import SOON, Started
 
 LOOPBACK = "127.0.0.1:0"

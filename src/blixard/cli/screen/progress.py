@@ -10,14 +10,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from enum import StrEnum
-from types import FrameType
 from typing import TYPE_CHECKING, Self, TextIO
 
 from blixard.cli.screen.meter import ProgressMeter
 from blixard.cli.screen.output import Console, is_terminal
 from blixard.errors import UsageError
+from blixard.site.signals import handling
 
 if TYPE_CHECKING:
     from blixard.cli.screen.bar import Bar
@@ -142,19 +142,6 @@ def _write(lines: tuple[str, ...]) -> None:
         os.write(sys.stderr.fileno(), "".join(f"{line}\n" for line in lines).encode())
 
 
-@contextmanager
-def _on_sigusr1(act: Callable[[], None]) -> Iterator[None]:
+def _on_sigusr1(act: Callable[[], None]) -> AbstractContextManager[None]:
     """Call `act` at each SIGUSR1 that comes inside; it takes no lock, which the interrupted thread may hold."""
-
-    def acting(_number: int, _frame: FrameType | None) -> None:
-        act()
-
-    try:
-        before = signal.signal(signal.SIGUSR1, acting)
-    except ValueError:  # not the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGUSR1, before)
+    return handling({signal.SIGUSR1: lambda _number, _frame: act()})

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from blixard.errors import InvalidField, UsageError
 from blixard.model.structs import DEFAULT_BUS, DiskFormat, FileRole, Network
-from blixard.ops.vm.specs import DiskSpec, FileSpec, default_disk_name, default_file_name
+from blixard.ops.vm.specs import DiskSpec, FileSpec, default_disk_name
 
 _YES = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
 
@@ -103,7 +103,7 @@ def _file_spec(text: str) -> FileSpec:
         raise UsageError(
             f"`--file {text}` is not ROLE=PATH", hint=f"a role is {', '.join(f'`{each}`' for each in FileRole)}"
         )
-    return FileSpec(role=FileRole(role), path=Path(path), name=fields.get("name", default_file_name(Path(path))))
+    return FileSpec(role=FileRole(role), path=Path(path), name=fields.get("name", Path(path).name))
 
 
 def _number(text: str | None, at: str) -> int | None:

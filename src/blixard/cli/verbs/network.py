@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from blixard.cli.options import group, size
 from blixard.errors import UsageError
-from blixard.site.config import LANES
+from blixard.site.config import LaneChoice
 
 if TYPE_CHECKING:
     from blixard.cli.session import Session
@@ -36,14 +36,16 @@ network_options = group(
     click.option("--p2p-listen", metavar="ADDR:PORT", help="Listen there  [p2p.listen]"),
     click.option("--p2p-advertise", multiple=True, metavar="ADDR:PORT", help="Put into the ticket  [p2p.advertise]"),
     click.option("--relay", metavar="URL", help="A relay, or `default`: tells third parties  [p2p.relay]"),
-    click.option("--lane", type=click.Choice(LANES), help="Ways for disk content  [p2p.lane]"),
+    click.option(
+        "--lane", type=click.Choice([each.value for each in LaneChoice]), help="Ways for disk content  [p2p.lane]"
+    ),
     click.option("--limit-rate", type=size, metavar="SIZE", help="Bytes a second at most, `10MiB`  [p2p.limit_rate]"),
 )
 
 
 def network_of(session: Session, flags: NetworkFlags) -> NetworkSettings:
     """The network of one run: options over settings."""
-    from blixard.site.network import LaneChoice, NetworkSettings
+    from blixard.site.network import NetworkSettings
 
     config = session.config
     rate = flags.limit_rate or config.optional("p2p.limit_rate", int)
@@ -56,7 +58,7 @@ def network_of(session: Session, flags: NetworkFlags) -> NetworkSettings:
         listen=flags.p2p_listen or config.optional("p2p.listen", str),
         advertise=flags.p2p_advertise or config.get("p2p.advertise", tuple),
         relay=flags.relay or config.optional("p2p.relay", str),
-        lane=LaneChoice(flags.lane or config.get("p2p.lane", str)),
+        lane=LaneChoice(flags.lane) if flags.lane else config.get("p2p.lane", LaneChoice),
         rate=rate,
         lock_wait=session.lock_wait,
     )

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import timedelta
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +19,7 @@ from blixard.cli.verbs.file_source import refuse_ticket
 from blixard.cli.verbs.network import NetworkFlags, network_of, network_options, refuse_qr
 from blixard.errors import BlixardError, ExitCode, UsageError
 from blixard.site.config import SHARE_HOURS
+from blixard.site.signals import handling
 
 if TYPE_CHECKING:
     from blixard.cli.session import Session
@@ -171,16 +171,8 @@ def _tell(session: Session, report: ShareReport) -> ExitCode:
 @contextmanager
 def _stopping(stop: threading.Event) -> Iterator[None]:
     """Ctrl-C and SIGTERM end a share as they should: receivers are told, and the exit code says what was served."""
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handling(dict.fromkeys((signal.SIGINT, signal.SIGTERM), lambda _number, _frame: stop.set())):
         yield
-    finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)
 
 
 @contextmanager

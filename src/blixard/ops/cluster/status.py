@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct, structs
@@ -15,6 +14,7 @@ from msgspec import UNSET, Struct, structs
 from blixard import files
 from blixard.model.structs import ClusterSnapshot, ContentKind, DesiredState, Provenance, Vm
 from blixard.ops.keeping.held_bytes import held_bytes
+from blixard.ops.keeping.leftovers import staged_folders
 from blixard.site.open_cluster import OpenCluster
 from blixard.store.history import HistoryEntry
 
@@ -225,14 +225,9 @@ def _disks(opened: OpenCluster, snapshot: ClusterSnapshot, undo: tuple[UndoSumma
         virtual_bytes=sum(content.size_bytes for content in disks),
         live_bytes=sum(files.allocated_bytes(directory.content_path(content)) for content in live),
         undo_bytes=held_bytes(undo, snapshot, directory),
-        staged_bytes=_bytes_in(directory.incoming),
+        staged_bytes=sum(map(files.allocated_bytes, staged_folders(opened))),
         free_bytes=files.free_bytes(directory.disks),
     )
-
-
-def _bytes_in(folder: Path) -> int:
-    """Bytes of what lies in a directory, without the directory's own."""
-    return sum(files.allocated_bytes(path) for path in folder.iterdir()) if folder.is_dir() else 0
 
 
 def _undo(entries: tuple[UndoSummary, ...]) -> UndoStatus:

@@ -20,7 +20,8 @@ from blixard.home import Home
 from blixard.model.addresses import EVERY_ADDRESS, LOOPBACK, Ip, parse_address
 from blixard.ops.doctor.checks import INSTALL_AGAIN, Check, Verdict, fail, ok, warn
 from blixard.peer.node_key import look_at_node_key, node_holders
-from blixard.site.network import LaneChoice, NetworkSettings
+from blixard.site.config import LaneChoice
+from blixard.site.network import NetworkSettings
 
 _CONGESTION = Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
 _RELAY_SECONDS = 2.0

@@ -104,9 +104,8 @@ def _chosen(state: IncomingState, what: str) -> tuple[Vm, Disk | File]:
     vm = incoming.vm
     if not slash:
         return vm, _only_disk(vm)
-    parts: dict[str, Disk | File] = {file.name: file for file in vm.files}
-    parts |= {disk.name: disk for disk in vm.disks}
-    part = parts.get(wanted.removeprefix("file:")) if wanted not in parts else parts[wanted]
+    parts = {part.name: part for part in reversed(vm.parts)}  # a disk wins over a file of its name
+    part = parts.get(wanted) or parts.get(wanted.removeprefix("file:"))
     if part is None:
         raise NotFound(f"VM `{name}` has no disk or file `{wanted}`", hint=f"it has {_listed(vm)}")
     return vm, part
@@ -142,17 +141,7 @@ def _write_inline(options: ExtractOptions, owner: Owner, file: File) -> ExtractR
     with open_output(options.output, journal=None) as output:
         output.file.write(content)
         output.commit()
-    return ExtractReport(
-        place=options.source,
-        vm=owner.vm,
-        name=owner.name,
-        kind=owner.kind,
-        output=options.output,
-        format=DiskFormat.RAW,
-        size_bytes=len(content),
-        data_bytes=len(content),
-        digest=None,
-    )
+    return _report(options, owner, DiskFormat.RAW, size_bytes=len(content), data_bytes=len(content), digest=None)
 
 
 def _write_image(
@@ -184,6 +173,12 @@ def _write_image(
         scatter(window, content, staged.writer, threads=options.threads, limits=options.limits, progress=progress)
         staged.commit()
     progress.end()
+    return _report(options, owner, shape, size_bytes=head.size_bytes, data_bytes=tail.data_bytes, digest=tail.digest)
+
+
+def _report(
+    options: ExtractOptions, owner: Owner, shape: DiskFormat, *, size_bytes: int, data_bytes: int, digest: str | None
+) -> ExtractReport:
     return ExtractReport(
         place=options.source,
         vm=owner.vm,
@@ -191,9 +186,9 @@ def _write_image(
         kind=owner.kind,
         output=options.output,
         format=shape,
-        size_bytes=head.size_bytes,
-        data_bytes=tail.data_bytes,
-        digest=tail.digest,
+        size_bytes=size_bytes,
+        data_bytes=data_bytes,
+        digest=digest,
     )
 
 

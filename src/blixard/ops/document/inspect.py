@@ -16,6 +16,7 @@ from blixard.limits import DEFAULT, Limits
 from blixard.model.codec import to_object
 from blixard.model.incoming import IncomingState, IncomingVm
 from blixard.model.owners import owners
+from blixard.model.pointer import join
 from blixard.model.structs import Consistency, JsonObject
 from blixard.ops.document.glance import glance_at
 from blixard.ops.document.inspect_report import InspectedImage, InspectReport, Sizes, VmRow
@@ -55,10 +56,7 @@ def inspect_file(options: InspectOptions) -> InspectReport:
     with open_input(options.source) as given:
         seen = glance_at(given, options.limits, full=options.full, look=look if options.secrets else None)
         size = given.size
-    secrets = None
-    if options.secrets:
-        at_state = _secrets(seen, paths, clear=options.clear)
-        secrets = (*at_state, *found)
+    secrets = (*_secrets(seen, paths, clear=options.clear), *found) if options.secrets else None
     return _report(options.source, seen, size, secrets)
 
 
@@ -160,9 +158,12 @@ def _worst(levels: Iterable[Consistency | None]) -> Consistency | None:
 
 def _sum(numbers: Iterable[int | None]) -> int | None:
     """The sum; None when one of them is not known."""
-    listed = list(numbers)
-    known = [number for number in listed if number is not None]
-    return sum(known) if len(known) == len(listed) else None
+    total = 0
+    for number in numbers:
+        if number is None:
+            return None
+        total += number
+    return total
 
 
 def _variables(template: JsonObject | None) -> dict[str, JsonObject] | None:
@@ -175,26 +176,23 @@ def _variables(template: JsonObject | None) -> dict[str, JsonObject] | None:
 
 
 def _unknown(seen: Survey) -> Iterator[str]:
+    """JSON pointers of the keys that this version does not know."""
+    for at, unknown in _unknown_by_place(seen):
+        if not isinstance(unknown, UnsetType):
+            yield from (join((*at, key)) for key in unknown)
+
+
+def _unknown_by_place(seen: Survey) -> Iterator[tuple[tuple[str | int, ...], JsonObject | UnsetType]]:
     head = seen.state.head
-    for key in (*head.unknown, *seen.late):
-        yield f"/{_token(key)}"
-    yield from _unknown_in("/metadata", head.metadata.unknown)
+    yield (), {**head.unknown, **seen.late}
+    yield ("metadata",), head.metadata.unknown
     for position, each in enumerate(seen.state.nodes):
-        yield from _unknown_in(f"/nodes/{position}", each.node.unknown)
+        yield ("nodes", position), each.node.unknown
     for name, incoming in seen.state.vms.items():
-        yield from _unknown_in(f"/vms/{name}", incoming.vm.unknown)
+        yield ("vms", name), incoming.vm.unknown
         for kind in ("disks", "files", "networks"):
             for position, part in enumerate(getattr(incoming.vm, kind)):
-                yield from _unknown_in(f"/vms/{name}/{kind}/{position}", part.unknown)
-
-
-def _unknown_in(at: str, unknown: JsonObject | UnsetType) -> Iterator[str]:
-    if not isinstance(unknown, UnsetType):
-        yield from (f"{at}/{_token(key)}" for key in unknown)
-
-
-def _token(key: str) -> str:
-    return key.replace("~", "~0").replace("/", "~1")
+                yield ("vms", name, kind, position), part.unknown
 
 
 def _secrets(seen: Survey, paths: Any, *, clear: bool) -> tuple[Finding, ...]:

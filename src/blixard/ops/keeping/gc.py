@@ -13,7 +13,14 @@ from msgspec import Struct
 from blixard import files
 from blixard.errors import ExitCode
 from blixard.model.structs import JsonObject
-from blixard.ops.keeping.leftovers import abandoned_imports, forget_staged, sweep_held, unnamed_files, unnamed_staging
+from blixard.ops.keeping.leftovers import (
+    abandoned_imports,
+    forget_staged,
+    staged_folders,
+    sweep_held,
+    unnamed_files,
+    unnamed_staging,
+)
 from blixard.ops.keeping.undo import entries
 from blixard.ops.keeping.unfinished import STAGED_FOR, given_up, sweep_founded
 from blixard.plan.retention import expired
@@ -95,10 +102,9 @@ def _look(opened: OpenCluster, options: GcOptions) -> GcReport:
 
 
 def _staged(opened: OpenCluster, now: datetime) -> list[tuple[Freed, timedelta]]:
-    folder = opened.directory.incoming
     begun = {row.key: row for row in opened.books.imports()}
     found = []
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+    for path in staged_folders(opened):
         row = begun.get(path.name)
         age = now - (row.started_at if row else datetime.fromtimestamp(path.stat().st_mtime, now.tzinfo))
         why = f"staged by import {row.id}" if row else "staged by an import that is forgotten"
@@ -134,8 +140,7 @@ def _drop_undo(opened: OpenCluster, asked: JsonObject, report: GcReport) -> bool
 
 
 def _drop_staged(opened: OpenCluster, keys: set[str]) -> None:
-    folder = opened.directory.incoming
-    left = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    left = {path.name for path in staged_folders(opened)}
     for row in opened.books.imports():
         if row.done or row.key in keys or row.key not in left:
             forget_staged(opened, row)

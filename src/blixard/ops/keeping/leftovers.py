@@ -13,7 +13,6 @@ from pathlib import Path
 
 from blixard import files
 from blixard.errors import Locked, StorageError
-from blixard.model.structs import Content
 from blixard.ports import ImportRow
 from blixard.site.open_cluster import OpenCluster
 
@@ -38,8 +37,13 @@ def unnamed_staging(opened: OpenCluster) -> list[Path]:
     A row comes first and goes last, so only a power loss leaves one: it may undo a removal and keep that of the row.
     """
     keys = {row.key for row in opened.books.imports()}
+    return [path for path in staged_folders(opened) if path.name not in keys]
+
+
+def staged_folders(opened: OpenCluster) -> list[Path]:
+    """Folders of what imports have staged, sorted: one for each document."""
     incoming = opened.directory.incoming
-    return sorted(path for path in (incoming.iterdir() if incoming.is_dir() else ()) if path.name not in keys)
+    return sorted(incoming.iterdir()) if incoming.is_dir() else []
 
 
 def sweep(opened: OpenCluster, verb: str) -> list[Path]:
@@ -102,8 +106,7 @@ def forget_staged(opened: OpenCluster, row: ImportRow) -> None:
 
 def _named_files(opened: OpenCluster) -> set[str]:
     """Names of all files that the live state, the undo entries and the imports that are not done name."""
-    contents: list[Content] = list(opened.snapshot().contents.values())
-    named = {content.file for content in contents if content.file is not None}
+    named = {content.file for content in opened.snapshot().contents.values() if content.file is not None}
     for entry in opened.store.undo_entries():
         named.update(entry.files)
     for row in opened.books.imports():

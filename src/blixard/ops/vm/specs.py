@@ -173,8 +173,3 @@ def _check_names(names: list[str], at: str) -> None:
 def default_disk_name(position: int) -> str:
     """What a disk is called when nobody says: `root`, then `disk2`, `disk3`."""
     return "root" if position == 0 else f"disk{position + 1}"
-
-
-def default_file_name(path: Path) -> str:
-    """What a file is called when nobody says: as its path ends."""
-    return path.name

@@ -12,7 +12,8 @@ from blixard.home import Home
 from blixard.ops.doctor.checks import Check, Verdict
 from blixard.ops.doctor.doctor import examine
 from blixard.peer.node_key import hold_node_key
-from blixard.site.network import LaneChoice, NetworkSettings
+from blixard.site.config import LaneChoice
+from blixard.site.network import NetworkSettings
 from blixard.site.who import SystemClock
 from support.clusters import StillClock, a_cluster
 
