@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import tracemalloc
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,14 +18,14 @@ from support.qemu import assert_clean, guest_bytes, needs_qemu
 
 
 def read_everything(image: Path) -> bytes:
-    with closing(open_reader(image, DiskFormat.QCOW2)) as reader:
+    with open_reader(image, DiskFormat.QCOW2) as reader:
         return read_extents(reader) + read_all(reader)
 
 
 def export(image: Path) -> None:
     """Read as an export does, piece by piece."""
     buffer = memoryview(bytearray(MIB))
-    with closing(open_reader(image, DiskFormat.QCOW2)) as reader:
+    with open_reader(image, DiskFormat.QCOW2) as reader:
         for extent in reader.extents():
             for at in range(extent.offset, extent.offset + extent.length, MIB):
                 reader.read_into(at, buffer[: extent.offset + extent.length - at])

@@ -6,7 +6,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -71,7 +70,7 @@ def test_any_sequence_of_writes_discards_and_restarts_is_what_a_bytearray_would_
 
         assert_clean(path)
         assert guest_bytes(path) == model
-        with closing(open_reader(path)) as reader:
+        with open_reader(path) as reader:
             assert read_extents(reader) == read_all(reader) == model
 
 
@@ -179,7 +178,7 @@ def read_or_refuse(image: bytes) -> None:
         path = Path(folder) / "disk"
         path.write_bytes(image)
         try:
-            with closing(open_reader(path, DiskFormat.QCOW2)) as reader:
+            with open_reader(path, DiskFormat.QCOW2) as reader:
                 for at, length in pieces(reader.extents()):
                     reader.read_into(at, memoryview(bytearray(length)))
         except (ExportFileError, StorageError):
@@ -221,7 +220,7 @@ def read_alike(image: bytes) -> None:
         path, ours = Path(folder) / "disk", Path(folder) / "ours"
         path.write_bytes(image)
         try:
-            with closing(open_reader(path, DiskFormat.QCOW2)) as reader:
+            with open_reader(path, DiskFormat.QCOW2) as reader:
                 if reader.size_bytes > 16 * MIB:
                     return
                 ours.write_bytes(read_all(reader))

@@ -73,11 +73,10 @@ class Catalogue(Closing):
 
     def _found(self, key: ContentKey, content: Content, path: Path, *, in_use: bool) -> FoundDisk:
         try:
-            reader = self._open_disk(path, content)
+            with self._open_disk(path, content) as reader:
+                size = reader.size_bytes
         except BlixardError as error:
             return FoundDisk(key=key, content=content, in_use=in_use, failed=error.message)
-        size = reader.size_bytes
-        reader.close()
         return FoundDisk(
             key=key, content=content, size_bytes=size, allocated_bytes=files.allocated_bytes(path), in_use=in_use
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ from support.disks import MemoryDisk
 def test_the_copy_shows_what_the_disk_shows(shape: DiskFormat, tmp_path: Path) -> None:
     copy_disk(MemoryDisk(whole()), tmp_path / "copy", shape, SIZE)
 
-    with closing(open_reader(tmp_path / "copy", shape)) as copy:
+    with open_reader(tmp_path / "copy", shape) as copy:
         assert read_all(copy) == whole()
 
 
@@ -43,7 +42,7 @@ def test_progress_adds_up_to_the_size(tmp_path: Path) -> None:
 def test_what_lies_behind_the_new_size_is_left_out(tmp_path: Path) -> None:
     copy_disk(MemoryDisk(b"x" * 3 * BLOCK_BYTES), tmp_path / "copy", DiskFormat.QCOW2, BLOCK_BYTES)
 
-    with closing(open_reader(tmp_path / "copy")) as copy:
+    with open_reader(tmp_path / "copy") as copy:
         assert read_all(copy) == b"x" * BLOCK_BYTES
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,14 +15,14 @@ from support.qcow2_builder import CLUSTER, GUEST_SIZE, ImageBuilder
 
 
 def test_a_qcow2_image_is_detected(tmp_path: Path) -> None:
-    with closing(open_reader(ImageBuilder().save(tmp_path / "disk"))) as reader:
+    with open_reader(ImageBuilder().save(tmp_path / "disk")) as reader:
         assert (reader.format, reader.size_bytes) == (DiskFormat.QCOW2, GUEST_SIZE)
 
 
 def test_a_qcow2_image_that_is_called_raw_stays_raw(tmp_path: Path) -> None:
     image = ImageBuilder().backing(b"/etc/shadow").save(tmp_path / "disk")
 
-    with closing(open_reader(image, DiskFormat.RAW)) as reader:
+    with open_reader(image, DiskFormat.RAW) as reader:
         buffer = bytearray(reader.size_bytes)
         reader.read_into(0, memoryview(buffer))
         assert (reader.format, bytes(buffer)) == (DiskFormat.RAW, image.read_bytes())
@@ -42,7 +41,7 @@ def test_a_detected_image_with_a_backing_file_is_refused_whatever_the_name(name:
 def test_anything_else_is_raw(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "disk").write_bytes(data)
 
-    with closing(open_reader(tmp_path / "disk")) as reader:
+    with open_reader(tmp_path / "disk") as reader:
         assert (reader.format, reader.size_bytes) == (DiskFormat.RAW, len(data))
 
 
@@ -74,7 +73,7 @@ def test_the_limits_given_are_the_limits_used(format_: DiskFormat | None, tmp_pa
 
 
 def test_a_size_between_sectors_is_cut_as_qemu_does(tmp_path: Path) -> None:
-    with closing(open_reader(ImageBuilder().fields(size=GUEST_SIZE - 1).save(tmp_path / "disk"))) as reader:
+    with open_reader(ImageBuilder().fields(size=GUEST_SIZE - 1).save(tmp_path / "disk")) as reader:
         assert reader.size_bytes == GUEST_SIZE - 512
 
 
@@ -82,5 +81,5 @@ def test_a_size_between_sectors_is_cut_as_qemu_does(tmp_path: Path) -> None:
 def test_reading_past_the_end_is_an_error(format_: DiskFormat, tmp_path: Path) -> None:
     image = ImageBuilder().save(tmp_path / "disk")
 
-    with closing(open_reader(image, format_)) as reader, pytest.raises(StorageError, match="ends at byte"):
+    with open_reader(image, format_) as reader, pytest.raises(StorageError, match="ends at byte"):
         reader.read_into(reader.size_bytes - 1, memoryview(bytearray(2)))

@@ -26,7 +26,7 @@ def holey(tmp_path: Path) -> Iterator[DiskFile]:
         file.write(b"a" * 4 * KIB)
         file.seek(512 * KIB)
         file.write(b"b" * 64 * KIB)
-    with closing(DiskFile.open(path)) as source:
+    with DiskFile.open(path) as source:
         yield source
 
 
@@ -80,13 +80,13 @@ def test_data_ranges_are_cut_to_what_was_asked_for(holey: DiskFile) -> None:
 
 
 def test_a_file_system_that_knows_no_holes_makes_everything_data() -> None:
-    with closing(DiskFile.open(Path("/proc/self/mem"))) as source:
+    with DiskFile.open(Path("/proc/self/mem")) as source:
         assert list(source.data_ranges(5, 100)) == [(5, 100)]
 
 
 def test_an_io_error_names_path_and_offset() -> None:
     with (
-        closing(DiskFile.open(Path("/proc/self/mem"))) as source,
+        DiskFile.open(Path("/proc/self/mem")) as source,
         pytest.raises(StorageError, match="`/proc/self/mem` at offset 64: Input/output error"),
     ):
         source.read(64, 10)
@@ -151,12 +151,12 @@ def test_a_change_that_puts_the_time_back_is_a_change(holey: DiskFile) -> None:
 def test_two_names_of_one_file_have_one_identity(holey: DiskFile, tmp_path: Path) -> None:
     os.link(holey.path, tmp_path / "other")
 
-    with closing(DiskFile.open(tmp_path / "other")) as other:
+    with DiskFile.open(tmp_path / "other") as other:
         assert other.identity == holey.identity
 
 
 def test_an_operators_symlink_is_followed(holey: DiskFile, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(holey.path)
 
-    with closing(DiskFile.open(tmp_path / "link")) as other:
+    with DiskFile.open(tmp_path / "link") as other:
         assert other.identity == holey.identity

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -42,9 +41,9 @@ def test_an_existing_file_is_never_written_over(tmp_path: Path) -> None:
 def test_resuming_needs_the_file_and_keeps_what_is_in_it(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot open"):
         RawWriter(tmp_path / "disk", MIB, resume=True)
-    with closing(RawWriter(tmp_path / "disk", MIB)) as first:
+    with RawWriter(tmp_path / "disk", MIB) as first:
         first.write(100, b"one")
-    with closing(RawWriter(tmp_path / "disk", MIB, resume=True)) as second:
+    with RawWriter(tmp_path / "disk", MIB, resume=True) as second:
         second.write(200, b"two")
         second.finish()
 
@@ -53,7 +52,7 @@ def test_resuming_needs_the_file_and_keeps_what_is_in_it(tmp_path: Path) -> None
 
 
 def test_without_a_size_the_file_grows_until_it_is_known(tmp_path: Path) -> None:
-    with closing(RawWriter(tmp_path / "disk", None)) as writer:
+    with RawWriter(tmp_path / "disk", None) as writer:
         writer.write(MIB, b"far")
         assert writer.read(MIB - 2, 10) == b"\0\0far" + bytes(5)
         writer.discard(0, 64 * MIB)
@@ -65,23 +64,23 @@ def test_without_a_size_the_file_grows_until_it_is_known(tmp_path: Path) -> None
 
 
 def test_a_write_beyond_the_end_is_our_bug(tmp_path: Path) -> None:
-    with closing(RawWriter(tmp_path / "disk", MIB)) as writer, pytest.raises(InternalError):
+    with RawWriter(tmp_path / "disk", MIB) as writer, pytest.raises(InternalError):
         writer.write(MIB - 1, b"xx")
 
 
 def test_a_disk_of_terabytes_takes_no_space(tmp_path: Path) -> None:
-    with closing(RawWriter(tmp_path / "disk", 8 << 40)) as writer:
+    with RawWriter(tmp_path / "disk", 8 << 40) as writer:
         writer.write((8 << 40) - 10, b"x" * 10)
         writer.finish()
 
-    with closing(RawReader(DiskFile.open(tmp_path / "disk"))) as reader:
+    with RawReader(DiskFile.open(tmp_path / "disk")) as reader:
         assert reader.size_bytes == 8 << 40
         assert sum(extent.length for extent in reader.extents()) <= 1 << 16
     assert (tmp_path / "disk").stat().st_blocks * 512 < MIB
 
 
 def test_discarding_gives_the_space_back(tmp_path: Path) -> None:
-    with closing(RawWriter(tmp_path / "disk", 4 * MIB)) as writer:
+    with RawWriter(tmp_path / "disk", 4 * MIB) as writer:
         writer.write(0, b"x" * (4 * MIB))
         writer.sync()
         writer.discard(0, 4 * MIB)
@@ -95,7 +94,7 @@ def test_discarding_writes_zeros_where_holes_cannot_be_punched(tmp_path: Path) -
         if operation.startswith("punch"):
             raise OSError(errno.EOPNOTSUPP, "no")
 
-    with closing(RawWriter(tmp_path / "disk", 3 * MIB)) as writer:
+    with RawWriter(tmp_path / "disk", 3 * MIB) as writer:
         writer.write(0, b"x" * (3 * MIB))
         with files.observe(no_holes):
             writer.discard(100, 2 * MIB)
@@ -117,7 +116,7 @@ def test_each_failing_operation_is_a_storage_error_that_names_the_disk(
 
 
 def use_all_operations(path: Path) -> None:
-    with closing(RawWriter(path, MIB)) as writer:
+    with RawWriter(path, MIB) as writer:
         writer.write(0, b"x")
         writer.discard(0, 1)
         writer.sync()
@@ -146,7 +145,7 @@ def loop_device(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.root
 def test_a_block_device_is_read_whole_and_writes_to_it_are_noticed(loop_device: Path) -> None:
-    with closing(RawReader(DiskFile.open(loop_device))) as reader:
+    with RawReader(DiskFile.open(loop_device)) as reader:
         buffer = bytearray(10)
         reader.read_into(2 * MIB - 12, memoryview(buffer))
         assert (reader.size_bytes, [e.length for e in reader.extents()]) == (2 * MIB, [2 * MIB])

@@ -22,8 +22,6 @@ _CACHE_BYTES = 8 << 20
 _ZLIB_WINDOW_BITS = -12
 """Raw deflate with a window of 4 KiB: what QEMU writes, and all that its own reader accepts."""
 
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-
 
 class CompressedClusters:
     """Decompresses clusters of one image by descriptor. Thread-safe."""
@@ -84,7 +82,7 @@ class CompressedClusters:
 
 def _open_zstd(decompressor: zstandard.ZstdDecompressor, stored: bytearray, most: int, window_bytes: int) -> bytes:
     """Decompress the one frame at the beginning of `stored` to at most `most` bytes; more is an error."""
-    if not stored.startswith(_ZSTD_MAGIC):  # a skippable frame would be accepted otherwise
+    if not stored.startswith(zstandard.FRAME_HEADER):  # a skippable frame would be accepted otherwise
         raise zstandard.ZstdError("is not a zstd frame")
     frame = zstandard.get_frame_parameters(stored)
     if frame.dict_id:

@@ -13,9 +13,6 @@ import zstandard
 from blixard.errors import DigestMismatch, LimitExceeded, MalformedExport
 from blixard.limits import DEFAULT, ZSTD_LEVEL
 
-_MAGIC = b"\x28\xb5\x2f\xfd"
-_UNKNOWN_SIZE = zstandard.CONTENTSIZE_UNKNOWN
-
 
 class _OfThisThread(threading.local):
     """A context serves one thread at a time, and making one costs more than a small record: they are kept."""
@@ -69,13 +66,13 @@ def open_frame(frame: bytes | memoryview, length: int, *, record_bytes: int = DE
 
 
 def _judge_header(frame: bytes | memoryview, length: int, window_bytes: int) -> None:
-    if frame[:4] != _MAGIC:
+    if frame[:4] != zstandard.FRAME_HEADER:
         raise MalformedExport(f"a record does not begin with a zstd frame but with `{frame[:4].hex()}`")
     try:
         header = zstandard.get_frame_parameters(frame)
     except zstandard.ZstdError as problem:
         raise MalformedExport(f"the header of a zstd frame is not valid: {problem}") from problem
-    if header.content_size == _UNKNOWN_SIZE:
+    if header.content_size == zstandard.CONTENTSIZE_UNKNOWN:
         raise MalformedExport("a zstd frame does not state its content size")
     if header.content_size != length:
         raise MalformedExport(f"a zstd frame states `{header.content_size}` bytes, its record `{length}`")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -38,7 +37,7 @@ def test_own_data_hides_what_is_below_and_so_do_zero_clusters(tmp_path: Path) ->
     (tmp_path / "base").write_bytes(BASE)
     image = overlay(tmp_path, b"base")
 
-    with no_descriptor_left(tmp_path), closing(open_reader(image, QCOW2)) as reader:
+    with no_descriptor_left(tmp_path), open_reader(image, QCOW2) as reader:
         assert read_all(reader) == read_extents(reader) == seen_through()
         assert [(e.offset, e.length) for e in reader.extents()] == [
             (0, 3 * CLUSTER),
@@ -52,7 +51,7 @@ def test_a_backing_file_elsewhere_needs_the_operators_folder(tmp_path: Path) -> 
 
     with no_descriptor_left(tmp_path), pytest.raises(MalformedExport, match="not beneath"):
         open_reader(image, QCOW2)
-    with closing(open_reader(image, QCOW2, backing=BackingPolicy(folder=tmp_path))) as reader:
+    with open_reader(image, QCOW2, backing=BackingPolicy(folder=tmp_path)) as reader:
         assert read_all(reader) == seen_through()
 
 
@@ -60,7 +59,7 @@ def test_an_absolute_name_beneath_the_folder_is_allowed(tmp_path: Path) -> None:
     (tmp_path / "base").write_bytes(BASE)
     image = overlay(tmp_path / "vms", os.fsencode(tmp_path / "base"))
 
-    with closing(open_reader(image, QCOW2, backing=BackingPolicy(folder=tmp_path))) as reader:
+    with open_reader(image, QCOW2, backing=BackingPolicy(folder=tmp_path)) as reader:
         assert read_all(reader) == seen_through()
 
 
@@ -71,7 +70,7 @@ def test_the_operators_folder_may_be_reached_through_a_symlink(tmp_path: Path) -
     overlay(real, b"base")
     (tmp_path / "link").symlink_to(real)
 
-    with closing(open_reader(tmp_path / "link" / "over.qcow2", QCOW2)) as reader:
+    with open_reader(tmp_path / "link" / "over.qcow2", QCOW2) as reader:
         assert read_all(reader) == seen_through()
 
 
@@ -82,7 +81,7 @@ def test_names_below_are_relative_to_the_image_that_names_them(tmp_path: Path) -
     middle.rename(inner / "middle")
     image = overlay(tmp_path, b"inner/middle", b"qcow2")
 
-    with closing(open_reader(image, QCOW2)) as reader:
+    with open_reader(image, QCOW2) as reader:
         assert isinstance(reader, Qcow2Reader)
         assert reader.files == (image, inner / "middle", inner / "base")
         assert read_all(reader) == seen_through()
@@ -98,7 +97,7 @@ def test_a_format_that_is_not_named_is_guessed_only_when_allowed(magic: bytes, t
 
     with pytest.raises(MalformedExport, match="does not name the format"):
         open_reader(image, QCOW2)
-    with closing(open_reader(image, QCOW2, backing=BackingPolicy(guess_format=True))) as reader:
+    with open_reader(image, QCOW2, backing=BackingPolicy(guess_format=True)) as reader:
         expected = seen_through() if not magic else seen_through()[: 4 * CLUSTER].ljust(GUEST_SIZE, b"\0")
         assert read_all(reader) == expected
 
@@ -129,18 +128,18 @@ def test_a_chain_of_sixteen_is_read_and_one_more_is_not(tmp_path: Path) -> None:
     for n in range(1, 17):
         ImageBuilder().entry(3, 1).backing(b"n%d" % (n - 1), b"qcow2" if n > 1 else b"raw").save(tmp_path / f"n{n}")
 
-    with closing(open_reader(tmp_path / "n15", QCOW2)) as reader:
+    with open_reader(tmp_path / "n15", QCOW2) as reader:
         assert read_all(reader) == read_extents(reader) == seen_through()
     with no_descriptor_left(tmp_path), pytest.raises(MalformedExport, match="longer than 16"):
         open_reader(tmp_path / "n16", QCOW2)
-    with closing(open_reader(tmp_path / "n16", QCOW2, limits=Limits(qcow2_chain=17))) as reader:
+    with open_reader(tmp_path / "n16", QCOW2, limits=Limits(qcow2_chain=17)) as reader:
         assert read_all(reader) == seen_through()
 
 
 def test_a_write_below_is_a_change(tmp_path: Path) -> None:
     (tmp_path / "base").write_bytes(BASE)
 
-    with closing(open_reader(overlay(tmp_path, b"base"), QCOW2)) as reader:
+    with open_reader(overlay(tmp_path, b"base"), QCOW2) as reader:
         (tmp_path / "base").write_bytes(BASE[::-1])
         assert reader.changed()
 

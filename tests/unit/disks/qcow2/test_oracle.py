@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ SMALL = [name for name in SHAPES if "TiB" not in name]
 
 @contextmanager
 def opened(image: Path) -> Iterator[Qcow2Reader]:
-    with closing(open_reader(image, DiskFormat.QCOW2)) as reader:
+    with open_reader(image, DiskFormat.QCOW2) as reader:
         assert isinstance(reader, Qcow2Reader)
         yield reader
 
@@ -80,7 +80,7 @@ def test_an_image_left_dirty_really_was(tmp_path: Path) -> None:
 def test_a_detected_image_without_backing_file_needs_no_format(shape: str, tmp_path: Path) -> None:
     image = SHAPES[shape](tmp_path)
 
-    with closing(open_reader(image)) as reader:
+    with open_reader(image) as reader:
         assert reader.format is DiskFormat.QCOW2
 
 

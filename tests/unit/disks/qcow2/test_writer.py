@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import tracemalloc
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,7 +26,7 @@ WRITES = {0: b"boot" * 128, GIB - 3: b"across L2 tables" * 5000, SIZE - 512: b"l
 
 
 def written(path: Path, size: int = SIZE, writes: dict[int, bytes] | None = None) -> Path:
-    with closing(Qcow2Writer(path, size)) as writer:
+    with Qcow2Writer(path, size) as writer:
         for offset, data in (WRITES if writes is None else writes).items():
             writer.write(offset, data)
         writer.finish()
@@ -35,7 +34,7 @@ def written(path: Path, size: int = SIZE, writes: dict[int, bytes] | None = None
 
 
 def holds(path: Path, writes: dict[int, bytes]) -> bool:
-    with closing(open_reader(path)) as reader:
+    with open_reader(path) as reader:
         for offset, data in writes.items():
             buffer = bytearray(len(data))
             reader.read_into(offset, memoryview(buffer))
@@ -45,7 +44,7 @@ def holds(path: Path, writes: dict[int, bytes]) -> bool:
 
 
 def is_image(path: Path) -> bool:
-    with closing(open_reader(path)) as reader:
+    with open_reader(path) as reader:
         return reader.format is DiskFormat.QCOW2
 
 
@@ -82,7 +81,7 @@ def test_qemu_can_go_on_with_the_image(tmp_path: Path) -> None:
     qemu_io(image, "write -P 5 2G 64k")
 
     assert_clean(image)
-    with closing(open_reader(image)) as reader:
+    with open_reader(image) as reader:
         data = bytearray(64 * MIB)
         reader.read_into(0, memoryview(data))
     assert data[: 2 * MIB] == b"\3" * (2 * MIB)
@@ -133,17 +132,17 @@ def test_an_unknown_size_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_write_beyond_the_end_is_our_bug(tmp_path: Path) -> None:
-    with closing(Qcow2Writer(tmp_path / "disk", 1024)) as writer, pytest.raises(InternalError):
+    with Qcow2Writer(tmp_path / "disk", 1024) as writer, pytest.raises(InternalError):
         writer.write(1000, bytes(25))
 
 
 def test_another_size_than_it_was_laid_out_for_is_our_bug(tmp_path: Path) -> None:
-    with closing(Qcow2Writer(tmp_path / "disk", 1024)) as writer, pytest.raises(InternalError, match="laid out for"):
+    with Qcow2Writer(tmp_path / "disk", 1024) as writer, pytest.raises(InternalError, match="laid out for"):
         writer.resize(2048)
 
 
 def test_it_is_no_image_before_the_finish(tmp_path: Path) -> None:
-    with closing(Qcow2Writer(tmp_path / "disk", MIB)) as writer:
+    with Qcow2Writer(tmp_path / "disk", MIB) as writer:
         writer.write(0, b"x" * MIB)
         writer.sync()
 
@@ -152,9 +151,9 @@ def test_it_is_no_image_before_the_finish(tmp_path: Path) -> None:
 
 @needs_qemu
 def test_a_killed_writer_is_resumed(tmp_path: Path) -> None:
-    with closing(Qcow2Writer(tmp_path / "disk", SIZE)) as first:
+    with Qcow2Writer(tmp_path / "disk", SIZE) as first:
         first.write(0, WRITES[0])
-    with closing(Qcow2Writer(tmp_path / "disk", SIZE, resume=True)) as second:
+    with Qcow2Writer(tmp_path / "disk", SIZE, resume=True) as second:
         second.mark(0, 512)
         for offset, data in list(WRITES.items())[1:]:
             second.write(offset, data)
@@ -167,7 +166,7 @@ def test_a_killed_writer_is_resumed(tmp_path: Path) -> None:
 @needs_qemu
 def test_a_finished_image_that_is_resumed_is_no_image_until_it_is_finished_again(tmp_path: Path) -> None:
     image = written(tmp_path / "disk")
-    with closing(Qcow2Writer(image, SIZE, resume=True)) as writer:
+    with Qcow2Writer(image, SIZE, resume=True) as writer:
         assert not is_image(image)
         writer.discard(0, SIZE)
         writer.write(5 * MIB, b"new")
@@ -181,7 +180,7 @@ def test_a_finished_image_that_is_resumed_is_no_image_until_it_is_finished_again
 @needs_qemu
 def test_l2_entries_that_power_loss_tore_are_made_good(tmp_path: Path) -> None:
     layout = plan_layout(SIZE)
-    with closing(Qcow2Writer(tmp_path / "disk", SIZE)) as writer:
+    with Qcow2Writer(tmp_path / "disk", SIZE) as writer:
         writer.write(0, b"x" * MIB)
         with (tmp_path / "disk").open("r+b") as file:
             file.seek(layout.l2_entry_offset(3))
@@ -203,7 +202,7 @@ def test_a_failure_at_any_operation_can_be_resumed(tmp_path: Path) -> None:
             written(path)
         complete = number == len(operations) - 1  # the last fsync failed: the header stands, but nobody was told
         assert is_image(path) is complete
-        with closing(Qcow2Writer(path, SIZE, resume=True)) as writer:
+        with Qcow2Writer(path, SIZE, resume=True) as writer:
             for offset, data in WRITES.items():
                 writer.write(offset, data)
             writer.finish()
@@ -235,7 +234,7 @@ def failing_at(number: int) -> files.seam.Observer:
 
 def test_memory_does_not_grow_with_the_size_of_the_disk(tmp_path: Path) -> None:
     size = 8 * TIB
-    with closing(Qcow2Writer(tmp_path / "disk", size)) as writer:
+    with Qcow2Writer(tmp_path / "disk", size) as writer:
         tracemalloc.start()
         for offset in range(0, size, size // 64):
             writer.write(offset, b"here")
@@ -244,7 +243,7 @@ def test_memory_does_not_grow_with_the_size_of_the_disk(tmp_path: Path) -> None:
         tracemalloc.stop()
 
     assert peak < 8 * MIB
-    with closing(open_reader(tmp_path / "disk")) as reader:
+    with open_reader(tmp_path / "disk") as reader:
         assert sum(1 for _ in reader.extents()) == 64
 
 
@@ -274,6 +273,6 @@ def test_what_we_write_is_what_qemu_and_we_read(tmp_path: Path) -> None:
     image = written(tmp_path / "disk", 6 * MIB, writes)
 
     expected = guest_bytes(image)
-    with closing(open_reader(image)) as reader:
+    with open_reader(image) as reader:
         assert read_all(reader) == read_extents(reader) == expected
     assert all(expected[at : at + 5000] == data for at, data in writes.items())
