@@ -10,8 +10,6 @@ import json
 from collections.abc import Iterable
 from typing import Any, BinaryIO
 
-from msgspec import UNSET, UnsetType
-
 from blixard.closing import Closing
 from blixard.errors import InternalError, LimitExceeded
 from blixard.format.digests import LinesDigest, SectionDigests, image_digest, record_line
@@ -36,6 +34,13 @@ from blixard.model.structs import (
 
 _END_OF_RECORDS = b"    ], "
 _WHY_CHARS = 4 * KIB
+_PLACES = {
+    "telemetry": "telemetry",
+    "images_at": "images",
+    "integrity": "integrity",
+    "record_tables": "record_tables",
+}
+"""The keys of `index` that say where sections stand, in the order in which they are written."""
 
 
 class ExportWriter(Closing):
@@ -73,9 +78,8 @@ class ExportWriter(Closing):
         self._digests = SectionDigests()
         self._tables = Tables(limits.spill_bytes, spill_to)
         self._telemetry: _Telemetry | None = None
-        self._telemetry_at: int | UnsetType = UNSET
         self._images: list[str] | None = None
-        self._images_at = 0
+        self._sections: dict[str, int] = {}
         self._image: _Image | None = None
 
     def close(self) -> None:
@@ -101,7 +105,7 @@ class ExportWriter(Closing):
 
     def begin_telemetry(self) -> None:
         """Elements of `telemetry` follow."""
-        self._telemetry_at = self._section("telemetry")
+        self._section("telemetry")
         self._telemetry = _Telemetry()
         self._sink.text(b"{")
 
@@ -125,7 +129,7 @@ class ExportWriter(Closing):
     def begin_images(self) -> None:
         """Images follow; without any, the section is empty."""
         self._end_telemetry()
-        self._images_at = self._section("images")
+        self._section("images")
         self._images = []
         self._sink.text(b"[")
 
@@ -177,12 +181,11 @@ class ExportWriter(Closing):
             self._sink.text(b"\n  ]" if self._images else b"]")
             self._digests.add_value("images", self._images)
         integrity = self._digests.integrity(self._images)
-        integrity_at: int | UnsetType = UNSET
         if self._with_integrity:
-            integrity_at = self._section("integrity")
+            self._section("integrity")
             self._sink.text(pretty(encode(integrity), b"\n  "))
         if self._images is not None and self._layout:
-            self._write_layout(integrity_at)
+            self._write_layout()
         else:
             self._sink.text(b"\n}\n")
             self._sink.cut()
@@ -190,12 +193,11 @@ class ExportWriter(Closing):
         self.close()
         return integrity
 
-    def _section(self, key: str) -> int:
-        """Begin a section that has its own members: where it stands."""
+    def _section(self, key: str) -> None:
+        """Begin a section that has its own members, and note where it stands."""
         self._sink.text(b",\n  ")
-        at = self._sink.cut()
+        self._sections[key] = self._sink.cut()
         self._sink.text(encode(key) + b": ")
-        return at
 
     def _end_telemetry(self) -> None:
         if self._telemetry is not None:
@@ -235,9 +237,9 @@ class ExportWriter(Closing):
         )
         self._tables.add_image(row)
 
-    def _write_layout(self, integrity_at: int | UnsetType) -> None:
+    def _write_layout(self) -> None:
         sink = self._sink
-        tables_at = self._section("record_tables")
+        self._section("record_tables")
         sink.text(b"[")
         separator = b"\n    ["
         for image in self._tables.lengths():
@@ -246,18 +248,18 @@ class ExportWriter(Closing):
                 sink.text(piece)
             separator = b"],\n    ["
         sink.text(b"]\n  ]" if self._images else b"]")
-        index_at = self._section("index")
+        self._section("index")
         sink.text(b'{"layout": ' + (b'"gzip"' if sink.compress else b'"plain"') + b', "images": [')
         separator = b"\n    "
         for row in self._tables.rows():
             sink.text(separator + row)
             separator = b",\n    "
-        places = {"telemetry": self._telemetry_at, "images_at": self._images_at, "integrity": integrity_at}
-        known = {key: at for key, at in places.items() if at is not UNSET} | {"record_tables": tables_at}
-        sink.text(b"], " + _one_line(known)[1:-1] + f', "self": "{index_at:020}"}}}}\n'.encode())
+        at = self._sections
+        places = {name: at[section] for name, section in _PLACES.items() if section in at}
+        sink.text(b"], " + _one_line(places)[1:-1] + f', "self": "{at["index"]:020}"}}}}\n'.encode())
         sink.cut()
         if sink.compress:
-            sink.stored(end_member(index_at))
+            sink.stored(end_member(at["index"]))
 
 
 class _Telemetry:

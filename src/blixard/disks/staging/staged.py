@@ -61,6 +61,8 @@ class StagedImage(Closing):
         """Records that workers have not finished; guarded by the sink's lock."""
         self.final: ImageHead | None = None
         """What the document says, once its last record was given; guarded by the sink's lock."""
+        self.digest: str | None = None
+        """Of the image, as the caller gave it with the last record."""
         self._limits = limits
         self.format = head.format if head is not None else DiskFormat.RAW
         self._lock = threading.Lock()

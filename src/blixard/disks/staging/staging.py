@@ -79,7 +79,6 @@ class Staging(Closing):
         self._lost: set[int] = set()
         self._checkpoint_bytes = checkpoint_bytes
         self._images: dict[int, StagedImage] = {}
-        self._digests: dict[int, str | None] = {}
         self._fresh_bytes = 0
         self._fresh_lock = threading.Lock()
         self._settler = Crew(1, weight=_UNSETTLED, name="settle")
@@ -186,7 +185,7 @@ class Staging(Closing):
             return
         staged = self._images[image]
         staged.receive(head)
-        self._digests[image] = digest
+        staged.digest = digest
         self._sink.received(image, head)
 
     def drain(self) -> None:
@@ -218,7 +217,7 @@ class Staging(Closing):
                     format=image.format,
                     size_bytes=image.final.size_bytes,
                     data_bytes=image.data_bytes,
-                    digest=self._digests[number],
+                    digest=image.digest,
                 )
         self.close()
         files.fsync_dir(self._folder)
