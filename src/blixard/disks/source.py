@@ -6,7 +6,6 @@ call moves a shared file position, therefore all of them may be made from severa
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -14,9 +13,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from blixard.closing import Closing
 from blixard.errors import StorageError
-from blixard.files.holes import punch_hole
+from blixard.files.descriptors import OwnedDescriptor
+from blixard.files.holes import data_ranges, punch_hole
 from blixard.files.seam import translated
 
 _LARGEST_READ = 1 << 30
@@ -36,7 +35,7 @@ class Stamp(Struct, frozen=True):
     written: int | None
 
 
-class DiskFile(Closing):
+class DiskFile(OwnedDescriptor):
     """An open regular file or block device; owns its descriptor. Every method may raise StorageError: an I/O error."""
 
     def __init__(self, fd: int, path: Path) -> None:
@@ -45,8 +44,8 @@ class DiskFile(Closing):
         Raises:
             StorageError: it is neither a regular file nor a block device.
         """
+        super().__init__(fd)
         self.path = path
-        self._fd = fd
         try:
             self.size_bytes = self.current_size()
             with translated("examine", path):
@@ -98,21 +97,7 @@ class DiskFile(Closing):
 
     def data_ranges(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """(start, end) of what the file system stores between `start` and `end`; all of it where it cannot say."""
-        while start < end:
-            try:
-                data = os.lseek(self._fd, start, os.SEEK_DATA)
-                hole = os.lseek(self._fd, data, os.SEEK_HOLE) if data < end else end
-            except OSError as error:
-                if error.errno == errno.ENXIO:
-                    return
-                if error.errno not in {errno.EINVAL, errno.EOPNOTSUPP}:
-                    raise self._failed("find the data of", start, error) from error
-                yield start, end
-                return
-            if data >= end:
-                return
-            yield data, min(hole, end)
-            start = hole
+        return data_ranges(self._fd, start, end, self.path)
 
     def discard(self, start: int, end: int) -> None:
         """Make `start` to `end` a hole; only for a descriptor that may write, and free where nothing is stored."""
@@ -133,12 +118,6 @@ class DiskFile(Closing):
         """True when times, size or a block device's write counter differ from when it was opened."""
         with translated("examine", self.path):
             return _stamp(self._fd) != self._stamp
-
-    def close(self) -> None:
-        """Close the descriptor."""
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1  # first: an interrupt in between must not have it closed twice
-            os.close(fd)
 
     def _read_some(self, offset: int, buffer: memoryview) -> int:
         """Read until `buffer` is full or the file ends; return the number of bytes."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from blixard.files.descriptors import fsync, pwrite_all, truncate
+from blixard.files.holes import data_ranges
 from blixard.files.paths import create, fsync_dir, unlink
 from blixard.files.seam import before, storage_error, translated
 
@@ -83,7 +84,7 @@ def _fill(source: _Open, target: _Open, advance: Advance) -> bool:
         return True
     truncate(target.fd, size, target.path)
     at = 0
-    for start, end in _data_runs(source, size):
+    for start, end in data_ranges(source.fd, 0, size, source.path):
         advance(start - at)
         _copy_run(source, target, range(start, end), advance)
         at = end
@@ -100,25 +101,6 @@ def _reflink(source: _Open, target: _Open) -> bool:
             return False
         raise storage_error("reflink", target.path, error) from error
     return True
-
-
-def _data_runs(source: _Open, size: int) -> Iterator[tuple[int, int]]:
-    """Start and end of what may hold data; all of it where the file system (or a block device) cannot tell."""
-    at = 0
-    while at < size:
-        try:
-            start = os.lseek(source.fd, at, os.SEEK_DATA)
-            end = os.lseek(source.fd, start, os.SEEK_HOLE)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                return
-            if error.errno != errno.EINVAL:
-                raise storage_error("read", source.path, error) from error
-            start, end = at, size
-        if start >= size:
-            return
-        yield start, min(end, size)
-        at = end
 
 
 def _copy_run(source: _Open, target: _Open, run: range, advance: Advance) -> None:

@@ -9,10 +9,24 @@ from __future__ import annotations
 import os
 import stat
 
+from blixard.closing import Closing
 from blixard.errors import LimitExceeded
 from blixard.files.seam import AnyPath, before, mutating, storage_error, translated
 
 _READ_STEP = 1 << 20
+
+
+class OwnedDescriptor(Closing):
+    """Something that has a descriptor of its own, until `close`."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1  # first: an interrupt in between must not have it closed twice
+            os.close(fd)
 
 
 def pwrite_all(fd: int, data: bytes | memoryview, offset: int, path: AnyPath) -> None:

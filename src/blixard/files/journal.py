@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from blixard.errors import LimitExceeded, StorageError
-from blixard.files.descriptors import fsync, read_bytes, write_all
+from blixard.files.descriptors import OwnedDescriptor, fsync, read_bytes, write_all
 from blixard.files.locks import hold
 from blixard.files.paths import fsync_dir, make_dir, unlink
 from blixard.files.seam import translated
@@ -37,21 +37,21 @@ class _Noted(msgspec.Struct, frozen=True):
     name: str
 
 
-class JournalEntry:
+class JournalEntry(OwnedDescriptor):
     """One noted name; `close` when the file with that name is gone or has become what it should."""
 
     def __init__(self, path: Path, fd: int, temporary: Path) -> None:
+        super().__init__(fd)
         self._path = path
-        self._fd: int | None = fd
         self.temporary = temporary
 
     def close(self) -> None:
-        """Forget the name; harmless twice.
+        """Forget the name.
 
         Raises:
             StorageError: the entry cannot be removed; a sweep will.
         """
-        if self._fd is None:
+        if self._fd < 0:
             return
         try:
             unlink(self._path, missing_ok=True)
@@ -61,9 +61,7 @@ class JournalEntry:
 
     def leave(self) -> None:
         """Leave the entry to the next sweep."""
-        if self._fd is not None:
-            fd, self._fd = self._fd, None  # first: an interrupt in between must not have it closed twice
-            os.close(fd)
+        super().close()
 
 
 class Journal:

@@ -16,9 +16,8 @@ from pathlib import Path
 
 import msgspec
 
-from blixard.closing import Closing
 from blixard.errors import Locked, StorageError
-from blixard.files.descriptors import pwrite_all
+from blixard.files.descriptors import OwnedDescriptor, pwrite_all
 from blixard.files.paths import create, open_existing
 
 _NOTE_BYTES = 512
@@ -34,17 +33,8 @@ class Holder(msgspec.Struct, frozen=True):
     since: str = ""
 
 
-class HeldLock(Closing):
+class HeldLock(OwnedDescriptor):
     """A lock that is held until `close`, the end of the `with` block, or the end of the process."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd: int | None = fd
-
-    def close(self) -> None:
-        """Let others in."""
-        if self._fd is not None:
-            fd, self._fd = self._fd, None  # first: an interrupt in between must not have it closed twice
-            os.close(fd)
 
 
 class FileLock:

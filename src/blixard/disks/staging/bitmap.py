@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from blixard import files
-from blixard.closing import Closing
+from blixard.files.descriptors import OwnedDescriptor
 from blixard.model.structs import DiskFormat
 
 _MAGIC = b"blixard records 1\n"
@@ -31,11 +31,11 @@ class BitmapTitle(msgspec.Struct, frozen=True, kw_only=True):
     """None while the document has not told it."""
 
 
-class RecordBitmap(Closing):
+class RecordBitmap(OwnedDescriptor):
     """The bits of one image. One thread adds; any may ask. What touches the file may raise StorageError."""
 
     def __init__(self, fd: int, path: Path, bits: bytearray) -> None:
-        self._fd = fd
+        super().__init__(fd)
         self._path = path
         self._bits = bits
 
@@ -90,9 +90,7 @@ class RecordBitmap(Closing):
 
     def close(self) -> None:
         """Release the descriptor and the bits."""
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1  # first: an interrupt in between must not have it closed twice
-            os.close(fd)
+        super().close()
         self._bits = bytearray()
 
     def _set(self, position: int) -> int:
