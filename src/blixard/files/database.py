@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from blixard.errors import StorageError, StoreUnavailable
-from blixard.files.paths import create, fsync_dir, is_file, is_there, make_dir
+from blixard.files.paths import create, fsync_dir, is_file, is_there, make_dir, make_file
 from blixard.files.seam import before, storage_error
 
 BUSY_SECONDS = 20.0
@@ -41,7 +41,9 @@ class Database:
     def __init__(self, path: Path, *, make: bool = False) -> None:
         self.path = path
         if make and not is_there(path):
-            _make(path)
+            make_dir(path.parent)
+            make_file(path)
+            fsync_dir(path.parent)
         elif not is_file(path):
             raise StorageError(f"cannot open `{path}`: no such file", hint=_HINTS[sqlite3.SQLITE_CANTOPEN])
         with self._translated():
@@ -180,15 +182,3 @@ def _connect(path: Path, *, alone: bool = False) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def _make(path: Path) -> None:
-    """Make the file ourselves: SQLite would go by the umask."""
-    make_dir(path.parent)
-    try:
-        os.close(create(path))
-    except StorageError as error:
-        # another process was faster; both open the same file
-        if not isinstance(error.__cause__, FileExistsError):
-            raise
-    fsync_dir(path.parent)

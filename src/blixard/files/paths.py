@@ -37,6 +37,15 @@ def create(path: AnyPath, *, exclusive: bool = True, mode: int = 0o600) -> int:
         return fd
 
 
+def make_file(path: AnyPath) -> None:
+    """Make an empty file, private, for a library that would go by the umask; one that another process made stays."""
+    try:
+        os.close(create(path))
+    except StorageError as error:
+        if not isinstance(error.__cause__, FileExistsError):
+            raise
+
+
 def open_existing(path: AnyPath) -> int:
     """A descriptor for reading and writing of an existing file that is not a symlink."""
     with translated("open", path):

@@ -6,7 +6,6 @@ telemetry lies in tables of its own, marked with where it came from: another clu
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -192,7 +191,7 @@ class TelemetryStore(Closing):
 
     def _open(self) -> sqlite3.Connection:
         if not self._path.exists():
-            _create_private(self._path)
+            files.make_file(self._path)  # SQLite gives its WAL the same mode
         with self._translated("open"):
             connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
             try:
@@ -233,15 +232,6 @@ class TelemetryStore(Closing):
         except sqlite3.Error as error:
             hint = "telemetry can be begun anew: move the file away"
             raise StorageError(f"cannot {doing} `{self._path}`: {error}", hint=hint) from error
-
-
-def _create_private(path: Path) -> None:
-    """Make the empty file with mode 0600, whatever the umask; SQLite gives its WAL the same mode."""
-    try:
-        os.close(files.create(path))
-    except StorageError as error:
-        if not isinstance(error.__cause__, FileExistsError):
-            raise
 
 
 def _nanos(moment: datetime | None) -> int | None:

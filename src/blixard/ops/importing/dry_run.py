@@ -9,10 +9,11 @@ from __future__ import annotations
 from blixard.errors import RefusedError, StorageError
 from blixard.format.events import ImageLost, ImageRead
 from blixard.ops.importing.intake import why_missing
+from blixard.ops.importing.integrity import judged
 from blixard.ops.importing.phases import Ended, ImageEvent, Job, StateFirst
 from blixard.ops.importing.planning import plan_document, proven, told
 from blixard.ops.importing.preflight import look_ahead
-from blixard.ops.importing.reading import judged, read_front, read_images
+from blixard.ops.importing.reading import read_front, read_images
 from blixard.ops.importing.request import ImportReport
 from blixard.ops.importing.target import look_at_target
 from blixard.plan.change import without_images

@@ -14,23 +14,28 @@ from blixard.errors import DigestMismatch, ExitCode
 from blixard.format.events import IntegrityReport
 from blixard.model.agreement import Shape, check_agreement
 from blixard.model.structs import ExportHead
+from blixard.ops.importing.phases import Ended, Job, Read
 from blixard.ops.importing.request import ImportRequest
 from blixard.plan.values import ContentAction, ImportPlan
 
 
-def as_claimed(report: IntegrityReport, request: ImportRequest) -> IntegrityReport:
-    """With `--skip-damaged`, a document that lacks damaged images and nothing else is the one that it says it is."""
-    if not request.skip_damaged or not report.only_images or report.claimed is None:
-        return report
-    return structs.replace(report, document=report.claimed, edited=())
-
-
-def judge(report: IntegrityReport, request: ImportRequest, head: ExportHead) -> tuple[str, ...]:
-    """The warnings that a document deserves.
+def judged(job: Job, ended: Ended) -> Read:
+    """A document that was read to its end and may be imported.
 
     Raises:
-        DigestMismatch: it may not be imported as it is.
+        DigestMismatch: it may not be imported as it is, or it is not the one that was announced.
     """
+    report, request = ended.report, job.request
+    if request.skip_damaged and report.only_images and report.claimed is not None:
+        # it lacks damaged images and nothing else: it is the one that it says it is
+        report = structs.replace(report, document=report.claimed, edited=())
+    warnings = _warnings(report, request, ended.state.head)
+    if job.source.foreknown.document not in (None, report.document):
+        raise DigestMismatch("the document is not the one that its index names")
+    return Read(ended.state, report, ended.late, warnings)
+
+
+def _warnings(report: IntegrityReport, request: ImportRequest, head: ExportHead) -> tuple[str, ...]:
     if not report.present:
         return _without_integrity(request, head)
     if not report.edited and report.claimed == report.document:

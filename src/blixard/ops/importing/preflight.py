@@ -37,8 +37,7 @@ def look_ahead(plan: ImportPlan, cluster: OpenCluster, request: ImportRequest, d
 
 
 def _check_space(plan: ImportPlan, cluster: OpenCluster, data_bytes: Mapping[int, int]) -> None:
-    needed = sum(data_bytes.get(image, 0) for image in plan.images())
-    free = files.free_bytes(cluster.directory.disks) - cluster.policy.limits.space_reserve_bytes
+    needed, free = _needed_bytes(plan, data_bytes), _usable_bytes(cluster)
     staged = sum(_staged_bytes(cluster, row) for row in cluster.books.imports())  # ours counts, others' can go
     if needed <= free + staged:
         return
@@ -59,15 +58,23 @@ def make_room(plan: ImportPlan, cluster: OpenCluster, data_bytes: Mapping[int, i
         StorageError: it cannot be removed.
     """
     own = plan.source.document
-    needed = sum(data_bytes.get(image, 0) for image in plan.images())
+    needed = _needed_bytes(plan, data_bytes)
     rows = cluster.books.imports()
     mine = sum(_staged_bytes(cluster, row) for row in rows if row.key == own)
     for row in rows:
-        free = files.free_bytes(cluster.directory.disks) - cluster.policy.limits.space_reserve_bytes
-        if needed <= free + mine:
+        if needed <= _usable_bytes(cluster) + mine:
             return
         if row.key != own:
             forget_staged(cluster, row)
+
+
+def _needed_bytes(plan: ImportPlan, data_bytes: Mapping[int, int]) -> int:
+    return sum(data_bytes.get(image, 0) for image in plan.images())
+
+
+def _usable_bytes(cluster: OpenCluster) -> int:
+    """What may be written beside the reserve; negative when the reserve is touched already."""
+    return files.free_bytes(cluster.directory.disks) - cluster.policy.limits.space_reserve_bytes
 
 
 def _staged_bytes(cluster: OpenCluster, row: ImportRow) -> int:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import chain
 
-from blixard.errors import DigestMismatch, InternalError
+from blixard.errors import InternalError
 from blixard.format.events import DocumentEnd, Event, StateRead, TelemetryRead
-from blixard.ops.importing.integrity import as_claimed, judge
-from blixard.ops.importing.phases import Ended, ImageEvent, ImagesFirst, Job, Read, Rest, StateFirst
+from blixard.ops.importing.phases import Ended, ImageEvent, ImagesFirst, Job, Rest, StateFirst
 from blixard.ops.importing.telemetry import TelemetrySpool
 
 
@@ -51,19 +50,6 @@ def read_images(front: StateFirst | ImagesFirst, take: Callable[[ImageEvent], No
             case _:
                 take(event)
     raise InternalError("the reader gives the state, and then the end")
-
-
-def judged(job: Job, ended: Ended) -> Read:
-    """Judge the digests of a document that was read to its end.
-
-    Raises:
-        DigestMismatch: it may not be imported as it is, or it is not the one that was announced.
-    """
-    report = as_claimed(ended.report, job.request)
-    warnings = judge(report, job.request, ended.state.head)
-    if job.source.foreknown.document not in (None, report.document):
-        raise DigestMismatch("the document is not the one that its index names")
-    return Read(ended.state, report, ended.late, warnings)
 
 
 def _without_telemetry(events: Iterator[Event], telemetry: TelemetrySpool) -> Rest:

@@ -22,7 +22,7 @@ from blixard.model.collection import no_collection
 from blixard.ops.importing.commit import commit
 from blixard.ops.importing.dry_run import rehearse
 from blixard.ops.importing.intake import Intake, TakenImages
-from blixard.ops.importing.integrity import check_stated
+from blixard.ops.importing.integrity import check_stated, judged
 from blixard.ops.importing.phases import (
     Arrived,
     Consent,
@@ -36,7 +36,7 @@ from blixard.ops.importing.phases import (
 )
 from blixard.ops.importing.planning import plan_document, proven, told
 from blixard.ops.importing.preflight import look_ahead, make_room
-from blixard.ops.importing.reading import judged, read_front, read_images
+from blixard.ops.importing.reading import read_front, read_images
 from blixard.ops.importing.request import VERB, ImportReport, ImportRequest
 from blixard.ops.importing.source import Opened, file_source
 from blixard.ops.importing.stage import StagedImport, stage_in_cluster
