@@ -15,7 +15,7 @@ from typing import Any
 
 from blixard.errors import StorageError, StoreUnavailable
 from blixard.files.paths import create, fsync_dir, is_file, is_there, make_dir, make_file
-from blixard.files.seam import before, storage_error
+from blixard.files.seam import ROOM_HINT, before, storage_error
 
 BUSY_SECONDS = 20.0
 _PAGE_BYTES = 16 << 10
@@ -24,7 +24,7 @@ _CACHE_KIB = 64 << 10
 """A large transaction stays in memory until its commit, instead of being written in between and again at its end."""
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 _HINTS = {
-    sqlite3.SQLITE_FULL: "free some space there; `blixard cluster gc` shows what blixard itself holds",
+    sqlite3.SQLITE_FULL: ROOM_HINT,
     sqlite3.SQLITE_IOERR: "the device reported an I/O error or is full, see `dmesg` and `df`",
     sqlite3.SQLITE_READONLY: "the file or its file system is read-only, or belongs to another user",
     sqlite3.SQLITE_CANTOPEN: "see that the file exists and that this user may open it, and write beside it",
@@ -126,6 +126,13 @@ class Database:
                 source.close()
         fsync_dir(path.parent)
 
+    def damaged(self, problem: str) -> StorageError:
+        """The error for a database whose content makes no sense."""
+        hint = (
+            "keep that file, and import the newest export under another name: `blixard cluster import -i FILE -c NAME`"
+        )
+        return StorageError(f"`{self.path}` is damaged: {problem}", hint=hint)
+
     def close(self) -> None:
         """Release the file."""
         with suppress(sqlite3.Error):
@@ -157,11 +164,7 @@ class Database:
                 f"`{self.path}` is kept busy by another process", hint="try again when that one is done"
             )
         if code in _DAMAGED:
-            return StorageError(
-                f"`{self.path}` is damaged: {error}",
-                hint="keep that file, and import the newest export under another name: "
-                "`blixard cluster import -i FILE -c NAME`",
-            )
+            return self.damaged(str(error))
         return StorageError(f"cannot use `{self.path}`: {error}", hint=_HINTS.get(code))
 
 

@@ -19,8 +19,9 @@ Observer = Callable[[str, str], None]
 
 AnyPath = str | os.PathLike[str]
 
+ROOM_HINT = "free some space there; `blixard cluster gc` shows what blixard itself holds"
 _HINTS = {
-    errno.ENOSPC: "free some space there; `blixard cluster gc` shows what blixard itself holds",
+    errno.ENOSPC: ROOM_HINT,
     errno.EDQUOT: "the disk quota of this user is used up; free some space or have it raised",
     errno.EACCES: "run as a user who may do that there, or correct the owner and mode",
     errno.EPERM: "run as a user who may do that there, or correct the owner and mode",

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from blixard.errors import LimitExceeded, MalformedExport
 from blixard.format import strict_json
-from blixard.format.envelope import CHUNK, TextSource
+from blixard.format.envelope import CHUNK, TextSource, ends_early
 from blixard.format.quoting import shown
 from blixard.limits import KIB, Limits
 
@@ -117,10 +117,7 @@ class Cursor:
         """Fetch text as `more` does; that there is none is an error here, for the document is not complete."""
         if not self.more():
             self.cut_short = True
-            raise MalformedExport(
-                f"the file ends early, at byte `{self._base + len(self.buffer)}`",
-                hint="it was cut short: copy it again, or export again",
-            )
+            raise ends_early(self._base + len(self.buffer))
 
     def hold(self, size: int) -> None:
         """Have `size` bytes in the buffer, if there are so many left, or so many before damage."""

@@ -57,6 +57,12 @@ class TextSource(Protocol):
         """At most `size` bytes; none only at the proven end."""
 
 
+def ends_early(at: int, inside: str = "") -> MalformedExport:
+    """The error for a file that ends, `at` so many bytes, before its document does."""
+    hint = "it was cut short: copy it again, or export again"
+    return MalformedExport(f"the file ends early, at byte `{at}`{inside}", hint=hint)
+
+
 def open_text(stream: ByteSource, gzip: Callable[[ByteSource, bytes], TextSource] | None = None) -> TextSource:
     """The text of a plain or gzip document, of the latter as `gzip` reads it; the first bytes decide, never a name."""
     head = b""
@@ -159,17 +165,11 @@ class GzipText:
             self._before += self._at
             self._chunk, self._at = memoryview(self._stream.read(CHUNK)), 0
             if not self._chunk:
-                raise self._ends_early(self._before)
+                raise ends_early(self._before, ", inside a gzip member")
         piece = self._chunk[self._at : self._at + self._feed]
         self._at += len(piece)
         self._feed = _FEED
         return piece
-
-    def _ends_early(self, at: int) -> MalformedExport:
-        return MalformedExport(
-            f"the file ends early, at byte `{at}`, inside a gzip member",
-            hint="it was cut short: copy it again, or export again",
-        )
 
 
 def member(data: bytes, level: int) -> bytes:

@@ -11,10 +11,9 @@ from io import BytesIO
 
 from blixard.errors import MalformedExport
 from blixard.format.cursor import Cursor
-from blixard.format.envelope import ByteSource, GzipText, PlainText, open_text
+from blixard.format.envelope import ByteSource, GzipText, PlainText, TextSource, open_text
 from blixard.format.index import FastView
 from blixard.format.records import WRITTEN, encode_record, frame, read_record
-from blixard.format.segments import Span
 from blixard.limits import DEFAULT, Limits
 from blixard.model.structs import Record
 
@@ -34,10 +33,10 @@ def hollow_document(view: FastView, noted: Noted) -> Iterator[bytes]:
     """
     index, begin = view.index, 0
     for image, row in enumerate(index.images):
-        yield from _text(view, [(begin, row.at)])
+        yield from _pieces(view.text([(begin, row.at)]))
         yield from _lines(view, image, row.records, noted)
         begin = row.end
-    yield from _text(view, [(begin, index.record_tables), (int(index.own), view.size)])
+    yield from _pieces(view.text([(begin, index.record_tables), (int(index.own), view.size)]))
 
 
 def whole_text(stream: ByteSource) -> Iterator[bytes]:
@@ -46,9 +45,7 @@ def whole_text(stream: ByteSource) -> Iterator[bytes]:
     Raises:
         MalformedExport: the gzip is damaged or cut short.
     """
-    source = open_text(stream)
-    while piece := source.read(_PIECE):
-        yield piece
+    yield from _pieces(open_text(stream))
 
 
 def stored_frame(stored: bytes, *, compressed: bool, limits: Limits = DEFAULT) -> tuple[bytes, bytes]:
@@ -78,7 +75,6 @@ def _lines(view: FastView, image: int, count: int, noted: Noted) -> Iterator[byt
         yield from encode_record(event.record, empty, compress=False, last=event.position == count - 1)
 
 
-def _text(view: FastView, parts: list[bytes | Span]) -> Iterator[bytes]:
-    source = view.text(parts)
+def _pieces(source: TextSource) -> Iterator[bytes]:
     while piece := source.read(_PIECE):
         yield piece

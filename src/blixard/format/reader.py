@@ -116,7 +116,8 @@ class DocumentReader:
         self._cursor.finish()
         yield from self._state_once()
         self._check_named_images()
-        late = {key: value for key, value in self._state.unknown.items() if key not in self._known().head.unknown}
+        assert self._given is not None  # noqa: S101 - `_state_once` ran or raised
+        late = {key: value for key, value in self._state.unknown.items() if key not in self._given.head.unknown}
         yield DocumentEnd(self._report(), late)
 
     def _section(self, key: str) -> Iterator[Event]:
@@ -190,10 +191,6 @@ class DocumentReader:
         if self._given is None:
             self._given = self._state.state()
             yield StateRead(self._given)
-
-    def _known(self) -> IncomingState:
-        assert self._given is not None  # noqa: S101 - `_state_once` ran or raised
-        return self._given
 
     def _check_named_images(self) -> None:
         count = len(self._images.digests)

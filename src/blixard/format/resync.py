@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from isal import igzip_lib
 
-from blixard.format.envelope import CHUNK, MAGIC, ByteSource, GzipText
+from blixard.format.envelope import CHUNK, MAGIC, ByteSource, GzipText, ends_early
 
 # deflate, no flags, no time; what follows tells of level and system
 BEGIN = MAGIC + b"\x08" + b"\0" * 5
@@ -42,7 +42,7 @@ class MemberByMember(GzipText):
     def _next_input(self) -> memoryview:
         self._see()
         if self._at == len(self._chunk):
-            raise self._ends_early(self._before + self._at)
+            raise ends_early(self._before + self._at, ", inside a gzip member")
         if self._border < self._at:
             begun = self._before + self._at == self._member_at
             found = self._find(self._at + begun)

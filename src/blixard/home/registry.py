@@ -33,6 +33,8 @@ CREATE INDEX IF NOT EXISTS disks_by_inode ON disks (inode);
 """
 
 
+_FORGET = "DELETE FROM disks WHERE cluster_key = ? AND vm_id = ? AND disk = ?"
+
 IsLive = Callable[["DiskOwner"], bool]
 
 
@@ -98,10 +100,7 @@ class Registry:
         if not files.is_there(self._path):
             return
         with self._writing() as database:
-            database.write(
-                "DELETE FROM disks WHERE cluster_key = ? AND vm_id = ? AND disk = ?",
-                (self._key_of(owner.cluster) or "", owner.vm_id, owner.disk),
-            )
+            database.write(_FORGET, (self._key_of(owner.cluster) or "", owner.vm_id, owner.disk))
 
     def _refuse_cluster_file(self, real: Path) -> None:
         clusters = self._clusters_dir.resolve()
@@ -124,7 +123,7 @@ class Registry:
             # a claim whose VM is not there counts as long as the process that makes the VM lives
             if key in names and _is_file(path, there) and (is_live(owner) or _is_running(claimer)):
                 return owner
-            database.write("DELETE FROM disks WHERE cluster_key = ? AND vm_id = ? AND disk = ?", (key, vm_id, disk))
+            database.write(_FORGET, (key, vm_id, disk))
         return None
 
     @contextmanager

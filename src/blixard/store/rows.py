@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from blixard.errors import StorageError
 from blixard.files.database import Database
 
 T = TypeVar("T")
@@ -32,11 +31,11 @@ def pack(text: bytes) -> bytes:
     return zstandard.ZstdCompressor(level=1, write_content_size=True, write_checksum=True).compress(text)
 
 
-def unpack(stored: bytes, place: str) -> bytes:
+def unpack(stored: bytes, database: Database) -> bytes:
     """JSON as it was given to `pack`; text is taken as it is.
 
     Raises:
-        StorageError: it is damaged; `place` says where it is.
+        StorageError: the database is damaged.
     """
     if stored[: len(_ZSTD)] != _ZSTD:
         return stored
@@ -45,7 +44,7 @@ def unpack(stored: bytes, place: str) -> bytes:
     try:
         return zstandard.ZstdDecompressor().decompress(stored)
     except zstandard.ZstdError as error:
-        raise StorageError(f"`{place}` is damaged: a row in it cannot be unpacked: {error}") from error
+        raise database.damaged(f"a row in it cannot be unpacked: {error}") from error
 
 
 def structs_of(database: Database, rows: Sequence[Any], kind: type[T]) -> list[T]:
@@ -60,8 +59,5 @@ def structs_of(database: Database, rows: Sequence[Any], kind: type[T]) -> list[T
     try:
         found: list[T] = msgspec.json.decode(text, type=GenericAlias(list, (kind,)))
     except msgspec.DecodeError as error:
-        raise StorageError(
-            f"`{database.path}` is damaged: a {kind.__name__} in it is not readable: {error}",
-            hint="keep that file, and import the newest export under another name",
-        ) from error
+        raise database.damaged(f"a {kind.__name__} in it is not readable: {error}") from error
     return found

@@ -135,7 +135,7 @@ class SqliteStore(Closing):
         if not rows:
             raise self._no_undo(entry_id)
         [(pinned, stored)] = rows
-        (entry,) = structs_of(self._database, [(unpack(stored, str(self._database.path)),)], UndoEntry)
+        (entry,) = structs_of(self._database, [(unpack(stored, self._database),)], UndoEntry)
         return msgspec.structs.replace(entry, id=entry_id, pinned=bool(pinned))
 
     def undo_entries(self) -> tuple[UndoSummary, ...]:
