@@ -21,12 +21,7 @@ SIZE = 5 << 20
 def start(*arguments: str) -> subprocess.Popen[str]:
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     command = [sys.executable, "-W", "error", str(PEER), *arguments]
-    # a job in the background of a shell has SIGINT ignored, and so would its children
-    return subprocess.Popen(command, text=True, env=environment(), preexec_fn=interruptible, **pipes)  # noqa: PLW1509
-
-
-def interruptible() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, text=True, env=environment(), **pipes)
 
 
 def heard(process: subprocess.Popen[str]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from blixard.files.seam import Observer
 from support.commands import counting
 from support.documents import MIB, noise
 from support.processes import blixard, finish, start
-from support.world import AT, World, fast_folder, litter, picture
+from support.world import AT, NearWorld, World, fast_folder, litter, picture
 
 DOSES = [pytest.param(20, id="20"), pytest.param(200, id="200", marks=[pytest.mark.long, pytest.mark.timeout(3600)])]
 LATER = "2026-07-28T12:00:00Z"
@@ -118,7 +118,7 @@ def test_an_import_is_killed_at_random_moments(dose: int, mode: tuple[str, ...],
         killed += code == -9
         to_go_on_with = 0 if found == states[new] else marked_records(world)
 
-        report = json.loads(must(world, *imports[new], "--json"))
+        report = json.loads(NearWorld(world.root).must(*imports[new], "--json").out)
         assert seen(world) == states[new], turn
         assert litter(world) == [], turn
         assert report["resumed"] == (to_go_on_with > 0), (turn, to_go_on_with)

@@ -23,7 +23,7 @@ from support.file_log import Change, FileLog, follow, look
 from support.power_loss import CrashState, Kept, Originals, crash_states
 from support.processes import PROGRAM, environment
 from support.verbs import VERBS, Case, Verb, file_of, tidy
-from support.world import Picture, World, build, fast_folder, litter, picture
+from support.world import NearWorld, Picture, World, build, fast_folder, litter, picture
 
 SEED = os.environ.get("BLIXARD_SEED", "20261124")
 WHOLE = ("export over", "import replace", "import merge")
@@ -156,7 +156,7 @@ def check_complete(log: FileLog, root: Path) -> None:
 
 def judge(case: Recorded, state: CrashState, way: int) -> None:
     """Look first; or run the same command first; or tidy first. `way` says which."""
-    world = World(case.place)
+    world = NearWorld(case.place)
     state.put(world.root, case.originals)
     if way % 3 == 1 and case.verb.again:
         assert case.verb.run(world).code == 0
@@ -218,7 +218,7 @@ def test_after_some_changes(name: str, record: Record) -> None:
 def test_an_import_can_be_taken_back(name: str, record: Record) -> None:
     case = record(name)
     for state in crash_states(case.log, [len(case.log.changes)]):
-        world = World(case.place)
+        world = NearWorld(case.place)
         state.put(world.root, case.originals)
         ran = world.blixard("cluster", "undo", "-c", "web")
         found, old = picture(world)["web"], case.old["web"]

@@ -12,7 +12,7 @@ import pytest
 
 from support.commands import counting, failing, killing
 from support.verbs import VERBS, Case, file_of, tidy
-from support.world import World, build, fast_folder, litter, picture
+from support.world import NearWorld, World, build, fast_folder, litter, picture
 
 SEED = 20260727
 
@@ -79,7 +79,7 @@ DOSES = [pytest.param(24, id="sample"), pytest.param(None, id="all", marks=pytes
 def test_killed_at_an_operation(name: str, dose: int | None, worlds: Callable[[str], World], scratch: Path) -> None:
     case = case_of(name, worlds, scratch)
     for number in case.points(dose, f"kill {name}"):
-        world = case.before.linked_copy(scratch / str(number))
+        world = NearWorld(case.before.linked_copy(scratch / str(number)).root)
 
         ran = case.verb.run(world, observer=killing(number))
         assert ran.code in (-9, 0), (number, ran)
@@ -118,7 +118,7 @@ def test_refused_at_an_operation(
 ) -> None:
     case = case_of(name, worlds, scratch)
     for number in case.points(dose, f"{code} {name}"):
-        world = case.before.linked_copy(scratch / str(number))
+        world = NearWorld(case.before.linked_copy(scratch / str(number)).root)
 
         note = scratch / f"refused {number}"
         ran = case.verb.run(world, observer=failing(number, code, note=note))

@@ -15,8 +15,10 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 from msgspec import Struct
 
@@ -112,6 +114,23 @@ def run(
         out.seek(0)
         err.seek(0)
         return Ran(os.waitstatus_to_exitcode(status), out.read().decode(), err.read().decode())
+
+
+def run_here(arguments: Sequence[str | Path]) -> Ran:
+    """Run `blixard ARGUMENTS` in this process, at a fifth of a fork's price: for what neither ends nor outlives it."""
+    with (
+        tempfile.TemporaryFile("w+") as out,
+        tempfile.TemporaryFile("w+") as err,
+        redirect_stdout(out),
+        redirect_stderr(err),
+        patch.dict(os.environ),
+    ):
+        for name in _ENVIRONMENT:
+            os.environ.pop(name, None)
+        code = _observed([os.fspath(each) for each in arguments], None)
+        out.seek(0)
+        err.seek(0)
+        return Ran(code, out.read(), err.read())
 
 
 def codes(lines: Sequence[Sequence[str | Path]]) -> list[int]:

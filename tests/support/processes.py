@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -24,13 +23,7 @@ def start(world: World, *arguments: str | Path, before: Sequence[str] = (), **ho
     channels = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     command = [*before, PROGRAM, *arguments, "--data-dir", world.data]
     how = {**channels, "env": environment(), **how}
-    # a job in the background of a shell has SIGINT ignored, and so would its children
-    return subprocess.Popen(command, preexec_fn=_interruptible, **how)  # noqa: PLW1509 - only signal(), which is safe
-
-
-def _interruptible() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    return subprocess.Popen(command, **how)
 
 
 def finish(process: subprocess.Popen[bytes]) -> Ran:

@@ -1,6 +1,6 @@
 """A data directory with clusters, disks and export files, to be copied for each fault, and what to hold it against.
 
-Everything is tiny and lies in memory where the machine has /dev/shm: thousands of copies are made and synced.
+Everything is tiny and lies in memory where there is enough: thousands of copies are made and synced.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from blixard.model.codec import to_object
 from blixard.model.structs import ClusterSnapshot, Content, DiskFormat
 from blixard.store.history import History
 from blixard.store.sqlite.store import SqliteStore
-from support.commands import Ran, run
+from support.commands import Ran, run, run_here
 from support.documents import noise
 from support.faults import names
+from support.memory import in_memory
 
 AT = "2026-07-27T12:00:00Z"
 KIB = 1 << 10
@@ -34,8 +35,7 @@ KIB = 1 << 10
 @contextmanager
 def fast_folder() -> Iterator[Path]:
     """A folder of its own, in memory where possible."""
-    shm = Path("/dev/shm")  # noqa: S108 - a new directory with a name of its own is made in there
-    with tempfile.TemporaryDirectory(dir=shm if os.access(shm, os.W_OK) else None) as folder:
+    with tempfile.TemporaryDirectory(dir=in_memory()) as folder:
         yield Path(folder)
 
 
@@ -71,6 +71,17 @@ class World:
     def cluster(self, name: str = "web") -> ClusterDir:
         """A cluster's directory."""
         return Home(self.data).cluster(name)
+
+
+class NearWorld(World):
+    """A world whose commands run in this process, for tests that run thousands of whole ones on broken worlds.
+
+    What has to be kept apart (an observer that kills, a standard input) still has a process of its own.
+    """
+
+    def blixard(self, *arguments: str | Path, **how: Any) -> Ran:
+        """Run a command on it."""
+        return super().blixard(*arguments, **how) if how else run_here([*arguments, "--data-dir", self.data])
 
 
 def _link_disks(source: str, target: str) -> None:
