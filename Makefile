@@ -3,7 +3,9 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 .PHONY: demo quick test test-long other lint bench setup lock picture
-QUICK := -n 2 -q -m "not long" tests/unit tests/property
+# two at a time; who has none left takes some of the other's
+TESTS := -n 2 --dist worksteal -q
+QUICK := $(TESTS) -m "not long" tests/unit tests/property
 
 setup:
 	@scripts/setup test
@@ -22,7 +24,7 @@ quick: setup
 	$(PY) -m pytest $(QUICK)
 
 test: lint other
-	$(PY) -m pytest -n 2 -q -m "not long"
+	$(PY) -m pytest $(TESTS) -m "not long"
 
 # the quick tests once more on the newest other interpreter at hand; without one there is nothing to do
 other: setup
@@ -31,7 +33,7 @@ other: setup
 	else echo "no second Python at hand: the quick tests ran on $$($(PY) -V) only"; fi
 
 test-long: setup
-	$(PY) -m pytest -n 2 -q -m long
+	$(PY) -m pytest $(TESTS) -m long
 
 bench:
 	@scripts/setup bench
