@@ -38,13 +38,12 @@ _NOT_HERE = {
 Advance = Callable[[int], None]
 
 
-def reflink_or_copy(source: Path | int, target: Path, *, mode: int = 0o600, advance: Advance | None = None) -> bool:
+def reflink_or_copy(source: Path | int, target: Path, *, advance: Advance | None = None) -> bool:
     """Make `target`, a new durable file with the content of `source`; True when it shares the blocks of `source`.
 
     Args:
         source: a file or block device, by path (symlinks are followed: the operator named it) or by open descriptor.
-        target: must not exist; on failure nothing is left there.
-        mode: of `target`, exact.
+        target: must not exist, and is private; on failure nothing is left there.
         advance: called with numbers of bytes that are done, holes included; they add up to the size.
 
     Raises:
@@ -54,7 +53,7 @@ def reflink_or_copy(source: Path | int, target: Path, *, mode: int = 0o600, adva
     with translated("open", name):
         reading = os.dup(source) if isinstance(source, int) else os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        writing = create(target, mode=mode)
+        writing = create(target)
         try:
             shared = _fill(_Open(reading, name), _Open(writing, target), advance or (lambda _amount: None))
             fsync(writing, target)

@@ -15,6 +15,7 @@ from pathlib import Path, PurePath
 from blixard.errors import StorageError
 from blixard.files.seam import AnyPath, mutating, storage_error, translated
 
+_PRIVATE = 0o700
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -122,8 +123,8 @@ def unlink(path: AnyPath, *, missing_ok: bool = False) -> None:
                 raise
 
 
-def make_dir(path: AnyPath, mode: int = 0o700) -> None:
-    """Make a directory and the missing ones above it, all with exactly `mode`; one that is there is left as it is.
+def make_dir(path: AnyPath) -> None:
+    """Make a directory and the missing ones above it, all of them private; one that is there is left as it is.
 
     Each new directory is made durable in its parent.
     """
@@ -137,12 +138,12 @@ def make_dir(path: AnyPath, mode: int = 0o700) -> None:
     for folder in reversed(missing):
         with mutating("make directory", folder):
             try:
-                folder.mkdir(mode)
+                folder.mkdir(_PRIVATE)
             except FileExistsError:
                 if not is_dir(folder):
                     raise
                 continue  # another process was faster
-            folder.chmod(mode)
+            folder.chmod(_PRIVATE)  # whatever the umask
         fsync_dir(folder.parent)
 
 

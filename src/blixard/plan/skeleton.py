@@ -12,15 +12,12 @@ from blixard.plan.values import ImportPlan
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
 
 
-def rules_skeleton(plan: ImportPlan, variables: Iterable[str] = ()) -> str:
+def rules_skeleton(plan: ImportPlan) -> str:
     """A rules file that maps each missing node to this one and each missing network to itself, for a person to edit.
 
-    Args:
-        plan: of an import without these rules.
-        variables: names of template variables that have no default.
+    `plan` is of an import without these rules.
     """
     lines = [f"# Rules for importing `{plan.source.cluster_name}` into `{plan.target.name}`.", ""]
-    lines += _table("variables", ((name, '""') for name in variables), "values of the template's variables")
     clashes = [(f"vm:{change.name}", quoted(change.name + "-2")) for change in plan.conflicts]
     lines += _table("rename", clashes, "names that are other VMs here")
     nodes = [(str(node), str(plan.self_node)) for node in plan.missing_nodes]

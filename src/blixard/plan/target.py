@@ -57,8 +57,8 @@ def choose_target(
     existing: Sequence[Existing],
     *,
     mode: Mode,
+    document_name: str,
     consent: bool = False,
-    document_name: str | None = None,
 ) -> Choice:
     """The cluster that an import goes into.
 
@@ -69,22 +69,21 @@ def choose_target(
         head: of the document.
         existing: the clusters of the data directory.
         mode: a merge takes nothing away and is not asked about.
+        document_name: the name in the document, after variables and rules.
         consent: `-y`.
-        document_name: the name in the document after variables and rules, when they change it.
 
     Raises:
         UsageError: a name that cannot be a cluster's.
         RefusedError: a replace of a cluster that is not empty, that nobody named and that the file does not match.
     """
     clusters = {each.name: each for each in existing}
-    from_file = document_name if document_name is not None else head.cluster_name
-    name, chosen_by = _first_named(given, environment, current if current in clusters else None, from_file)
+    name, chosen_by = _first_named(given, environment, current if current in clusters else None, document_name)
     target = clusters.get(name)
     if target is None:
         hint = "`-c NAME` gives it a name of yours" if chosen_by is ChosenBy.FILE else None
         return Choice(name=_checked(name, hint), existing=None, chosen_by=chosen_by)
     named = chosen_by is ChosenBy.NAME
-    if mode is Mode.REPLACE and not (named or consent or target.empty or _matches(target, head, from_file)):
+    if mode is Mode.REPLACE and not (named or consent or target.empty or _matches(target, head, document_name)):
         raise RefusedError(
             f"the file is of cluster `{head.cluster_name}` and would replace `{target.name}`, which nobody named",
             hint=f"`-c {target.name}` replaces it, `-c NAME` makes or replaces another one, `-y` goes on as it is",

@@ -18,7 +18,8 @@ HEAD = document(cluster_id=THERE, name="lab").head
 
 def choose(given: str | None = None, environment: str | None = None, current: str | None = None,
            head: Any = HEAD, existing: Any = (PROD,), **fields: Any) -> Choice:  # fmt: skip
-    return choose_target(given, environment, current, head, existing, **{"mode": Mode.REPLACE, **fields})
+    wanted = {"mode": Mode.REPLACE, "document_name": head.cluster_name, **fields}
+    return choose_target(given, environment, current, head, existing, **wanted)
 
 
 def provenance(**fields: Any) -> Provenance:
