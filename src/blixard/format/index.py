@@ -23,7 +23,7 @@ from blixard.format.images import ImagesReader
 from blixard.format.layout import Index, read_tables
 from blixard.format.records import read_record
 from blixard.format.segments import Joined, Span
-from blixard.format.skeleton import Skeleton, read_skeleton
+from blixard.format.skeleton import read_skeleton
 from blixard.format.survey import Survey
 from blixard.limits import DEFAULT, KIB, Limits
 from blixard.ports import Input
@@ -33,8 +33,8 @@ _STRIDE = 1024
 
 def open_fast(given: Input, *, limits: Limits = DEFAULT) -> FastView | None:
     """What a document says, without reading records; None when it cannot seek or has no index that proves right."""
-    skeleton = read_skeleton(given, limits=limits)
-    return None if skeleton is None else FastView(given, skeleton, limits)
+    found = read_skeleton(given, limits=limits)
+    return None if found is None else FastView(given, *found, limits)
 
 
 class FastView(Closing):
@@ -47,9 +47,9 @@ class FastView(Closing):
         size: bytes of the file.
     """
 
-    def __init__(self, given: Input, skeleton: Skeleton, limits: Limits) -> None:
-        self.survey: Survey = skeleton.survey
-        self.index: Index = skeleton.index
+    def __init__(self, given: Input, index: Index, survey: Survey, limits: Limits) -> None:
+        self.survey = survey
+        self.index = index
         self.size = given.size or 0
         self._given = given
         self._limits = limits

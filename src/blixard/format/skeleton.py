@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from msgspec import UNSET, Struct, structs
+from msgspec import UNSET, structs
 
 from blixard.errors import ExportFileError
 from blixard.format.cursor import SPACE, Cursor
@@ -28,16 +28,6 @@ _PLAIN_END = re.compile(rb'"self": "([0-9]{20})"\}\}\n\Z')
 _END_OF_RECORDS = re.compile(SPACE + rb"\]" + SPACE + b"," + SPACE)
 _TAIL_BYTES = 100
 _GLANCE_BYTES = 4096
-
-
-class Skeleton(Struct, frozen=True, kw_only=True):
-    """A document without its records and telemetry, as a proven index shows it.
-
-    `survey.report` compares all sections that were read; `telemetry` and what images say in sum are as stated.
-    """
-
-    index: Index
-    survey: Survey
 
 
 def read_index(given: Input, *, limits: Limits = DEFAULT) -> Index | None:
@@ -61,8 +51,12 @@ def read_index(given: Input, *, limits: Limits = DEFAULT) -> Index | None:
     return index if own and _ordered(index, size) else None
 
 
-def read_skeleton(given: Input, *, limits: Limits = DEFAULT) -> Skeleton | None:
-    """The document without its records; None when there is no index or it does not prove right."""
+def read_skeleton(given: Input, *, limits: Limits = DEFAULT) -> tuple[Index, Survey] | None:
+    """The index and the document without records and telemetry; None when there is no index or it does not prove right.
+
+    The report of the survey compares all sections that were read; what is told of telemetry, and what images say in
+    sum, is as stated.
+    """
     index = read_index(given, limits=limits)
     if index is None:
         return None
@@ -131,7 +125,7 @@ def _ends_right(given: Input, index: Index, row: ImageRow) -> bool:
     return _END_OF_RECORDS.fullmatch(source.read(_GLANCE_BYTES)) is not None
 
 
-def _read(given: Input, index: Index, limits: Limits) -> Skeleton | None:
+def _read(given: Input, index: Index, limits: Limits) -> tuple[Index, Survey] | None:
     source = Joined(given, _without_records(index, given.size or 0), compressed=index.compressed)
     found = survey(DocumentReader(source, limits, skeleton=True).events())
     if len(found.images) != len(index.images):
@@ -152,7 +146,7 @@ def _read(given: Input, index: Index, limits: Limits) -> Skeleton | None:
         quick=True,
         telemetry_stored_bytes=stored,
     )
-    return Skeleton(index=index, survey=seen)
+    return index, seen
 
 
 def _without_records(index: Index, size: int) -> Iterator[Span]:

@@ -36,7 +36,7 @@ def foreknown_of(source: Input, limits: Limits) -> Foreknown:
     from blixard.format.skeleton import read_skeleton
 
     found = read_skeleton(source, limits=limits)
-    return NOTHING if found is None else foreknown_from(found.survey)
+    return NOTHING if found is None else foreknown_from(found[1])
 
 
 def foreknown_from(found: Survey) -> Foreknown:

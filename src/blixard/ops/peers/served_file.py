@@ -71,7 +71,7 @@ class ServedFile(Closing):
         index = self._view.index
         stored = sum(row.stored_bytes for row in index.images)
         # gzip takes off again what base64 had put on
-        return self.document_size + (stored if index.layout == "gzip" else stored * 3 // 4)
+        return self.document_size + (stored if index.compressed else stored * 3 // 4)
 
     def open_document(self) -> BinaryIO:
         """The hollow document, from its beginning; several may be open at once."""
@@ -84,7 +84,7 @@ class ServedFile(Closing):
             if row is None or self._view is None:
                 return None
             begin, end = self._view.place(*_PLACE.unpack(row))
-            compressed = self._view.index.layout == "gzip"
+            compressed = self._view.index.compressed
         stored = self._given.read_at(begin, end - begin)
         found, frame = stored_frame(stored, compressed=compressed, limits=self._limits)
         return frame if found == digest else None
