@@ -196,7 +196,7 @@ def atomic_write(path: AnyPath, data: bytes, mode: int = 0o600) -> None:
 
 
 def _check_ours(fd: int, path: Path) -> None:
-    """In a directory that others may write to, somebody may have put a file (or a hard link) there before us."""
+    """Refuse a file that is not ours alone: where others may write, they may have put a file or a hard link there."""
     about = os.fstat(fd)
     if about.st_uid != os.geteuid() or about.st_nlink != 1:
         raise storage_error("write", path, OSError(errno.EPERM, "the file is not ours"))

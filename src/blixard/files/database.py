@@ -169,7 +169,7 @@ class Database:
 
 
 def _connect(path: Path, *, alone: bool = False) -> sqlite3.Connection:
-    """Open it. `alone`: nobody else may have it open until we close it, and so the index of the log needs no file.
+    """Open the database. With `alone` no other process may until it is closed; the index of the log needs no file then.
 
     On a full file system there is no room for that file, and without it not even `cluster gc` could look for room.
     """

@@ -136,7 +136,7 @@ def tail_of(cursor: Cursor, keys: dict[str, Any], image: int) -> ImageTail:
 
 
 class Coverage:
-    """How far records have come, and how much they cover, in bytes."""
+    """What the records of an image cover so far: where the last one ends, and their sum, in bytes."""
 
     __slots__ = ("covered", "end")
 

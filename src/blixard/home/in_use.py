@@ -30,7 +30,7 @@ class DiskUser(msgspec.Struct, frozen=True):
 
 
 def in_use(path: Path) -> list[DiskUser]:
-    """Who but this process has the file at `path` open."""
+    """The other processes that have the file at `path` open."""
     return users_of([path]).get(path, [])
 
 

@@ -92,7 +92,7 @@ class Registry:
             database.write("INSERT OR REPLACE INTO disks VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
     def release(self, owner: DiskOwner) -> None:
-        """Forget one disk's claim; harmless when there is none.
+        """Forget one disk's claim, if there is one.
 
         Raises:
             StorageError: the registry cannot be written.

@@ -42,7 +42,7 @@ class UndoEntry(Struct, frozen=True, kw_only=True):
     after: UndoSide
 
     def summary(self) -> UndoSummary:
-        """What lists show; the sides may hold 100,000 VMs, and nobody should decode them to count entries."""
+        """The entry as lists show it: the sides may hold 100,000 VMs, which no list should have to decode."""
         contents = (content for side in (self.before, self.after) for _, content in side.contents)
         return UndoSummary(
             id=self.id,

@@ -1,4 +1,4 @@
-"""Whose content each image of a document is.
+"""The disk or file whose content each image of a document is.
 
 `disks[].image` and `files[].image` are the only link (FORMAT.md section 2): an image's own names are for people.
 """

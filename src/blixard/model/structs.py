@@ -270,7 +270,7 @@ class ContentKind(StrEnum):
 
 
 class ContentKey(Struct, frozen=True, order=True, array_like=True, gc=False):
-    """Whose content: VM id, kind, and the disk's or file's name."""
+    """Names the content of a disk or file: VM id, kind, and the name of the disk or file."""
 
     vm_id: str
     kind: ContentKind

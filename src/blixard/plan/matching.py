@@ -59,7 +59,7 @@ class Matching(Struct, frozen=True, kw_only=True):
 
 
 class Origins(Struct, frozen=True, kw_only=True):
-    """Whose file it is, for whoever has to recognise its VMs."""
+    """Which cluster the file is of and which one it goes into: VMs are recognised by it."""
 
     target: str
     file: str | None

@@ -1,4 +1,4 @@
-"""How long undo entries are kept: by number, age and bytes; pinned ones always (DESIGN.md section 6). And telemetry.
+"""How long undo entries and telemetry are kept: by number, age and bytes, pinned ones always (DESIGN.md section 6).
 
 The one place that decides: a change asks `retained`, `cluster gc` asks `expired`. The policies are what the settings
 are when nobody says. Pure, so that a plan can say what it will drop before it drops it.

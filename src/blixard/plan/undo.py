@@ -132,7 +132,7 @@ def _park(entry: UndoEntry, current: ClusterSnapshot) -> UndoPlan:
 
 
 def _goes_back(before: T | None, after: T | None, now: T | None, *, force: bool) -> bool | None:
-    """True: put `before` back. False: it is so already. None: somebody changed it since."""
+    """True when `before` is to be put back, False when it is there already, None when somebody changed it since."""
     if now == before:
         return False
     return True if force or now == after else None

@@ -194,7 +194,7 @@ class LockHolder(Struct, frozen=True):
 
 
 class ClusterLocks(Protocol):
-    """Who may work on a cluster beside whom. One suite (tests/support/lock_conformance.py) runs on every adapter.
+    """What may work on a cluster at once. One suite (tests/support/lock_conformance.py) runs on every adapter.
 
     Side by side may work: an export, edits and readers of disks; an import (`alone`) and readers; the deletion of disk
     files with an edit or an import. Everything else excludes each other, in one process too: two exports, two imports,
@@ -248,7 +248,7 @@ class Progress(Protocol):
         """A part of the work starts: `task` is what people call it (`web-1/root`)."""
 
     def advance(self, amount_bytes: int) -> None:
-        """That many more guest bytes of the current task are done."""
+        """Count guest bytes of the current task that are done."""
 
     def end(self) -> None:
         """The current task is done."""

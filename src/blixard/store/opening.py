@@ -41,7 +41,7 @@ def open_with_books(cluster: ClusterDir) -> tuple[StateStore, NodeBooks]:
 
 
 def locks_of(cluster: ClusterDir) -> ClusterLocks:
-    """Who may work on `cluster` beside whom."""
+    """The locks that say which commands may work on `cluster` at the same time."""
     return FlockLocks(cluster)
 
 

@@ -38,7 +38,7 @@ class Rejectable(Load, Protocol):
     """A `Load` with several sources (peers): after a wrong frame, the next call gives that of another one."""
 
     def reject(self, why: str) -> None:
-        """The last frame was wrong; raises when nobody else has it."""
+        """Say that the last frame was wrong, so that the next call asks another source; raises when there is none."""
 
 
 class Given(Struct, frozen=True):

@@ -126,7 +126,7 @@ class DiskSink(Closing):
         self._tell_written(given.image, len(data))
 
     def damaged(self, given: Given, problem: ExportFileError, /) -> None:
-        """Raise it, which ends the import; where damage is skipped, mark the image, unless nobody takes it anyway."""
+        """Raise it, which ends the import; where damage is skipped, mark the image instead, if it is wanted."""
         staged = self._images.get(given.image)
         if not self._skip_damaged:
             title = f"image `{given.image}`" if staged is None else staged.title

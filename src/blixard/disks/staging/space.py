@@ -33,7 +33,7 @@ class SpaceCheck:
         self._since = self._step
 
     def spend(self, amount: int) -> None:
-        """So many bytes are about to be written.
+        """Count `amount` bytes that are about to be written, and look at the free space when a step is full.
 
         Raises:
             StorageError: the reserve would be touched.

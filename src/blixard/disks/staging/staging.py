@@ -239,7 +239,7 @@ class Staging(Closing):
         self._settler.submit(lambda: self._images[image].complete(wanted=self._want(image)), 1)
 
     def _written(self, image: int, amount: int) -> None:
-        """So many bytes of an image were written. Runs in workers."""
+        """Count `amount` written bytes of an image; after enough of them a checkpoint is made. Runs in workers."""
         with self._fresh_lock:
             self._fresh_bytes += max(amount, RECORD_BYTES)
             if self._fresh_bytes < self._checkpoint_bytes:

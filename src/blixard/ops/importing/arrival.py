@@ -1,4 +1,4 @@
-"""How far a fetch is: what is to come, and what has come.
+"""The progress of a fetch: how many bytes are to come, and how many have come.
 
 Counted when a frame is here, not when it is asked for: on a slow line what was asked for ahead takes minutes.
 """

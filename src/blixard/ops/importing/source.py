@@ -41,7 +41,7 @@ class ImportSource(Protocol):
 
     @property
     def at_hand(self) -> bool:
-        """True when all records come anyway, so that those which nobody needs are checked too."""
+        """True when all records come whether they are needed or not, as from a file: then all are checked."""
 
     def load(self, event: RecordRead, *, held: bool) -> Load | None:
         """How a worker gets the frame of a record; None for a reference.
