@@ -63,10 +63,7 @@ class Leaf(click.Command):
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the page, the example first."""
-        _write_examples(formatter, self.examples)
-        formatter.write_paragraph()
-        self.format_usage(ctx, formatter)
-        self.format_help_text(ctx, formatter)
+        _begin_page(self, self.examples, ctx, formatter)
         options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
         shown = [(each, each.get_help_record(ctx)) for each in options]
         own = [record for each, record in shown if record and not isinstance(each, CommonOption)]
@@ -126,10 +123,7 @@ class LazyGroup(click.Group):
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the page, the example first; no command is imported for it."""
-        _write_examples(formatter, self.examples)
-        formatter.write_paragraph()
-        self.format_usage(ctx, formatter)
-        self.format_help_text(ctx, formatter)
+        _begin_page(self, self.examples, ctx, formatter)
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.summary) for name, entry in self.entries.items()])
         formatter.write_paragraph()
@@ -174,7 +168,12 @@ def _no_such_command(name: str, path: str, names: Iterable[str], groups: Iterabl
     return UsageError(f"no such command `{path} {name}`", hint=hint)
 
 
-def _write_examples(formatter: click.HelpFormatter, examples: Sequence[str]) -> None:
+def _begin_page(
+    command: click.Command, examples: Sequence[str], context: click.Context, formatter: click.HelpFormatter
+) -> None:
     formatter.write("Example:\n" if len(examples) == 1 else "Examples:\n")
     for each in examples:
         formatter.write(f"  {each}\n")
+    formatter.write_paragraph()
+    command.format_usage(context, formatter)
+    command.format_help_text(context, formatter)

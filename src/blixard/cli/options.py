@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from enum import StrEnum
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -49,6 +50,11 @@ def _parsed(parse: Callable[[str], T], text: str) -> T:
         return parse(text)
     except UsageError as error:
         raise click.BadParameter(f"{error.message}: {error.hint}" if error.hint else error.message) from error
+
+
+def values_of(kind: type[StrEnum]) -> list[str]:
+    """What an option can be whose value is one of `kind`."""
+    return [each.value for each in kind]
 
 
 def common_options() -> list[click.Option]:

@@ -49,12 +49,12 @@ def metric_elements(
             continue
         data = _data_point(point)
         needed = len(_size_of(data)) + 1
-        if last is None or not _same_metric(last, point.series):
+        if not _same_metric(last, point.series):
             needed += 300 + len(point.series.name) + len(point.series.unit)
         if metrics and needed > room:
             yield _metrics_element(resource_object, metrics)
             metrics, room, last = [], budget, None
-        if last is None or not _same_metric(last, point.series):
+        if not _same_metric(last, point.series):
             metrics.append(_metric(point.series))
         last = point.series
         _data_points(metrics[-1]).append(data)
@@ -89,8 +89,8 @@ def _logs_element(resource_object: JsonObject, records: list[JsonObject]) -> Jso
     return {"resource": resource_object, "scopeLogs": [{"scope": SCOPE, "logRecords": records}]}
 
 
-def _same_metric(one: Series, other: Series) -> bool:
-    return (one.name, one.unit, one.kind) == (other.name, other.unit, other.kind)
+def _same_metric(one: Series | None, other: Series) -> bool:
+    return one is not None and (one.name, one.unit, one.kind) == (other.name, other.unit, other.kind)
 
 
 def _metric(series: Series) -> JsonObject:

@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 _ID_DIGITS = 16
 
 
-def _at_once(write: Write) -> None:
-    write()
-
-
 class _Served(Struct):
     """A receiver that is here, with one connection or many."""
 
@@ -50,7 +46,7 @@ class Screen:
     def __init__(self, out: Console, now: Callable[[], float] = time.monotonic) -> None:
         self.share_bytes: int | None = None
         self.until: datetime | None = None
-        self.post: Callable[[Write], None] = _at_once
+        self.post: Callable[[Write], None] = lambda write: write()
         self._out = out
         self._now = now
         self._lock = threading.Lock()
@@ -74,7 +70,10 @@ class Screen:
         several = f"{human.counts(len(here), 'receiver')} here, {len(self._completed)} got all of it so far"
         return (
             f"serving{until}: {several}",
-            *(one_line(rows[name]) if name in rows else f"{name}: {_waits(done=done)}" for name, done in here),
+            *(
+                one_line(rows[name]) if name in rows else f"{name}: has {'all of it' if done else 'got nothing yet'}"
+                for name, done in here
+            ),
         )
 
     def joined(self, receiver: Receiver) -> None:
@@ -144,10 +143,6 @@ class Screen:
 
 def _name(receiver_id: str) -> str:
     return f"receiver {receiver_id[:_ID_DIGITS]}"
-
-
-def _waits(*, done: bool) -> str:
-    return "has all of it" if done else "has got nothing yet"
 
 
 def _told(receiver: Receiver) -> str:

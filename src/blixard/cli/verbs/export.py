@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
-from blixard.cli.options import command, one_of, only_with
+from blixard.cli.options import command, one_of, only_with, values_of
 from blixard.cli.screen import human
 from blixard.cli.verbs.file_source import NO_COMPRESS, THREADS, no_file
 from blixard.cli.verbs.network import NetworkFlags, network_of, refuse_qr
 from blixard.cli.verbs.share import Sharing, options_of, serve, sharing_options
 from blixard.errors import ExitCode, UsageError
 from blixard.limits import GZIP_LEVEL
+from blixard.model.structs import Consistency
 from blixard.site.config import TELEMETRY_HOURS
 from blixard.site.quantities import parse_duration
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from blixard.cli.session import Session
     from blixard.ops.exporting.export import ExportOptions, ExportReport
 
-_CONSISTENCIES = ("stopped", "filesystem", "crash", "unknown")
 _SHOWN = 5
 
 
@@ -85,7 +85,9 @@ def _exported_at(text: str) -> datetime:
 @click.option("--redact", is_flag=True, help="Mask what looks like a secret")
 @click.option("--secrets-out", metavar="FILE", help="Keep what was masked, for `import --secrets-file`")
 @click.option("--images-unredacted", is_flag=True, help="With `--redact`: disks leave as they are")
-@click.option("--require-consistency", type=click.Choice(_CONSISTENCIES), help="Refuse a disk that is less than this")
+@click.option(
+    "--require-consistency", type=click.Choice(values_of(Consistency)), help="Refuse a disk that is less than this"
+)
 @click.option("--all-or-nothing", is_flag=True, help="No file when a disk cannot be read")
 @click.option("--verify", is_flag=True, help="Read the file back from the disk before it gets its name")
 @click.option("--exported-at", type=_exported_at, metavar="TIME", help="RFC 3339  [SOURCE_DATE_EPOCH, else now]")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blixard.cli.options import command
+from blixard.cli.options import command, values_of
 from blixard.cli.screen import human
 from blixard.cli.verbs.file_source import CHECKING, INPUT, THREADS
 from blixard.errors import ExitCode, UsageError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.argument("words", nargs=-1, metavar="FILE VM[/DISK]")
 @INPUT
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where to; it appears whole or not at all")
-@click.option("--format", "shape", type=click.Choice([each.value for each in DiskFormat]), help="  [as the disk was]")
+@click.option("--format", "shape", type=click.Choice(values_of(DiskFormat)), help="  [as the disk was]")
 @click.option("--no-clobber", is_flag=True, help="Do not replace a file that is there")
 @THREADS
 def extract(

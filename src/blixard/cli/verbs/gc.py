@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import structs
 
 from blixard.cli.options import command
 from blixard.cli.screen import human
@@ -31,7 +32,7 @@ def gc(session: Session, *, dry_run: bool, staged: bool) -> None:
     with session.open_cluster() as opened:
         report = collect(opened, GcOptions(dry_run=dry_run, staged=staged))
     if session.out.json:
-        session.out.document({**_plain(report), "size_bytes": report.size_bytes})
+        session.out.document({**structs.asdict(report), "size_bytes": report.size_bytes})
         return
     if report.freed:
         rows = [(each.kind, each.name, human.size(each.size_bytes), each.why) for each in report.freed]
@@ -41,10 +42,3 @@ def gc(session: Session, *, dry_run: bool, staged: bool) -> None:
     if report.kept:
         kept = human.size(sum(each.size_bytes for each in report.kept))
         session.out.note(f"{kept} staged by imports is kept for 7 days: `--staged` frees it too")
-
-
-def _plain(report: object) -> dict[str, object]:
-    import msgspec
-
-    plain: dict[str, object] = msgspec.to_builtins(report)
-    return plain

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from blixard.cli.options import command, goes_with, only_with, pair, two_given
+from blixard.cli.options import command, goes_with, only_with, pair, two_given, values_of
 from blixard.cli.screen import human
 from blixard.cli.verbs.export import selection
 from blixard.cli.verbs.fetching import FETCHING, Fetching, fetching_options, sender_names, senders, tickets_of
@@ -18,6 +18,7 @@ from blixard.cli.verbs.file_source import CHECKING, THREADS, no_file, refuse_tic
 from blixard.cli.verbs.network import NetworkFlags
 from blixard.errors import ExitCode
 from blixard.plan import rules
+from blixard.plan.options import MatchBy, OnConflict
 
 if TYPE_CHECKING:
     from blixard.api.arguments import ImportArguments
@@ -76,10 +77,10 @@ _VARIABLE = "BLIXARD_VAR_"
 @click.option("--var", multiple=True, type=pair, metavar="NAME=V", help="A template's variable")
 @click.option("--var-file", metavar="FILE", help="TOML with variables  [BLIXARD_VAR_NAME]")
 @click.option("--secrets-file", metavar="FILE", help="What `export --secrets-out` kept")
+@click.option("--on-conflict", type=click.Choice(values_of(OnConflict)), help="Merge: same name, other VM")
 @click.option(
-    "--on-conflict", type=click.Choice(["fail", "update", "keep", "rename"]), help="Merge: same name, other VM"
+    "--match", type=click.Choice(values_of(MatchBy)), default=MatchBy.ID.value, help="How VMs are found  [id]"
 )
-@click.option("--match", type=click.Choice(["id", "name"]), default="id", help="How VMs are found  [id]")
 @click.option("--replace-disks", is_flag=True, help="Merge: replace disk content that is here")
 @click.option("--new-identity", is_flag=True, help="Own ids and MACs for the copies")
 @click.option("--with-nodes", is_flag=True, help="Bring the nodes of another cluster as records")
@@ -125,7 +126,9 @@ def import_(
 
     looking = asked["dry_run"]
     if not looking:
-        _refuse_without_dry_run({"--exit-code": exit_code, "--plan-out": plan_out, "--rules-out": rules_out})
+        for option, value in (("--exit-code", exit_code), ("--plan-out", plan_out), ("--rules-out", rules_out)):
+            if value:
+                raise goes_with(option, "--dry-run")
     if asked["on_conflict"] and not asked["merge"]:
         raise goes_with("--on-conflict", "--merge", "a replace makes the cluster what the file says")
     site = session.site
@@ -165,12 +168,6 @@ def import_(
     warnings.tell(report.warnings)
     _tell(session, report, fetched)
     return ExitCode.CHANGES_PENDING if exit_code and not report.plan.is_empty else report.exit_code
-
-
-def _refuse_without_dry_run(given: dict[str, object]) -> None:
-    for option, value in given.items():
-        if value:
-            raise goes_with(option, "--dry-run")
 
 
 def _one_name(named: tuple[str, ...]) -> str:
@@ -224,8 +221,7 @@ def _tell(session: Session, report: ImportReport, fetched: str) -> None:
         staged = f"{human.size(report.staged_bytes)} of disks staged"
         out.note(f"{summary(plan)}; revision {report.revision}, {staged}{fetched}")
         if report.undo is not None:
-            undo = f"`blixard cluster undo -c {report.cluster}` takes it back"
-            out.note(undo + (" (undo " + str(report.undo) + ")"))
+            out.note(f"`blixard cluster undo -c {report.cluster}` takes it back (undo {report.undo})")
 
 
 def _write_plans(report: ImportReport, request: ImportRequest, plan_out: str | None, rules_out: str | None) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import Struct
 
-from blixard.cli.options import group, size
+from blixard.cli.options import group, size, values_of
 from blixard.errors import UsageError
 from blixard.site.config import LaneChoice
 
@@ -36,9 +36,7 @@ network_options = group(
     click.option("--p2p-listen", metavar="ADDR:PORT", help="Listen there  [p2p.listen]"),
     click.option("--p2p-advertise", multiple=True, metavar="ADDR:PORT", help="Put into the ticket  [p2p.advertise]"),
     click.option("--relay", metavar="URL", help="A relay, or `default`: tells third parties  [p2p.relay]"),
-    click.option(
-        "--lane", type=click.Choice([each.value for each in LaneChoice]), help="Ways for disk content  [p2p.lane]"
-    ),
+    click.option("--lane", type=click.Choice(values_of(LaneChoice)), help="Ways for disk content  [p2p.lane]"),
     click.option("--limit-rate", type=size, metavar="SIZE", help="Bytes a second at most, `10MiB`  [p2p.limit_rate]"),
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     examples=["blixard node add --bind-addr 10.0.0.2:7001 --data-dir-there /var/lib/blixard --name host-2"],
     exits=[ExitCode.NOT_FOUND, ExitCode.CONFLICT, ExitCode.LOCKED],
 )
-@click.option("--id", "wanted_id", type=click.IntRange(min=0), metavar="N", help="Its id  [the next free one]")
+@click.option("--id", type=click.IntRange(min=0), metavar="N", help="Its id  [the next free one]")
 @click.option("--bind-addr", required=True, metavar="HOST:PORT", help="Where it listens")
 @click.option(
     "--data-dir-there", default="/var/lib/blixard", show_default=True, metavar="DIR", help="Its data directory"
 )
 @click.option("--name", metavar="NAME", help="What people call it")
-@click.option("--backend", default="qemu", show_default=True, metavar="NAME", help="What runs its VMs")
+@click.option("--backend", "vm_backend", default="qemu", show_default=True, metavar="NAME", help="What runs its VMs")
 @click.option("--label", "labels", type=pair, multiple=True, metavar="K=V", help="A label; may be repeated")
 @click.option("--datacenter", metavar="NAME", help="Where it stands")
 @click.option("--zone", metavar="NAME", help="Where it stands")
@@ -32,31 +32,15 @@ if TYPE_CHECKING:
 def add(
     session: Session,
     *,
-    wanted_id: int | None,
-    bind_addr: str,
     data_dir_there: str,
-    name: str | None,
-    backend: str,
     labels: tuple[tuple[str, str], ...],
-    datacenter: str | None,
-    zone: str | None,
-    rack: str | None,
+    **fields: Any,
 ) -> None:
     """Add a node to the cluster's state."""
     from blixard.model.codec import to_object
     from blixard.ops.cluster.nodes import NodeSpec, add_node
 
-    spec = NodeSpec(
-        id=wanted_id,
-        bind_addr=bind_addr,
-        data_dir=data_dir_there,
-        name=name,
-        vm_backend=backend,
-        labels=dict(labels),
-        datacenter=datacenter,
-        zone=zone,
-        rack=rack,
-    )
+    spec = NodeSpec(data_dir=data_dir_there, labels=dict(labels), **fields)
     with session.open_cluster() as opened:
         node = add_node(opened, spec)
     session.out.done(to_object(node), f"node {node.id} added")

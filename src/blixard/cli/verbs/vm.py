@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -112,33 +112,17 @@ def delete(session: Session, name: str) -> None:
     metavar="DIR",
     help="With `--format qcow2`: its backing files lie here",
 )
-@click.option("--image-in-place", is_flag=True, help="Leave it where it is; blixard never writes, moves or deletes it")
+@click.option(
+    "--image-in-place", "in_place", is_flag=True, help="Leave it where it is; blixard never writes, moves or deletes it"
+)
 @click.option("--replace", is_flag=True, help="Replace content that is there; undo keeps it")
-def attach_image(
-    session: Session,
-    vm: str,
-    disk: str,
-    path: Path,
-    image_format: str | None,
-    *,
-    backing: Path | None,
-    image_in_place: bool,
-    replace: bool,
-) -> None:
+def attach_image(session: Session, vm: str, disk: str, *, image_format: str | None, **asked: Any) -> None:
     """Give a disk its content, as after an import of a file without images."""
     from blixard.cli.verbs.fields import disk_format
     from blixard.model.codec import to_object
     from blixard.ops.vm import attach as vm_attach
 
-    options = vm_attach.AttachOptions(
-        vm=vm,
-        disk=disk,
-        path=path,
-        format=disk_format(image_format, "format"),
-        backing=backing,
-        in_place=image_in_place,
-        replace=replace,
-    )
+    options = vm_attach.AttachOptions(vm=vm, disk=disk, format=disk_format(image_format, "format"), **asked)
     with session.open_cluster() as opened, session.progress() as progress:
         done = vm_attach.attach_image(opened, options, progress)
     for warning in done.warnings:

@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 
 import click
 
-from blixard.cli.options import pair
+from blixard.cli.options import pair, values_of
 from blixard.cli.verbs.memory import megabytes
 from blixard.model.structs import DesiredState, JsonObject
 from blixard.ops.vm.specs import default_of
 
-_STATES = tuple(each.value for each in DesiredState)
 _NOTHING = "none"
 """Takes a value away that may be missing."""
 
@@ -53,7 +52,7 @@ FIELDS = (
     Value("tenant_id", "--tenant", str, "ID", "Whose it is"),
     Value("priority", "--priority", int, "0-1000", "Higher runs first"),
     Value("node_id", "--node", click.IntRange(min=0), "N", "Place it on this node", new="  [this one]"),
-    Value("desired_state", "--desired", click.Choice(_STATES), None, "What is wanted of it"),
+    Value("desired_state", "--desired", click.Choice(values_of(DesiredState)), None, "What is wanted of it"),
 )
 
 

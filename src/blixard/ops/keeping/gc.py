@@ -7,6 +7,7 @@ Nothing that a live state or a kept undo entry names is ever touched, and nothin
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -90,13 +91,12 @@ def _look(opened: OpenCluster, options: GcOptions) -> GcReport:
     over = {row.key for row in abandoned_imports(opened)}
     over |= {path.name for path in unnamed_staging(opened)}
     gone = [each for each, age in staged if options.staged or age > STAGED_FOR or each.name in over]
-    freed = [
-        Freed(kind="file", name=path.name, size_bytes=files.allocated_bytes(path), why="nobody names it")
-        for path in unnamed_files(opened)
-    ]
+    freed = [_freed("file", path.name, path, "nobody names it") for path in unnamed_files(opened)]
+    founded = given_up(opened.home, now, everything=options.staged)
+    freed += [_freed("founded", each.name, each.path, "an import had begun to make this cluster") for each in founded]
     return GcReport(
         dry_run=options.dry_run,
-        freed=(*freed, *gone, *_founded(opened, now, options), *_expired(opened, now)),
+        freed=(*freed, *gone, *_expired(opened, now)),
         kept=tuple(each for each, _ in staged if each not in gone),
     )
 
@@ -108,16 +108,12 @@ def _staged(opened: OpenCluster, now: datetime) -> list[tuple[Freed, timedelta]]
         row = begun.get(path.name)
         age = now - (row.started_at if row else datetime.fromtimestamp(path.stat().st_mtime, now.tzinfo))
         why = f"staged by import {row.id}" if row else "staged by an import that is forgotten"
-        found.append((Freed(kind="staged", name=path.name, size_bytes=files.allocated_bytes(path), why=why), age))
+        found.append((_freed("staged", path.name, path, why), age))
     return found
 
 
-def _founded(opened: OpenCluster, now: datetime, options: GcOptions) -> list[Freed]:
-    why = "an import had begun to make this cluster"
-    return [
-        Freed(kind="founded", name=each.name, size_bytes=files.allocated_bytes(each.path), why=why)
-        for each in given_up(opened.home, now, everything=options.staged)
-    ]
+def _freed(kind: str, name: str, path: Path, why: str) -> Freed:
+    return Freed(kind=kind, name=name, size_bytes=files.allocated_bytes(path), why=why)
 
 
 def _expired(opened: OpenCluster, now: datetime) -> list[Freed]:
