@@ -43,10 +43,8 @@ def parse_at(at: int, text: bytes) -> tuple[Any, bytes]:
     """`parse`, with errors that say where: `at` is the offset of the value in the document."""
     try:
         return parse(text)
-    except MalformedExport as problem:
-        raise MalformedExport(f"at byte `{at}`: {problem.message}") from problem
-    except LimitExceeded as problem:
-        raise LimitExceeded(f"at byte `{at}`: {problem.message}", hint=problem.hint) from problem
+    except (MalformedExport, LimitExceeded) as problem:
+        raise type(problem)(f"at byte `{at}`: {problem.message}", hint=problem.hint) from problem
 
 
 def parse_fast(text: bytes) -> tuple[Any, bytes] | None:

@@ -119,7 +119,7 @@ class Home:
             self._build(hidden, build)
         return hidden
 
-    def publish(self, founded: ClusterDir) -> ClusterDir:
+    def publish(self, founded: ClusterDir) -> None:
         """Give a founded cluster its name; everything that was opened in it must be closed.
 
         Raises:
@@ -130,7 +130,6 @@ class Home:
             self._check_free(founded.name)
             files.rename(founded.path, self.clusters_dir / founded.name)
             files.fsync_dir(self.clusters_dir)
-        return ClusterDir(self.clusters_dir / founded.name, founded.name)
 
     def founded(self) -> tuple[ClusterDir, ...]:
         """The hidden directories in which imports have begun to make a cluster and have not finished."""
