@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from blixard import files
 from blixard.errors import Locked, StorageError
-from blixard.ports import ImportRow
 from blixard.site.open_cluster import OpenCluster
+
+if TYPE_CHECKING:
+    from blixard.ports import ImportRow
 
 
 def unnamed_files(opened: OpenCluster) -> list[Path]:
