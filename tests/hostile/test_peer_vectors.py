@@ -15,6 +15,7 @@ from blixard.peer.fetch.remote import Remote
 from blixard.peer.share.answers import Bounds
 from blixard.peer.wire.frames import FrameReader
 from hostile.peer_vectors import BYTES, CLIENTS, RECORD_SERVERS, SERVERS, BytesVector, ClientVector, ServerVector
+from support.frames import fed
 from support.link_conformance import no_thread_left
 from support.peers import CLIENT, OTHER, QUICK, World, collect, world
 
@@ -48,7 +49,7 @@ def test_bytes_that_are_no_frame_are_refused_before_they_take_memory(vector: Byt
     tracemalloc.start()
     try:
         with pytest.raises(PeerMisbehaved) as caught:
-            list(reader.feed(vector.data))
+            list(fed(reader, vector.data))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

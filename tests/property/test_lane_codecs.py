@@ -17,6 +17,7 @@ from blixard.peer.lane.hello import ChannelHello, LaneHello, answer, check_answe
 from blixard.peer.lane.offer import LaneOffer, parse_offer
 from blixard.peer.wire.frames import FrameReader, encode_frame
 from blixard.peer.wire.protocol import head
+from support.frames import fed
 
 OURS = LaneHello(token=bytes(range(16)).hex(), nonce=bytes(range(16, 32)).hex())
 CERTIFICATE = LaneIdentity().certificate
@@ -101,7 +102,7 @@ def judge_bytes(stream: bytes) -> None:
         reader = FrameReader(limit=0)
         try:
             for at in range(0, len(stream), step):
-                for said, _body in reader.feed(stream[at : at + step]):
+                for said, _body in fed(reader, stream[at : at + step]):
                     judge(said)
         except PeerMisbehaved:
             continue

@@ -17,6 +17,7 @@ from blixard.peer.wire.frames import FrameReader, decode_head, encode_frame
 from blixard.peer.wire.secret import Secret
 from blixard.peer.wire.states import FROM_CLIENT, FROM_SERVER, Incoming, State, Table
 from blixard.peer.wire.ticket import PREFIX, Ticket, parse_ticket
+from support.frames import fed
 from support.tickets import base32, make_ticket, written
 
 hex_ids = st.binary(min_size=32, max_size=32).map(bytes.hex)
@@ -103,7 +104,7 @@ def test_frames_are_read_back_however_the_bytes_come(sent: list[tuple[dict[str, 
     reader = FrameReader()
 
     got = [
-        (head, bytes(body)) for at in range(0, len(stream), step) for head, body in reader.feed(stream[at : at + step])
+        (head, bytes(body)) for at in range(0, len(stream), step) for head, body in fed(reader, stream[at : at + step])
     ]
 
     assert got == sent
@@ -122,7 +123,7 @@ def test_any_head_is_an_object_or_a_misbehaving_peer(text: bytes) -> None:
     except PeerMisbehaved:
         return
     assert isinstance(head, dict)
-    ((again, _),) = FrameReader().feed(b"".join(map(bytes, encode_frame(head))))
+    ((again, _),) = fed(FrameReader(), b"".join(map(bytes, encode_frame(head))))
     assert again == head
 
 
@@ -131,7 +132,7 @@ def test_any_head_is_an_object_or_a_misbehaving_peer(text: bytes) -> None:
 def test_any_bytes_are_frames_or_a_misbehaving_peer(data: bytes, limit: int) -> None:
     reader = FrameReader(limit)
     try:
-        for head, body in reader.feed(data):
+        for head, body in fed(reader, data):
             assert isinstance(head, dict)
             assert len(body) <= limit
         reader.end()
@@ -149,7 +150,7 @@ def test_a_changed_byte_in_frames_is_seen_or_changes_only_what_they_say(
     stream[at] ^= data.draw(st.integers(1, 255))
     reader = FrameReader()
     try:
-        list(reader.feed(bytes(stream)))
+        list(fed(reader, bytes(stream)))
     except PeerMisbehaved:
         return
     with reader.room() as room:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from msgspec import Struct
+from msgspec import UNSET, UnsetType
 
 from blixard.model.structs import JsonObject
 from blixard.peer.ports import Lane, LaneMaker, Link
@@ -16,22 +16,15 @@ from blixard.peer.ports import Lane, LaneMaker, Link
 _LOG = logging.getLogger(__name__)
 
 
-class OfferedLane(Struct, frozen=True):
-    """A lane that was made, and what the peer is to be told of it."""
-
-    lane: Lane
-    offer: JsonObject
-
-
-def offered_lane(lanes: LaneMaker | None, link: Link) -> OfferedLane | None:
-    """A lane for the session on `link`; None when there is to be none, or it cannot be had."""
+def offered_lane(lanes: LaneMaker | None, link: Link) -> tuple[Lane | None, JsonObject | UnsetType]:
+    """A lane for the session on `link`, and what to tell the peer of it; neither when it cannot be had."""
     lane: Lane | None = None
     try:
         lane = lanes(link) if lanes is not None else None
-        return None if lane is None else OfferedLane(lane, lane.offer())
+        return lane, UNSET if lane is None else lane.offer()
     except Exception as problem:  # noqa: BLE001 - whatever it is, there is no lane
         _give_up(lane, problem)
-        return None
+        return None, UNSET
 
 
 def begin_lane(lane: Lane, theirs: JsonObject, stands: Callable[[Link], None]) -> None:

@@ -131,7 +131,7 @@ class Endpoint(Protocol):
 
     @property
     def id(self) -> str:
-        """64 hex digits."""
+        """Our endpoint id: 64 hex digits."""
 
     def connect(self, endpoint_id: str, addresses: tuple[str, ...], relay: str | None, timeout: float | None) -> Link:
         """A link to that very endpoint.

@@ -32,7 +32,7 @@ _LOOK_SECONDS = 0.25
 
 
 class ShareOptions(Struct, frozen=True, kw_only=True):
-    """What was asked for on the command line of one share."""
+    """What to share, with whom and for how long."""
 
     path: str
     document: str | None = None
@@ -45,7 +45,7 @@ class ShareOptions(Struct, frozen=True, kw_only=True):
 
 
 class ShareReport(Struct, frozen=True, kw_only=True):
-    """What became of a share."""
+    """What became of a share, and who fetched from it."""
 
     path: str
     document: str

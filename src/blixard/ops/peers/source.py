@@ -122,7 +122,7 @@ class PeerSource(Closing):
 
 
 class FrameFromPeer:
-    """`Load` of one record: waits for what was asked for; a wrong frame is asked for again, of somebody else."""
+    """`Load` of one record from the senders; when its frame is wrong, another sender is asked."""
 
     def __init__(self, remote: Remote, digest: bytes, length: int, *, asked: bool) -> None:
         self._remote = remote
@@ -133,7 +133,7 @@ class FrameFromPeer:
             self._ask()
 
     def __call__(self) -> bytes | memoryview:
-        """The frame, where it was received."""
+        """Wait for the frame, asking for it first where that was not done yet."""
         if not self._asked:
             self._ask()
         return self._remote.wait(self._digest)

@@ -217,11 +217,9 @@ class Connection:
         hello = _heard(incoming, channel, deadline)
         protocol.check_hello(hello)
         proof = protocol.prove(ticket.secret, client_id=link.local_id, server_id=link.remote_id, nonce=hello.nonce)
-        offered = offered_lane(fetch.lanes, link)
-        if offered is not None:
-            self._lane = offered.lane
+        self._lane, offer = offered_lane(fetch.lanes, link)
         proven = time.monotonic()
-        channel.send(head(protocol.ClientHello(proof, lane=UNSET if offered is None else offered.offer)))
+        channel.send(head(protocol.ClientHello(proof, lane=offer)))
         welcome = _heard(incoming, channel, deadline)
         self.round_trip = time.monotonic() - proven
         if welcome.document != ticket.document:
@@ -229,8 +227,8 @@ class Connection:
         self.document_size = welcome.document_size
         options = fetch.options
         self._control = Control(channel, incoming, every=options.ping_seconds, lost=options.lost_seconds)
-        if offered is not None and welcome.lane is not UNSET:
-            begin_lane(offered.lane, welcome.lane, self._lane_link)
+        if self._lane is not None and welcome.lane is not UNSET:
+            begin_lane(self._lane, welcome.lane, self._lane_link)
 
     def _part(self) -> None:
         """Finish the control channel; the sender then ends the session as a good one."""

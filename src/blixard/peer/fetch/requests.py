@@ -32,11 +32,11 @@ class AskedRoute(Protocol):
 
     @property
     def link(self) -> Link:
-        """Where the channel is opened."""
+        """The link on which the channel is opened."""
 
     @property
     def sender(self) -> AskedSender:
-        """Whose link it is."""
+        """The sender at the other end of the link."""
 
     @property
     def ended(self) -> bool:

@@ -43,7 +43,7 @@ class RoutedConnection(Protocol):
 
 
 class Route:
-    """One link of a connection, with its channels."""
+    """One link of a connection, with the channels that ask over it."""
 
     def __init__(
         self, fetch: Fetch, link: Link, connection: RoutedConnection, *, clock: Callable[[], float] = time.monotonic

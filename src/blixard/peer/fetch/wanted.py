@@ -43,7 +43,7 @@ class AskedSender(Protocol):
 
 
 class Asker(Protocol):
-    """Somebody who takes batches from the table, to ask for them."""
+    """Takes batches of records from the table, to ask a sender for them."""
 
     @property
     def may_ask(self) -> bool:

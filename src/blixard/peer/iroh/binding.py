@@ -43,7 +43,7 @@ ReadInto = Callable[["RecvStream", memoryview, memoryview], Awaitable[tuple[int,
 
 
 class _Loaded:
-    """What was loaded: a module global that is set once without `global`."""
+    """The binding as it was loaded and repaired: a module global that is set once without `global`."""
 
     lock = threading.Lock()
     ffi: Any = None
@@ -104,7 +104,7 @@ def reader_of(ffi: Any) -> ReadInto:
 
     async def read_view(stream: Any, room: memoryview, beyond: memoryview) -> tuple[int, int]:
         future = read(stream._uniffi_clone_handle(), _most(room, beyond))  # noqa: SLF001 - as the generated `read` does
-        buffer = await call(future, poll, complete, free, _as_it_is, errors)
+        buffer = await call(future, poll, complete, free, lambda buffer: buffer, errors)
         try:
             return _spread(content_of(buffer)[_LENGTH.size :], room, beyond)
         finally:
@@ -136,10 +136,6 @@ def write_at_once(self: Any, value: bytes | memoryview) -> None:
         if len(value):
             start = ctypes.addressof(self.rbuf.data.contents) + self.rbuf.len
             _memory(start, len(value))[:] = value
-
-
-def _as_it_is(buffer: Any) -> Any:
-    return buffer
 
 
 def content_of(buffer: Any) -> memoryview:

@@ -73,12 +73,10 @@ class IrohEndpoint(Closing):
     """
 
     def __init__(self, secret: bytes, options: EndpointOptions | None = None, *, limit: RateLimit = UNLIMITED) -> None:
-        options = options or EndpointOptions()
+        self._options = options = options or EndpointOptions()
         self._limit = limit
         self._listen = None if options.listen is None else _option("p2p.listen", options.listen)
         self._advertise = tuple(str(_option("p2p.advertise", each)) for each in options.advertise)
-        self._relay = options.relay
-        self._protocol = options.protocol
         relays = _relay_mode(options.relay)
         self._gate = threading.Lock()
         self._closed = False
@@ -108,7 +106,7 @@ class IrohEndpoint(Closing):
 
     def relay_url(self, timeout: float) -> str | None:
         """The relay by which others reach us, for a ticket; None when there is none within `timeout` seconds."""
-        if self._relay is not None:
+        if self._options.relay is not None:
             self._loop.run(self._online(self._live(), timeout))
         return self._live().addr().relay_url()
 
@@ -120,7 +118,7 @@ class IrohEndpoint(Closing):
             raise TransferError("the ticket names this very node", hint="use it with another data directory")
         address = self._address_of(endpoint_id, addresses, relay)
         hint = _NOBODY_HINT
-        if relay is not None and self._relay is None:
+        if relay is not None and self._options.relay is None:
             hint = f"the sender can also be reached by a relay: `--relay {relay}`"
         return self._loop.run(self._connect(self._live(), address, timeout, hint))
 
@@ -131,7 +129,7 @@ class IrohEndpoint(Closing):
         with self._gate:
             self._listener = listener
             self._has_listened = True
-        endpoint.set_alpns([self._protocol])
+        endpoint.set_alpns([self._options.protocol])
         return listener
 
     def close(self) -> None:
@@ -184,7 +182,7 @@ class IrohEndpoint(Closing):
             direct = [str(parse_remote(each)) for each in addresses[:MOST]]
         except ValueError as error:
             raise TransferError(f"the peer's address makes no sense: {error}") from error
-        usable = relay if self._relay is not None else None
+        usable = relay if self._options.relay is not None else None
         if not direct and usable is None:
             raise PeerUnreachable(
                 "the ticket names no direct address",
@@ -211,7 +209,7 @@ class IrohEndpoint(Closing):
 
     async def _dial(self, endpoint: Endpoint, address: EndpointAddr, seconds: float | None) -> IrohLink:
         async with asyncio.timeout(seconds):
-            return self._link(await endpoint.connect(address, self._protocol), _OUR_WINDOW)
+            return self._link(await endpoint.connect(address, self._options.protocol), _OUR_WINDOW)
 
     async def _take_callers(self, endpoint: Endpoint) -> None:
         """Answer every caller for as long as the endpoint is there: those that nobody takes would queue up in it."""

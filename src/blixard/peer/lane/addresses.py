@@ -59,7 +59,7 @@ def dialable(offer: LaneOffer, seen: Iterable[str], around: Callable[[], Surroun
 
 
 def surroundings() -> Surroundings:
-    """As the kernel tells now (20 ms the first time, for what is loaded)."""
+    """Our addresses and networks, asked of the kernel now (20 ms the first time, to load psutil)."""
     import psutil
 
     up = {name for name, state in psutil.net_if_stats().items() if state.isup}

@@ -40,7 +40,7 @@ class LaneIdentity:
 
     @property
     def certificate(self) -> bytes:
-        """DER."""
+        """The certificate, DER; waits until it is made."""
         return self._made.result()[1]
 
     def listening(self, trusted: Iterable[bytes]) -> ssl.SSLContext:

@@ -134,7 +134,7 @@ class LaneChannel:
             raise TransferError("the channel was finished by both sides")
 
     def _ending(self, problem: TransferError) -> TransferError:
-        """What a failed call says: our own `close` or the lost link before what the stream felt of it."""
+        """The error of a failed call: that we closed, or that the link is gone, explains what the stream met."""
         if self._closed:
             return TransferError("the channel is closed")
         if self._broken is not None:

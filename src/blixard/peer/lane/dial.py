@@ -44,7 +44,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     tuning: Tuning
 
     def dial(self, address: SocketAddress, hello: LaneHello, deadline: Deadline) -> LaneChannel:
-        """One connection that the peer has said OK to.
+        """Make a connection to which the peer has said `lane-ok`.
 
         Raises:
             PeerUnreachable: nobody there, somebody else, or not in time.

@@ -41,7 +41,7 @@ class ChannelHello(LaneHello, frozen=True, kw_only=True, tag="channel"):
 
 
 class LaneOk(Message, frozen=True, tag="lane-ok"):
-    """What the listener says to a hello that it believes."""
+    """What the listener answers to a hello with its token."""
 
     nonce: Token
 

@@ -122,7 +122,7 @@ class TlsStream:
 
     @property
     def peer(self) -> SocketAddress:
-        """The other end."""
+        """The address of the other end."""
         with self._use(), _translated():
             return SocketAddress.of(self._tls.getpeername())
 
@@ -174,7 +174,7 @@ class TlsStream:
                 self._wait(want, deadline)
 
     def _read_all(self, room: memoryview) -> int:
-        """What is there, a TLS record of 16 KiB at a time; 0 at the end."""
+        """Read what is there, a TLS record of 16 KiB at a time; 0 at the end of the stream."""
         read = cast("Callable[[int, memoryview], int]", self._tls.read)  # with room, it gives the number of bytes
         at = 0
         with self._library:

@@ -18,6 +18,9 @@ _FIRST_GUESS = MIB + KIB
 Ended = Callable[[], bool]
 """True when the waiting call is to be given up. Asked under the budget's lock: must be quick."""
 
+Settle = Callable[[int], None]
+"""Told how much is really needed, of what was taken for the time being."""
+
 
 def _never() -> bool:
     return False
@@ -67,18 +70,27 @@ class Budget:
             self._changed.notify_all()
 
     @contextmanager
-    def room(self, ended: Ended = _never) -> Iterator[Room]:
-        """Room for something whose size is known only later: the largest so far is held until `settle` says it.
+    def room(self, ended: Ended = _never) -> Iterator[Settle]:
+        """Room for something whose size is known only later: the largest so far is held until one calls what it gives.
 
         Raises:
             TransferError: as `take`.
         """
-        room = Room(self, self._largest)
-        self.take(room.amount, ended)
+        held = self._largest
+        self.take(held, ended)
+
+        def settle(actual: int) -> None:
+            nonlocal held
+            with self._changed:  # never waits, for the bytes are in memory already
+                self._held += actual - held
+                self._largest = max(self._largest, actual)
+                self._changed.notify_all()
+            held = actual
+
         try:
-            yield room
+            yield settle
         finally:
-            self.give(room.amount)
+            self.give(held)
 
     def wake(self) -> None:
         """Have every waiting call look again whether it is to be given up."""
@@ -90,26 +102,6 @@ class Budget:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-
-    def correct(self, held: int, actual: int) -> None:
-        """Hold `actual` where `held` was taken; never waits, for the bytes are in memory already."""
-        with self._changed:
-            self._held += actual - held
-            self._largest = max(self._largest, actual)
-            self._changed.notify_all()
-
-
-class Room:
-    """What one piece of work holds of a budget; made by `Budget.room`."""
-
-    def __init__(self, budget: Budget, amount: int) -> None:
-        self.amount = amount
-        self._budget = budget
-
-    def settle(self, actual: int) -> None:
-        """Hold what is really needed, where the largest so far was taken."""
-        self._budget.correct(self.amount, actual)
-        self.amount = actual
 
 
 class Portions:

@@ -19,7 +19,7 @@ class Deadline:
         return None if self._at is None else max(0.0, self._at - time.monotonic())
 
     def passed(self) -> bool:
-        """True when nothing is left."""
+        """True when no time is left."""
         return self._at is not None and time.monotonic() >= self._at
 
     def extend(self, seconds: float) -> None:

@@ -44,7 +44,7 @@ class RateLimit:
 
     @property
     def limited(self) -> bool:
-        """False when `grant` always gives all."""
+        """Whether there is a limit: without one, `grant` always gives all."""
         return self._rate is not None
 
     def grant(self, wanted: int) -> int:
@@ -58,7 +58,7 @@ class RateLimit:
         return portion
 
     def _reserve(self, seconds: float) -> float:
-        """Take that much time of the line; the seconds until it begins."""
+        """Take the next `seconds` of the line that are free; returns how long until they begin."""
         with self._lock:
             now = self._clock()
             begins = max(self._free_at, now - _BURST_SECONDS)

@@ -19,7 +19,7 @@ RECEIVERS = 10_000
 
 
 class Terms(Struct, frozen=True, kw_only=True):
-    """What was promised with a ticket."""
+    """Whom a ticket lets in, how many, and until when."""
 
     secret: Secret
     expires_at: datetime | None = None

@@ -193,11 +193,11 @@ class Answers:
         for digest in digests:
             key = bytes.fromhex(digest)
             # one's own bound first: whoever is slow waits for itself, not in front of the others
-            with self._portion.room(ended) as own, self._share.budget.room(ended) as common:
+            with self._portion.room(ended) as settle_own, self._share.budget.room(ended) as settle:
                 frame = served.frame(key)
                 length = 0 if frame is None else len(frame)
-                own.settle(length)
-                common.settle(length)
+                settle_own(length)
+                settle(length)
                 if frame is None:
                     channel.send(head(protocol.Missing(digest)))
                 else:

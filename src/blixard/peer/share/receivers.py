@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 
 class Receiver(Struct, frozen=True, kw_only=True):
-    """One endpoint that was let in; over all its sessions."""
+    """An endpoint that was let in, counted over all its sessions."""
 
     id: str
     address: str

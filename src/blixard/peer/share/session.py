@@ -158,14 +158,12 @@ class ServedConnection:
 
     def _welcome(self, hello: protocol.ClientHello) -> protocol.Welcome:
         share = self._share
-        offered = offered_lane(share.lanes, self.link) if hello.lane is not UNSET else None
-        if offered is not None:
-            self._lane = offered.lane
+        self._lane, offer = offered_lane(share.lanes if hello.lane is not UNSET else None, self.link)
         return protocol.Welcome(
             document=share.served.document,
             document_size=share.served.document_size,
             channels=share.bounds.channels,
-            lane=UNSET if offered is None else offered.offer,
+            lane=offer,
         )
 
     def _listen(self, control: Control) -> None:

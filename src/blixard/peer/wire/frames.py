@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any, NoReturn
 
@@ -78,7 +77,7 @@ class FrameReader:
     Use: receive into (a part of) `room()`, then call `filled(n)`, which gives a frame when one is whole. At the end of
     the stream call `end()`.
 
-    Raises (filled, feed, end):
+    Raises (filled, end):
         PeerMisbehaved: the bytes are not frames; the reader is of no use then.
     """
 
@@ -114,18 +113,6 @@ class FrameReader:
         """Count the bytes that were received into `room()`; gives the frame when they complete one."""
         self._at += count
         return self._step() if self._at == self._length else None
-
-    def feed(self, data: Body) -> Iterator[Frame]:
-        """The frames that become whole with `data`, of any length. Iterate to the end."""
-        view = memoryview(data)
-        while view:
-            with self.room() as room:
-                count = min(len(room), len(view))
-                room[:count] = view[:count]
-            view = view[count:]
-            frame = self.filled(count)
-            if frame is not None:
-                yield frame
 
     def end(self) -> None:
         """Tell the reader that the stream has ended, which it may only between two frames."""

@@ -49,15 +49,15 @@ def test_closing_wakes_whoever_waits() -> None:
 
 def test_room_is_held_for_the_largest_so_far_until_the_size_is_known() -> None:
     budget = Budget(100 * MIB)
-    with budget.room() as room:
+    with budget.room() as settle:
         assert budget.held > MIB
-        room.settle(16 * MIB)
+        settle(16 * MIB)
         assert budget.held == 16 * MIB
     assert budget.held == 0
 
-    with budget.room() as room:
+    with budget.room() as settle:
         assert budget.held == 16 * MIB
-        room.settle(0)
+        settle(0)
         assert budget.held == 0
     assert budget.held == 0
 
@@ -66,8 +66,8 @@ def test_room_is_given_back_when_the_block_fails() -> None:
     budget = Budget(100)
 
     def fail() -> None:
-        with budget.room() as room:
-            room.settle(7)
+        with budget.room() as settle:
+            settle(7)
             raise KeyError
 
     with pytest.raises(KeyError):

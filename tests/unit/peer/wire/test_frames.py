@@ -10,6 +10,7 @@ from blixard.limits import MIB
 from blixard.model.structs import JsonObject
 from blixard.peer.ports import BODY_BYTES, HEAD_BYTES
 from blixard.peer.wire.frames import FrameReader, decode_head, encode_frame
+from support.frames import fed
 
 
 def encoded(head: JsonObject, body: bytes = b"") -> bytes:
@@ -45,7 +46,7 @@ def test_frames_come_out_however_the_bytes_come_in(step: int) -> None:
     reader = FrameReader()
 
     got = [
-        (head, bytes(body)) for at in range(0, len(stream), step) for head, body in reader.feed(stream[at : at + step])
+        (head, bytes(body)) for at in range(0, len(stream), step) for head, body in fed(reader, stream[at : at + step])
     ]
 
     assert got == sent
@@ -77,7 +78,7 @@ def test_room_for_a_body_grows_with_what_came_not_with_what_was_announced() -> N
     tracemalloc.start()
     try:
         for reader in readers:
-            assert list(reader.feed(announced + b"x")) == []
+            assert list(fed(reader, announced + b"x")) == []
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -92,7 +93,7 @@ def test_an_end_between_frames_is_an_end_and_within_one_is_not() -> None:
     stream = encoded({"n": 1}, b"body")
     for end in range(1, len(stream)):
         cut = FrameReader()
-        list(cut.feed(stream[:end]))
+        list(fed(cut, stream[:end]))
         assert not cut.between
         with pytest.raises(PeerMisbehaved):
             cut.end()
@@ -101,20 +102,20 @@ def test_an_end_between_frames_is_an_end_and_within_one_is_not() -> None:
 def test_a_body_over_the_limit_is_refused_at_its_length() -> None:
     reader = FrameReader(limit=3)
 
-    assert [bytes(body) for _, body in reader.feed(encoded({}, b"abc"))] == [b"abc"]
+    assert [bytes(body) for _, body in fed(reader, encoded({}, b"abc"))] == [b"abc"]
     with pytest.raises(PeerMisbehaved, match="4 bytes, 0 to 3"):
-        list(reader.feed(encoded({}, b"abcd")[:-4]))
+        list(fed(reader, encoded({}, b"abcd")[:-4]))
 
 
 def test_no_limit_is_over_the_longest_body_of_the_protocol() -> None:
     reader = FrameReader(limit=1 << 40)
 
     with pytest.raises(PeerMisbehaved):
-        list(reader.feed(encoded({})[:-4] + struct.pack(">I", BODY_BYTES + 1)))
+        list(fed(reader, encoded({})[:-4] + struct.pack(">I", BODY_BYTES + 1)))
 
 
 def test_a_received_body_cannot_be_changed() -> None:
-    ((_, body),) = FrameReader().feed(encoded({}, b"abc"))
+    ((_, body),) = fed(FrameReader(), encoded({}, b"abc"))
 
     assert isinstance(body, memoryview)
     assert body.readonly
