@@ -177,9 +177,9 @@ class LinkConformance:
             assert channel.receive(60) is None
             channel.close()
 
-        with ThreadPoolExecutor(self.many) as askers, ThreadPoolExecutor(self.many) as answerers:
+        with ThreadPoolExecutor(self.many) as requesters, ThreadPoolExecutor(self.many) as answerers:
             answers = [answerers.submit(answer) for _ in range(self.many)]
-            assert all(askers.map(ask, range(self.many)))
+            assert all(requesters.map(ask, range(self.many)))
             for made in answers:
                 made.result(60)
 

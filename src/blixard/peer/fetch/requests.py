@@ -73,12 +73,12 @@ class Requests:
 
     @property
     def may_ask(self) -> bool:
-        """As `Asker.may_ask`."""
+        """As `Requester.may_ask`."""
         return self._route.has_turn(self)
 
     @property
     def ended(self) -> bool:
-        """As `Asker.ended`."""
+        """As `Requester.ended`."""
         return self._route.ended
 
     def run(self) -> None:

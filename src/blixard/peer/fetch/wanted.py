@@ -42,7 +42,7 @@ class AskedSender(Protocol):
         """Give it up: nothing more is asked of it."""
 
 
-class Asker(Protocol):
+class Requester(Protocol):
     """Takes batches of records from the table, to ask a sender for them."""
 
     @property
@@ -132,11 +132,11 @@ class Wanted:
                 entry.came.wait(deadline.left())
             return self._collect(digest, entry, entry.frame)
 
-    def take(self, asker: Asker, *, count: int, length: int, timeout: float | None) -> list[Item] | None:
-        """A batch to ask for, in order; empty when the time passed, None when the asker has ended.
+    def take(self, requester: Requester, *, count: int, length: int, timeout: float | None) -> list[Item] | None:
+        """A batch to ask for, in order; empty when the time passed, None when the requester has ended.
 
         Args:
-            asker: who is to ask; waits while it may not.
+            requester: who is to ask; waits while it may not.
             count: items at most.
             length: decoded bytes after which the batch is full.
             timeout: how long to wait for work; 0: not at all.
@@ -144,9 +144,9 @@ class Wanted:
         deadline = Deadline(timeout)
         with self._lock:
             while True:
-                if asker.ended or self._failure is not None:
+                if requester.ended or self._failure is not None:
                     return None
-                allowed = asker.may_ask
+                allowed = requester.may_ask
                 batch = self._next(count, length) if allowed else []
                 self.lulls += allowed and not batch
                 if batch or deadline.passed():
@@ -203,20 +203,20 @@ class Wanted:
             self._work.notify_all()
 
     def poke(self) -> None:
-        """Have every asker look again whether it may ask or has ended."""
+        """Have every requester look again whether it may ask or has ended."""
         with self._lock:
-            self._wake_askers()
+            self._wake_requesters()
 
     def fail(self, problem: BlixardError) -> None:
         """End all asking and waiting with this error; the first one stays."""
         with self._lock:
             self._failure = self._failure or problem
-            self._wake_askers()
+            self._wake_requesters()
             for entry in self._entries.values():
                 if entry.came is not None:
                     entry.came.notify_all()
 
-    def _wake_askers(self) -> None:
+    def _wake_requesters(self) -> None:
         self._work.notify_all()
         self._turn.notify_all()
 

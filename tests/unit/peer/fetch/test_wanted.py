@@ -11,7 +11,7 @@ A, B, C, D = (bytes([n]) * 32 for n in range(4))
 GIVER, OTHER = FakeSender(), FakeSender()
 
 
-class FakeAsker:
+class FakeRequester:
     def __init__(self, *, may_ask: bool = True) -> None:
         self.may_ask = may_ask
         self.ended = False
@@ -25,7 +25,7 @@ def make_wanted(*digests: bytes, length: int = 10, bound: int = 1000) -> Wanted:
 
 
 def take(wanted: Wanted, count: int = 10, length: int = 1000, timeout: float | None = 0) -> list[Item] | None:
-    return wanted.take(FakeAsker(), count=count, length=length, timeout=timeout)
+    return wanted.take(FakeRequester(), count=count, length=length, timeout=timeout)
 
 
 def digests(items: list[Item] | None) -> list[bytes]:
@@ -134,20 +134,20 @@ def test_an_asker_waits_for_work() -> None:
 
 def test_an_asker_that_may_not_work_waits_until_it_may_or_ends() -> None:
     wanted = make_wanted(A)
-    asker = FakeAsker(may_ask=False)
+    requester = FakeRequester(may_ask=False)
 
     def ask() -> list[Item] | None:
-        return wanted.take(asker, count=1, length=1, timeout=None)
+        return wanted.take(requester, count=1, length=1, timeout=None)
 
     asking = Started(ask)
     assert not asking.is_done_within(0.05)
-    asker.may_ask = True
+    requester.may_ask = True
     wanted.poke()
     assert digests(asking.result()) == [A]
 
     asking = Started(ask)
     assert not asking.is_done_within(0.05)
-    asker.ended = True
+    requester.ended = True
     wanted.poke()
     assert asking.result() is None
 
@@ -229,7 +229,7 @@ def test_nothing_that_a_giver_brought_is_kept_when_it_lied() -> None:
 def test_a_failure_wakes_everybody_and_stays_the_first() -> None:
     wanted = make_wanted(A)
     waiting = Started(lambda: wanted.wait(A))
-    asking = Started(lambda: wanted.take(FakeAsker(may_ask=False), count=1, length=1, timeout=None))
+    asking = Started(lambda: wanted.take(FakeRequester(may_ask=False), count=1, length=1, timeout=None))
     assert not waiting.is_done_within(0.05)
     wanted.fail(PeerUnreachable("gone"))
     wanted.fail(TransferError("later"))
