@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
 import click
@@ -19,11 +18,9 @@ import click
 from blixard.cli.commands import failure_of
 from blixard.cli.screen.output import Console, forget
 from blixard.errors import BUG_HINT, BlixardError, ExitCode, StorageError, UsageError
-from blixard.site.signals import Handler, handling
+from blixard.site.signals import handling, interrupt_behind, interrupting
 
 PROGRAM = "blixard"
-_MOMENT = 0.01
-"""Seconds after which a signal that Python passed over is raised again: not in the same callback."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -39,10 +36,8 @@ def run(arguments: Sequence[str]) -> int:
         with _signals_as_exceptions():
             code = _invoke(given)
             _flush_stdout()
-    except Terminated:
-        return _stopped(out, "terminated by a signal", ExitCode.TERMINATED)
-    except (KeyboardInterrupt, click.Abort):
-        return interrupted(given)
+    except (KeyboardInterrupt, click.Abort) as error:
+        return _ended(out, interrupt_behind(error))
     except BrokenPipeError:
         forget(sys.stdout)
         return ExitCode.BROKEN_PIPE
@@ -52,13 +47,21 @@ def run(arguments: Sequence[str]) -> int:
     except BlixardError as error:
         return _tell(out, error.id, error.message, error.hint, error.exit_code, trace=_verbose(given))
     except Exception as error:  # noqa: BLE001 - the last net: an unknown exception is our bug, told as one
-        return _bug(out, error, given)
+        # or that of a lock of `threading`, which an interrupt of its wait leaves as it should not be
+        found = interrupt_behind(error)
+        return _ended(out, found) if found is not None else _bug(out, error, given)
     return code
 
 
 def interrupted(arguments: Sequence[str]) -> int:
     """Tell that Ctrl-C ended the command line `arguments`."""
-    return _stopped(_output(arguments), "interrupted", ExitCode.INTERRUPTED)
+    return _ended(_output(arguments), None)
+
+
+def _ended(out: Console, interrupt: KeyboardInterrupt | None) -> int:
+    if isinstance(interrupt, Terminated):
+        return _stopped(out, "terminated by a signal", ExitCode.TERMINATED)
+    return _stopped(out, "interrupted", ExitCode.INTERRUPTED)
 
 
 def _output(arguments: Sequence[str]) -> Console:
@@ -92,42 +95,12 @@ def _check_text(arguments: list[str]) -> None:
 
 @contextmanager
 def _signals_as_exceptions() -> Iterator[None]:
-    def terminate(_number: int, _frame: FrameType | None) -> None:
-        raise Terminated
-
-    # SIGUSR1 asks for a line of progress; where there is none to tell, it must not kill
-    handlers: dict[signal.Signals, Handler] = {
-        signal.SIGTERM: terminate,
-        signal.SIGHUP: terminate,
-        signal.SIGUSR1: lambda _number, _frame: None,
-    }
+    kinds = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated, signal.SIGHUP: Terminated}
     # `nohup` ignores SIGHUP before us and means it
-    wanted = {each: handler for each, handler in handlers.items() if signal.getsignal(each) is not signal.SIG_IGN}
-    hook, sys.unraisablehook = sys.unraisablehook, lambda passed_over: _raise_later(passed_over, hook)
-    try:
-        with handling(wanted):
-            yield
-    finally:
-        sys.unraisablehook = hook
-
-
-def _raise_later(passed_over: sys.UnraisableHookArgs, otherwise: Callable[[sys.UnraisableHookArgs], object]) -> None:
-    """Raise a signal again that Python passed over, as it does with exceptions in callbacks of its import.
-
-    Whatever else was passed over goes to `otherwise`, the hook that was there before.
-    """
-    problem = passed_over.exc_value
-    if isinstance(problem, KeyboardInterrupt):
-        import threading
-
-        number = signal.SIGTERM if isinstance(problem, Terminated) else signal.SIGINT
-        # to the main thread: what that waits for ends only if the signal reaches it there
-        main = threading.main_thread().ident or 0
-        again = threading.Timer(_MOMENT, signal.pthread_kill, [main, number])
-        again.daemon = True
-        again.start()
-    else:
-        otherwise(passed_over)
+    wanted = {each: kind for each, kind in kinds.items() if signal.getsignal(each) is not signal.SIG_IGN}
+    # SIGUSR1 asks for a line of progress; where there is none to tell, it must not kill
+    with handling({signal.SIGUSR1: lambda _number, _frame: None}), interrupting(wanted):
+        yield
 
 
 def _occupy_standard_descriptors() -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from blixard import files
 from blixard.errors import Locked, StorageError
 from blixard.site.open_cluster import OpenCluster
+from blixard.site.signals import heard
 
 if TYPE_CHECKING:
     from blixard.ports import ImportRow
@@ -89,8 +90,10 @@ def sweep_if_free(opened: OpenCluster, verb: str) -> list[Path]:
 
 def sweep_at_the_end(opened: OpenCluster, verb: str) -> None:
     """As `sweep_if_free`; Ctrl-C ends the sweep and not the command, which has done what it was asked."""
-    with suppress(KeyboardInterrupt):
+    try:
         sweep_if_free(opened, verb)
+    except KeyboardInterrupt:
+        heard()
 
 
 def forget_staged(opened: OpenCluster, row: ImportRow) -> None:
