@@ -150,7 +150,7 @@ def export_options(site: Site, output: StrPath, given: ExportArguments) -> Expor
         scope=parse_scope(given.get("only", ()), given.get("except_", ())),
         redact=given.get("redact", False),
         redact_paths=site.config.get("redact.paths", tuple),
-        secrets_out=None if secrets is None else Path(secrets),
+        secrets_out=Path(secrets) if secrets else None,
         images_unredacted=given.get("images_unredacted", False),
         template=template,
         require_consistency=None if required is None else Consistency(required),

@@ -214,6 +214,12 @@ def test_secrets_go_aside_and_come_back(lab: blixard.Cluster, tmp_path: Path) ->
         assert copy.vms()[0].metadata == {"password": "hunter2"}
 
 
+def test_an_empty_name_of_a_file_for_secrets_is_none(lab: blixard.Cluster, tmp_path: Path) -> None:
+    report = lab.export(tmp_path / "masked.json.gz", redact=True, secrets_out="")  # as from a variable that is not set
+
+    assert report.exit_code == 0
+
+
 def _with_metadata(lab: blixard.Cluster, tmp_path: Path, metadata: dict[str, str]) -> Path:
     import json
 

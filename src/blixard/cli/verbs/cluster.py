@@ -130,4 +130,4 @@ def _argument(session: Session, name: str | None) -> str | None:
 
 
 def _unnamed(hint: str) -> UsageError:
-    return UsageError("no name of a cluster", hint=hint)
+    return UsageError("no name for the cluster", hint=hint)

@@ -74,6 +74,8 @@ def _create(opened: OpenCluster, bare: Vm, spec: VmSpec, options: JsonObject, pr
             _gather_file(opened, spec, file, gathered)
         whole = {"id": gathered.vm_id, "disks": gathered.disks, "files": gathered.files}
         vm = decode_vm(to_object(bare) | whole, f"vm.{spec.name}")
+        # in the order in which they were given, as `vm set` adds to them
+        vm = structs.replace(vm, labels=bare.labels, metadata=bare.metadata)
 
         def plan(snapshot: ClusterSnapshot) -> StateChange:
             _check_place(snapshot, vm, spec)

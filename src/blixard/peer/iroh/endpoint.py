@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -75,8 +76,8 @@ class IrohEndpoint(Closing):
     def __init__(self, secret: bytes, options: EndpointOptions | None = None, *, limit: RateLimit = UNLIMITED) -> None:
         self._options = options = options or EndpointOptions()
         self._limit = limit
-        self._listen = None if options.listen is None else _option("p2p.listen", options.listen)
-        self._advertise = tuple(str(_option("p2p.advertise", each)) for each in options.advertise)
+        self._listen = None if options.listen is None else _option("p2p.listen", options.listen, parse_address)
+        self._advertise = tuple(str(_option("p2p.advertise", each, parse_remote)) for each in options.advertise)
         relays = _relay_mode(options.relay)
         self._gate = threading.Lock()
         self._closed = False
@@ -284,12 +285,12 @@ def endpoint_id(secret: bytes) -> str:
     return str(load().SecretKey.from_bytes(secret).public())
 
 
-def _option(name: str, text: str) -> SocketAddress:
+def _option(name: str, text: str, parse: Callable[[str], SocketAddress]) -> SocketAddress:
     try:
-        return parse_address(text)
+        return parse(text)
     except ValueError as error:
         raise UsageError(
-            f"`{name}`: `{text}` is {error}", hint="as in `192.0.2.7:7400` or `[2001:db8::7]:7400`"
+            f"`{name}`: `{text}`: {error}", hint="as in `192.0.2.7:7400` or `[2001:db8::7]:7400`"
         ) from error
 
 

@@ -75,6 +75,12 @@ def test_every_field_arrives_in_the_state(opened: OpenCluster) -> None:
     assert vm.networks[0].mac == "52:54:00:00:00:01"
 
 
+def test_labels_and_metadata_stay_in_the_order_in_which_they_were_given(opened: OpenCluster) -> None:
+    made = make(opened, labels={"tier": "a", "site": "b"}, metadata={"z": "1", "a": "2"})
+
+    assert [list(made.vm.labels or {}), list(made.vm.metadata or {})] == [["tier", "site"], ["z", "a"]]
+
+
 def test_a_disk_is_copied_and_named_by_the_state(opened: OpenCluster, image: Path) -> None:
     made = make(opened, disks=(disk(image, bus="scsi", boot_index=1),))
 

@@ -106,6 +106,12 @@ def test_an_option_that_is_no_address_is_a_usage_error(text: str) -> None:
             an_endpoint(EndpointOptions(advertise=(text,)))
 
 
+@pytest.mark.parametrize("text", ["192.0.2.7:0", "0.0.0.0:7400", "[::]:7400", "224.0.0.1:7400"])
+def test_what_nobody_can_call_is_not_advertised(text: str) -> None:
+    with no_thread_left(), pytest.raises(UsageError, match=r"p2p\.advertise.*nobody can have this address"):
+        an_endpoint(EndpointOptions(advertise=(text,)))
+
+
 def test_a_relay_that_is_no_url_is_a_usage_error() -> None:
     with no_thread_left(), pytest.raises(UsageError, match=r"p2p\.relay"):
         an_endpoint(EndpointOptions(relay="nonsense"))
