@@ -7,7 +7,7 @@ One tree in one file, so that the exit codes of DESIGN.md section 9 have one hom
     |- RefusedError 4          would destroy or start something without consent
     |- ExportFileError         MalformedExport 10, DigestMismatch 11, UnsupportedVersion 12, LimitExceeded 13
     |- StateError              NotFound 20, Locked 21, Conflict 22
-    |- StorageError 30         StoreUnavailable 31
+    |- StorageError 30         StoreUnavailable 31, StoreDamaged 30
     |- TransferError 40        PeerRefused 40, InvalidTicket 41, PeerUnreachable 42, PeerMisbehaved 43
     |- HypervisorError 50
     |- InternalError 70        a bug of ours
@@ -166,6 +166,10 @@ class StorageError(BlixardError, error_id="storage", exit_code=ExitCode.STORAGE)
 
 class StoreUnavailable(StorageError, error_id="store.unavailable", exit_code=ExitCode.STORE_UNAVAILABLE):
     """The state store cannot be reached or has no quorum."""
+
+
+class StoreDamaged(StorageError, error_id="store.damaged"):
+    """A database was read, and is none or does not hold together: asked again, it would say the same."""
 
 
 class TransferError(BlixardError, error_id="transfer", exit_code=ExitCode.TRANSFER):

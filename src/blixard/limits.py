@@ -85,4 +85,8 @@ BLOCK_BYTES = 64 * KIB
 ZSTD_LEVEL = 1
 """The level of record frames: measured in research/archive-performance.md."""
 GZIP_LEVEL = 1
-"""The level of isal's gzip around the document, 0 to 3, when nobody says: frames are compressed already."""
+"""The level of isal's gzip around the document when nobody says: frames are compressed already."""
+GZIP_LEVELS = range(4)
+"""What isal knows."""
+THREADS = range(1, 65)
+"""Workers of one command: more than these wait for the disk."""

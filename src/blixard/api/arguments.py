@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, TypeVar
 
 from blixard.errors import StorageError, UsageError
+from blixard.limits import GZIP_LEVELS
 
 if TYPE_CHECKING:
     from blixard.ops.exporting.export import ExportOptions
@@ -131,11 +132,12 @@ def export_options(site: Site, output: StrPath, given: ExportArguments) -> Expor
 
     Raises:
         TypeError: an argument does not exist.
-        UsageError: a selector is not one.
+        UsageError: a selector is not one, or a number out of its range.
     """
     from blixard.model.structs import Consistency
     from blixard.ops.exporting.export import ExportOptions
     from blixard.plan.scope import parse_scope
+    from blixard.site.quantities import within
 
     _check_known(given, ExportArguments)
     level, required, secrets = given.get("level"), given.get("require_consistency"), given.get("secrets_out")
@@ -143,7 +145,7 @@ def export_options(site: Site, output: StrPath, given: ExportArguments) -> Expor
     return ExportOptions(
         output=os.fspath(output),
         compress=given.get("compress", True) and not template,
-        gzip_level=site.config.get("export.level", int) if level is None else level,
+        gzip_level=site.config.get("export.level", int) if level is None else within(level, GZIP_LEVELS, "`level`"),
         images=given.get("images", False),
         telemetry=given.get("telemetry", False),
         telemetry_since=given.get("telemetry_since"),

@@ -52,6 +52,11 @@ def _parsed(parse: Callable[[str], T], text: str) -> T:
         raise click.BadParameter(f"{error.message}: {error.hint}" if error.hint else error.message) from error
 
 
+def int_in(allowed: range) -> click.IntRange:
+    """The type of an option whose value is one of `allowed`."""
+    return click.IntRange(allowed[0], allowed[-1])
+
+
 def values_of(kind: type[StrEnum]) -> list[str]:
     """What an option can be whose value is one of `kind`."""
     return [each.value for each in kind]

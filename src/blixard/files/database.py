@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from blixard.errors import StorageError, StoreUnavailable
+from blixard.errors import StorageError, StoreDamaged, StoreUnavailable
 from blixard.files.paths import create, fsync_dir, is_file, is_there, make_dir, make_file
 from blixard.files.seam import ROOM_HINT, before, storage_error
 
@@ -126,12 +126,12 @@ class Database:
                 source.close()
         fsync_dir(path.parent)
 
-    def damaged(self, problem: str) -> StorageError:
+    def damaged(self, problem: str) -> StoreDamaged:
         """The error for a database whose content makes no sense."""
         hint = (
             "keep that file, and import the newest export under another name: `blixard cluster import -i FILE -c NAME`"
         )
-        return StorageError(f"`{self.path}` is damaged: {problem}", hint=hint)
+        return StoreDamaged(f"`{self.path}` is damaged: {problem}", hint=hint)
 
     def close(self) -> None:
         """Release the file."""

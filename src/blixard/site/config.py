@@ -18,9 +18,9 @@ from msgspec import Struct, structs
 from blixard.did_you_mean import close_names, did_you_mean
 from blixard.errors import StorageError, UsageError
 from blixard.home.data_dir import default_data_dir, passwd_home
-from blixard.limits import DEFAULT, GZIP_LEVEL, Limits
+from blixard.limits import DEFAULT, GZIP_LEVEL, GZIP_LEVELS, THREADS, Limits
 from blixard.plan.retention import TelemetryPolicy, UndoPolicy
-from blixard.site.quantities import parse_duration, parse_size
+from blixard.site.quantities import parse_duration, parse_size, within
 
 SYSTEM_FILE = Path("/etc/blixard/config.toml")
 PREFIX = "BLIXARD_"
@@ -58,6 +58,10 @@ def _count(given: Any) -> int:
     if isinstance(given, bool) or not isinstance(given, int) or given < 0:
         raise UsageError(f"{given!r} is not a number")
     return given
+
+
+def _within(allowed: range) -> Callable[[Any], int]:
+    return lambda given: within(_count(given), allowed, "it")
 
 
 def _size(given: Any) -> int:
@@ -110,8 +114,8 @@ KEYS: dict[str, Key] = {
     "redact.paths": Key(_texts, ()),
     "telemetry.max_age": Key(_duration, _TELEMETRY.max_age),
     "telemetry.max_bytes": Key(_size, _TELEMETRY.max_bytes),
-    "export.level": Key(_count, GZIP_LEVEL),
-    "export.threads": Key(_count, None),
+    "export.level": Key(_within(GZIP_LEVELS), GZIP_LEVEL),
+    "export.threads": Key(_within(THREADS), None),
     "p2p.lane": Key(_lane, LaneChoice.AUTO),
     "p2p.relay": Key(_word, None),
     "p2p.listen": Key(_word, None),

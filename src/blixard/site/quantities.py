@@ -64,6 +64,17 @@ def parse_size(text: str, *, bare_unit: int = 1) -> int:
     return int(size)
 
 
+def within(value: int, allowed: range, what: str) -> int:
+    """`value`, when it is `allowed`; `what` is how people know it.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if value not in allowed:
+        raise UsageError(f"{what} is {allowed[0]} to {allowed[-1]}, not {value}")
+    return value
+
+
 def show_duration(duration: timedelta) -> str:
     """A duration as `parse_duration` reads it, in its largest whole units: `1d12h`, `90s` is `1m30s`."""
     left = int(duration.total_seconds())

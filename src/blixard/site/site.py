@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 from blixard.errors import NotFound
 from blixard.home import ClusterDir, Home
+from blixard.limits import THREADS
 from blixard.model.codec import check_name
 from blixard.plan.retention import TelemetryPolicy, UndoPolicy
 from blixard.site.config import Config
 from blixard.site.open_cluster import OpenCluster
+from blixard.site.quantities import within
 from blixard.site.who import Policy, SystemClock, Who
 from blixard.store.history import History
 from blixard.store.opening import locks_of, open_with_books
@@ -122,8 +124,14 @@ class Site:
         return self.home.journal if self.home.root.is_dir() else None
 
     def threads(self, given: int | None) -> int:
-        """Workers: as given, else the setting, else one for each core."""
-        return given or self.config.optional("export.threads", int) or os.cpu_count() or 1
+        """Workers: as given, else the setting, else one for each core.
+
+        Raises:
+            UsageError: not so many can be.
+        """
+        if given is not None:
+            return within(given, THREADS, "`threads`")
+        return self.config.optional("export.threads", int) or min(os.cpu_count() or 1, THREADS[-1])
 
     def telemetry_store(self, directory: ClusterDir) -> TelemetryStore:
         """The telemetry of a cluster on this node."""

@@ -214,6 +214,16 @@ def test_secrets_go_aside_and_come_back(lab: blixard.Cluster, tmp_path: Path) ->
         assert copy.vms()[0].metadata == {"password": "hunter2"}
 
 
+@pytest.mark.parametrize("given", [{"level": 4}, {"level": -1}, {"threads": 0}, {"threads": 65}])
+def test_a_number_out_of_its_range_is_refused(
+    lab: blixard.Cluster, tmp_path: Path, given: dict[str, typing.Any]
+) -> None:
+    with pytest.raises(UsageError, match=f"`{next(iter(given))}` is"):
+        lab.export(tmp_path / "never.json.gz", **given)
+
+    assert list(tmp_path.glob("never*")) == []
+
+
 def test_an_empty_name_of_a_file_for_secrets_is_none(lab: blixard.Cluster, tmp_path: Path) -> None:
     report = lab.export(tmp_path / "masked.json.gz", redact=True, secrets_out="")  # as from a variable that is not set
 

@@ -111,6 +111,9 @@ def test_an_unknown_lane_is_told_the_known_ones(tmp_path: Path) -> None:
         "data_dir = 3",
         "redact.paths = [1]",
         "limits.vms = 1.5",
+        "export.level = 4",
+        "export.threads = 0",
+        "export.threads = 65",
     ],
 )
 def test_a_value_of_the_wrong_kind_names_its_key_and_file(tmp_path: Path, text: str) -> None:

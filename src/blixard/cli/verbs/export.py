@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
-from blixard.cli.options import command, one_of, only_with, values_of
+from blixard.cli.options import command, int_in, one_of, only_with, values_of
 from blixard.cli.screen import human
 from blixard.cli.verbs.file_source import NO_COMPRESS, THREADS, no_file
 from blixard.cli.verbs.network import NetworkFlags, network_of, refuse_qr
 from blixard.cli.verbs.share import Sharing, options_of, serve, sharing_options
 from blixard.errors import ExitCode, UsageError
-from blixard.limits import GZIP_LEVEL
+from blixard.limits import GZIP_LEVEL, GZIP_LEVELS
 from blixard.model.structs import Consistency
 from blixard.site.config import TELEMETRY_HOURS
 from blixard.site.quantities import parse_duration
@@ -79,7 +79,7 @@ def _exported_at(text: str) -> datetime:
     "--telemetry-since", type=_since, metavar="WHEN", help=f"A duration or RFC 3339 time  [{TELEMETRY_HOURS}h]"
 )
 @NO_COMPRESS
-@click.option("--level", type=click.IntRange(0, 3), metavar="0..3", help=f"Of gzip  [{GZIP_LEVEL}]")
+@click.option("--level", type=int_in(GZIP_LEVELS), metavar="0..3", help=f"Of gzip  [{GZIP_LEVEL}]")
 @selection
 @click.option("--template", is_flag=True, help="For git: no revision, no placement, no digests, a fixed time")
 @click.option("--redact", is_flag=True, help="Mask what looks like a secret")

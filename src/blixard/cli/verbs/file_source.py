@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from blixard.cli.options import one_of
+from blixard import limits
+from blixard.cli.options import int_in, one_of
 from blixard.errors import ExitCode, UsageError, is_ticket_shaped
 
 READING = (ExitCode.MALFORMED, ExitCode.UNSUPPORTED_VERSION, ExitCode.LIMIT)
@@ -14,7 +15,7 @@ CHECKING = (*READING, ExitCode.DIGEST_MISMATCH)
 FILE = click.argument("file", required=False)
 INPUT = click.option("-i", "--input", "source", metavar="FILE", help="The same as FILE; `-` is standard input")
 THREADS = click.option(
-    "--threads", type=click.IntRange(1, 64), metavar="N", help="Workers  [export.threads, else one for each core]"
+    "--threads", type=int_in(limits.THREADS), metavar="N", help="Workers  [export.threads, else one for each core]"
 )
 NO_COMPRESS = click.option("--no-compress", is_flag=True, help="Plain JSON instead of gzip")
 

@@ -1,3 +1,4 @@
+import sqlite3
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
@@ -77,6 +78,17 @@ def test_a_half_made_store_is_given_up(opened: OpenCluster) -> None:
     sweep_founded(opened.home, VERB, opened.clock.now())
 
     assert opened.home.founded() == ()
+
+
+def test_a_store_that_cannot_be_asked_costs_nothing_that_is_staged(opened: OpenCluster) -> None:
+    founded = begun(opened)
+    with sqlite3.connect(founded.state_db) as busy:
+        busy.execute("PRAGMA locking_mode = EXCLUSIVE")
+        busy.execute("BEGIN EXCLUSIVE")
+        sweep_founded(opened.home, VERB, opened.clock.now())
+    busy.close()
+
+    assert opened.home.founded() != ()
 
 
 def test_gc_shows_it_and_frees_it_on_demand(opened: OpenCluster) -> None:
