@@ -1,9 +1,12 @@
 from pathlib import Path
 
 import pytest
+from msgspec import Struct
 
 from blixard.errors import StorageError, UnsupportedVersion
 from blixard.files.database import Database
+from blixard.model.changes import ImportRow, UndoEntry, UndoSide, UndoSummary
+from blixard.model.structs import Content, Disk, File, Network, Node, Origin, Provenance, Vm
 from blixard.ports import StateChange
 from blixard.store.sqlite.schema import STATE_STEPS, copy_path
 from blixard.store.sqlite.store import SqliteStore
@@ -97,3 +100,33 @@ def test_a_migration_that_is_killed_anywhere_is_done_by_the_next_command(tmp_pat
         assert colours(old) == [("green",)]
         assert set(names(tmp_path)) == {"state.db", "state.db.schema-1"}
     assert count > 5
+
+
+STORED = {
+    Node: "id data_dir bind_addr use_tailscale vm_backend join_addr transport_config topology iroh_relay_url"
+    " metrics_port name endpoint_id labels capacity state unknown",
+    Vm: "name config_path vcpus memory tenant_id ip_address metadata anti_affinity priority preemptible"
+    " locality_preference health_check_config id origin node_id desired_state hold untrusted labels disks files"
+    " networks boot unknown",
+    Disk: "name format size_bytes bus boot_index read_only source image unknown",
+    File: "role name size_bytes text base64 image unknown",
+    Network: "name network bridge mac ip unknown",
+    Origin: "cluster_id vm_id",
+    Content: "file path size_bytes format backing digest stamp",
+    Provenance: "cluster_id cluster_name exported_at document imported_at mode edited partial kept",
+    UndoEntry: "id made_at verb title import_id created_cluster pinned before after",
+    UndoSide: "nodes vms contents provenance",
+    UndoSummary: "id made_at verb title created_cluster pinned files held_bytes",
+    ImportRow: "id key started_at document files done",
+}
+"""Fields of what rows hold, as the layout of today (`len(STATE_STEPS)`) has them."""
+
+
+@pytest.mark.parametrize("kind", STORED)
+def test_a_field_more_is_a_layout_more(kind: type[Struct]) -> None:
+    """A new field needs a step in `STATE_STEPS`, and then its name here.
+
+    The step does two things. By the number it leaves, an older blixard says "update blixard" and not that the database
+    is damaged. And it takes the field out of `unknown`, where an older one kept it when it came in a file.
+    """
+    assert (" ".join(kind.__struct_fields__), len(STATE_STEPS)) == (STORED[kind], 1)
