@@ -8,6 +8,7 @@ numpy, a third of the start of an export of state alone.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import assert_never
 
 from blixard.disks.backing import BackingPolicy
 from blixard.disks.qcow2.header import MAGIC
@@ -42,16 +43,18 @@ def open_reader(
     """
     source = DiskFile.open(path)
     try:
-        if format is DiskFormat.RAW or (format is None and not source.begins_with(MAGIC)):
-            return _raw(source, limits)
-        if format is None:
-            _check_alone(source, limits)
+        match format or _looks_like(source, limits):
+            case DiskFormat.RAW:
+                return _raw(source, limits)
+            case DiskFormat.QCOW2:
+                from blixard.disks.qcow2.chain import open_chain
+
+                return open_chain(source, backing or BackingPolicy(), limits)
+            case other:
+                assert_never(other)
     except BaseException:
         source.close()
         raise
-    from blixard.disks.qcow2.chain import open_chain
-
-    return open_chain(source, backing or BackingPolicy(), limits)
 
 
 def open_content(path: Path, content: Content) -> DiskReader:
@@ -86,13 +89,17 @@ def open_writer(
         StorageError: no space, permission or I/O.
         MalformedExport: a size that qcow2 cannot have, or None for it.
     """
-    if format is DiskFormat.RAW:
-        return RawWriter(path, size_bytes, resume=resume)
-    if size_bytes is None:
-        raise malformed(str(path), "needs its size before its content")
-    from blixard.disks.qcow2.writer import Qcow2Writer
+    match format:
+        case DiskFormat.RAW:
+            return RawWriter(path, size_bytes, resume=resume)
+        case DiskFormat.QCOW2:
+            if size_bytes is None:
+                raise malformed(str(path), "needs its size before its content")
+            from blixard.disks.qcow2.writer import Qcow2Writer
 
-    return Qcow2Writer(path, size_bytes, resume=resume)
+            return Qcow2Writer(path, size_bytes, resume=resume)
+        case other:
+            assert_never(other)
 
 
 def _raw(source: DiskFile, limits: Limits) -> DiskReader:
@@ -103,7 +110,9 @@ def _raw(source: DiskFile, limits: Limits) -> DiskReader:
     return RawReader(source)
 
 
-def _check_alone(source: DiskFile, limits: Limits) -> None:
+def _looks_like(source: DiskFile, limits: Limits) -> DiskFormat:
+    if not source.begins_with(MAGIC):
+        return DiskFormat.RAW
     from blixard.disks.qcow2.metadata import read_header
 
     name = read_header(source, limits).backing_name
@@ -113,3 +122,4 @@ def _check_alone(source: DiskFile, limits: Limits) -> None:
             f"looks like qcow2 with a backing file `{printable(name)}`, and nobody said that it is qcow2",
             hint="add `format=qcow2` if the guest never could write to this file as a raw disk, else `format=raw`",
         )
+    return DiskFormat.QCOW2
