@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from blixard.errors import ExitCode
+from blixard.limits import ZSTD_LEVEL
 from support.docs_runner import ROOT
 
 
@@ -18,6 +19,13 @@ def test_the_generated_pages_are_current(script: str) -> None:
     )
 
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("page", ["reference/format.md", "explanation/deduplication-and-layout.md"])
+def test_the_level_of_zstd_is_the_writers(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text()
+
+    assert f"zstd level {ZSTD_LEVEL}" in text
 
 
 def test_every_exit_code_is_in_the_table() -> None:

@@ -14,6 +14,7 @@ from blixard.cli.commands import EVERYWHERE, LazyGroup, Leaf
 from blixard.cli.options import common_options
 from blixard.cli.session import CommonOptions
 from blixard.cli.tree import root
+from blixard.ops.keeping.unfinished import STAGED_FOR
 
 
 def walk(group: LazyGroup, path: str = "blixard") -> Iterator[tuple[str, click.Command, str]]:
@@ -34,6 +35,12 @@ LEAVES = {path: command for path, (command, _) in EVERY.items() if isinstance(co
 def help_of(path: str, capsys: pytest.CaptureFixture[str]) -> str:
     assert main([*path.split()[1:], "--help"]) == 0
     return capsys.readouterr().out
+
+
+def test_gc_says_how_long_what_is_staged_waits(capsys: pytest.CaptureFixture[str]) -> None:
+    told = re.findall(r"(\d+) days", " ".join(help_of("blixard cluster gc", capsys).split()))
+
+    assert set(told) == {str(STAGED_FOR.days)}
 
 
 @pytest.mark.parametrize("path", ["blixard", *EVERY])

@@ -28,6 +28,7 @@ def gc(session: Session, *, dry_run: bool, staged: bool) -> None:
     used for 7 days; undo entries past the settings `undo.*`. Never what a VM uses.
     """
     from blixard.ops.keeping.gc import GcOptions, collect
+    from blixard.ops.keeping.unfinished import STAGED_FOR
 
     with session.open_cluster() as opened:
         report = collect(opened, GcOptions(dry_run=dry_run, staged=staged))
@@ -41,4 +42,4 @@ def gc(session: Session, *, dry_run: bool, staged: bool) -> None:
     session.out.note(f"{human.size(report.size_bytes)} {word}")
     if report.kept:
         kept = human.size(sum(each.size_bytes for each in report.kept))
-        session.out.note(f"{kept} staged by imports is kept for 7 days: `--staged` frees it too")
+        session.out.note(f"{kept} staged by imports is kept for {STAGED_FOR.days} days: `--staged` frees it too")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -20,9 +19,7 @@ if TYPE_CHECKING:
     examples=["blixard cluster history", "blixard cluster history --file cluster-backup.json.gz"],
     exits=[ExitCode.NOT_FOUND, ExitCode.MALFORMED],
 )
-@click.option(
-    "--file", "file", type=click.Path(path_type=Path), metavar="FILE", help="Only what was done with this export"
-)
+@click.option("--file", metavar="FILE", help="Only what was done with this export")
 @click.option("--document", metavar="DIGEST", help="Only what was done with the document of this digest")
 @click.option("--verb", metavar="VERB", help="Only this command, `cluster export`")
 @click.option("--failed", is_flag=True, help="Only what did not end with 0")
@@ -30,7 +27,7 @@ if TYPE_CHECKING:
     "-n", "--limit", type=click.IntRange(min=0), default=50, show_default=True, help="At most so many; 0 is all"
 )
 def history(
-    session: Session, file: Path | None, document: str | None, verb: str | None, *, failed: bool, limit: int
+    session: Session, file: str | None, document: str | None, verb: str | None, *, failed: bool, limit: int
 ) -> ExitCode | None:
     """Show what was done to a cluster, by whom, with what result, newest first."""
     from blixard.ops.cluster import history as op
@@ -38,7 +35,7 @@ def history(
     if file and document:
         raise UsageError("`--file` and `--document` both name a document", hint="give one of them")
     if file is not None:
-        document = op.document_of(str(file))
+        document = op.document_of(file)
     options = op.HistoryOptions(limit=limit or None, document=document, verb=verb, failed=failed)
     with session.open_cluster() as opened:
         found = op.history(opened, options)

@@ -10,6 +10,7 @@ import click
 from blixard.cli.options import command
 from blixard.cli.screen import human
 from blixard.errors import ExitCode
+from blixard.model.structs import DiskFormat
 
 if TYPE_CHECKING:
     from blixard.cli.session import Session
@@ -105,7 +106,12 @@ def delete(session: Session, name: str) -> None:
 @click.argument("vm")
 @click.argument("disk")
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--format", "image_format", metavar="FORMAT", help="`raw` or `qcow2`  [looked up in the file]")
+@click.option(
+    "--format",
+    "image_format",
+    metavar="FORMAT",
+    help=f"{' or '.join(f'`{each}`' for each in DiskFormat)}  [looked up in the file]",
+)
 @click.option(
     "--backing",
     type=click.Path(path_type=Path),

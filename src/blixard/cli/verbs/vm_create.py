@@ -9,6 +9,7 @@ import click
 from blixard.cli.options import command
 from blixard.cli.verbs.vm_options import fields_to_create, options_to_create
 from blixard.errors import ExitCode
+from blixard.model.structs import DiskFormat
 
 if TYPE_CHECKING:
     from blixard.cli.session import Session
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     "disks",
     multiple=True,
     metavar="PATH[,...]",
-    help="A disk, copied into the cluster; `name=`, `format=raw|qcow2`, `backing=DIR`, `bus=`, `boot-index=`, "
-    "`read-only=on`",
+    help=f"A disk, copied into the cluster; `name=`, `format={'|'.join(DiskFormat)}`, `backing=DIR`, `bus=`, "
+    "`boot-index=`, `read-only=on`",
 )
 @click.option(
     "--image-in-place", is_flag=True, help="Leave disks where they are; blixard never writes, moves or deletes them"
