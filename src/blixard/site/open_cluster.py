@@ -125,8 +125,10 @@ class OpenCluster(Closing):
             return snapshot
         raise Conflict(f"cluster `{self.name}` is being changed all the time", hint="run the command again")
 
-    def commit(self, verb: str, change: StateChange, base_revision: int) -> int:
+    def commit(self, verb: str, change: StateChange, base_revision: int, exit_code: ExitCode = ExitCode.DONE) -> int:
         """Apply a change to the state at `base_revision`, make it real, and note it; the new revision.
+
+        What follows once it is applied cannot fail: the change stands, and the next command brings what is left undone.
 
         Raises:
             Conflict: the state moved since, or the change cannot be.
@@ -134,21 +136,14 @@ class OpenCluster(Closing):
         """
         with uninterrupted():
             revision = self.store.apply(change, base_revision)
-            self.settle(verb, change)
+            for vm_id in change.delete_vms:
+                self._make_real(verb, self.hypervisor.undefine, vm_id)
+            for vm_id in change.changed_vms():
+                self._make_real(verb, self.hypervisor.define, vm_id)
+            with suppress(StorageError):
+                self.history.absorb(self.books)
+            self.log(verb, exit_code)
         return revision
-
-    def settle(self, verb: str, change: StateChange, exit_code: ExitCode = ExitCode.DONE) -> None:
-        """After a change was applied: have the hypervisor follow it, bring its entry into the history, tell the log.
-
-        The change stands, whatever happens here: the next command brings what is still in the outbox.
-        """
-        for vm_id in change.delete_vms:
-            self._make_real(verb, self.hypervisor.undefine, vm_id)
-        for vm_id in change.changed_vms():
-            self._make_real(verb, self.hypervisor.define, vm_id)
-        with suppress(StorageError):
-            self.history.absorb(self.books)
-        self.log(verb, exit_code)
 
     def _make_real(self, verb: str, follow: Callable[[str], None], vm_id: str) -> None:
         """What the hypervisor cannot do now costs neither the change nor the other VMs."""

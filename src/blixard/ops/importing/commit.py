@@ -68,11 +68,10 @@ def commit(job: Job, ready: Ready, staged: StagedImport | None) -> Committed:
     )
     kept = _keep_telemetry(cluster, plan, job.telemetry)
     try:
-        revision = cluster.store.apply(change, plan.base_revision)
+        revision = cluster.commit(VERB, change, plan.base_revision, exit_code_of(plan))
     except BaseException:
         _drop_telemetry(cluster, kept)
         raise
-    cluster.settle(VERB, change, exit_code_of(plan))
     if staged is not None:
         staged.committed()
     return Committed(import_id, revision, newest_entry(cluster))
