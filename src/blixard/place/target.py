@@ -16,7 +16,7 @@ from blixard.place.names import is_standard, pointed_to
 from blixard.place.path import FileOutput
 from blixard.place.standard import standard_output
 from blixard.place.stream import StreamOutput, open_device
-from blixard.ports import Output
+from blixard.ports import Input, Output
 
 
 def open_output(target: str, *, journal: files.Journal | None) -> Output:
@@ -63,13 +63,13 @@ def a_directory(name: str, example: str) -> UsageError:
     return UsageError(f"`{name}` is a directory", hint=f"name a file in it: `{Path(name, example)}`")
 
 
-def replacing_output(name: str, *, journal: files.Journal | None) -> Output:
-    """An output that replaces the file `name` and keeps its mode.
+def replacing_output(given: Input, *, journal: files.Journal | None) -> Output:
+    """An output that replaces the file that `given` was read from, and keeps its mode.
 
     Raises:
         StorageError: it is not there, or its directory is not writable.
     """
-    path = Path(name)
+    path = Path(given.name)
     with files.translated("examine", path):
         mode = stat.S_IMODE(path.stat().st_mode)
     return FileOutput(path, journal=journal, mode=mode)

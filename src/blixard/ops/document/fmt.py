@@ -81,7 +81,7 @@ def format_file(options: FmtOptions, *, progress: Progress, journal: files.Journ
         written, document = None, _document(found)
         if not options.check and (why or options.output):
             written = options.output or options.source
-            with _output(options, journal) as output:
+            with _output(options, given, journal) as output:
                 document = form.write(partial(_events, given, options.limits), output.file, compress=compressed)
                 output.commit()
     return FmtReport(
@@ -99,11 +99,11 @@ def _read_once(what: str) -> UsageError:
     return UsageError(f"`fmt` reads a file more than once, and {what} cannot be", hint="name a file")
 
 
-def _output(options: FmtOptions, journal: files.Journal | None) -> Output:
+def _output(options: FmtOptions, given: Input, journal: files.Journal | None) -> Output:
     """The file in its place keeps its mode: a template in git is for everybody to read."""
     if options.output is not None:
         return open_output(options.output, journal=journal)
-    return replacing_output(options.source, journal=journal)
+    return replacing_output(given, journal=journal)
 
 
 def _check_target(options: FmtOptions) -> None:
