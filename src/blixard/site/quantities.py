@@ -10,6 +10,9 @@ from datetime import timedelta
 
 from blixard.errors import UsageError
 
+LONGEST = timedelta(days=36500)
+"""A century: so long before or after now is still a date, and nanoseconds that SQLite holds."""
+
 _DURATION_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 # texts, compiled when they are first used: most commands are given no quantity
 _DURATION = r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+"
@@ -36,10 +39,9 @@ def parse_duration(text: str) -> timedelta:
     if not re.fullmatch(_DURATION, text, re.ASCII):
         raise UsageError(f"`{text[:40]}` is not a duration", hint="write `90s`, `10m`, `26h`, `30d` or `1h30m`")
     seconds = sum(float(number) * _DURATION_UNITS[unit] for number, unit in re.findall(_DURATION_PART, text, re.ASCII))
-    try:
-        return timedelta(seconds=seconds)
-    except OverflowError as error:
-        raise UsageError(f"`{text[:40]}` is too long a duration") from error
+    if seconds > LONGEST.total_seconds():
+        raise UsageError(f"`{text[:40]}` is too long a duration", hint=f"at most `{LONGEST.days}d`")
+    return timedelta(seconds=seconds)
 
 
 def parse_size(text: str, *, bare_unit: int = 1) -> int:

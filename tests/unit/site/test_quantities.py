@@ -19,13 +19,16 @@ from blixard.site.quantities import parse_duration, parse_size, show_duration
         ("2w", 1209600),
         ("1h30m", 5400),
         ("1.5h", 5400),
+        ("36500d", 36500 * 86400),
     ],
 )
 def test_a_duration_is_read_in_its_units(text: str, seconds: int) -> None:
     assert parse_duration(text) == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize("text", ["", "10", "m", "-5m", "5 m", "5y", "1e3s", "99999999999999w", "٣s"[:1] + "x"])
+@pytest.mark.parametrize(
+    "text", ["", "10", "m", "-5m", "5 m", "5y", "1e3s", "99999999999999w", "36501d", "٣s"[:1] + "x"]
+)
 def test_what_is_no_duration_is_refused_with_the_text(text: str) -> None:
     with pytest.raises(UsageError, match="duration"):
         parse_duration(text)
