@@ -7,13 +7,12 @@ promise: only a regular file appears whole or not at all.
 from blixard.place.names import absolute_name, exists, is_standard, pointed_to, same_file
 from blixard.place.source import open_input
 from blixard.place.spool import reread, spool, spooled
-from blixard.place.target import a_directory, a_link, check_parent, open_output, replacing_output
+from blixard.place.target import a_link, check_disk, open_output, replacing_output
 
 __all__ = [
-    "a_directory",
     "a_link",
     "absolute_name",
-    "check_parent",
+    "check_disk",
     "exists",
     "is_standard",
     "open_input",

@@ -37,13 +37,13 @@ def open_output(target: str, *, journal: files.Journal | None) -> Output:
     mode = files.mode_of(path, follow=False)
     if mode is None:
         if not path.name or target.endswith("/"):
-            raise a_directory(target, "backup.json.gz")
-        check_parent(path)
+            raise _a_directory(target, "backup.json.gz")
+        _check_parent(path)
         return FileOutput(path, journal=journal)
     if stat.S_ISLNK(mode):
         raise a_link(target)
     if stat.S_ISDIR(mode):
-        raise a_directory(target, "backup.json.gz")
+        raise _a_directory(target, "backup.json.gz")
     if stat.S_ISSOCK(mode):
         raise UsageError(f"`{path}` is a socket, which cannot be written to as a file")
     if stat.S_ISREG(mode):
@@ -58,7 +58,7 @@ def a_link(name: str) -> RefusedError:
     )
 
 
-def a_directory(name: str, example: str) -> UsageError:
+def _a_directory(name: str, example: str) -> UsageError:
     """The refusal of a directory where a file is to be written, which may be called `example`."""
     return UsageError(f"`{name}` is a directory", hint=f"name a file in it: `{Path(name, example)}`")
 
@@ -75,7 +75,28 @@ def replacing_output(given: Input, *, journal: files.Journal | None) -> Output:
     return FileOutput(path, journal=journal, mode=mode)
 
 
-def check_parent(path: Path) -> None:
+def check_disk(name: str, *, clobber: bool) -> None:
+    """Stop when a disk cannot be written at `name`: unlike a document it needs a regular file, to write in any order.
+
+    Raises:
+        UsageError: it is a directory, or neither a file nor free.
+        RefusedError: it is a symlink, or exists with `clobber` off.
+        StorageError: its directory is missing.
+    """
+    path = Path(name)
+    if path.is_symlink():
+        raise a_link(name)
+    if path.is_dir() or name.endswith("/"):
+        raise _a_directory(name, "disk.qcow2")
+    if path.exists():
+        if not path.is_file():
+            raise UsageError(f"`{path}` is not a regular file", hint="extract to a file, and copy that")
+        if not clobber:
+            raise RefusedError(f"`{path}` exists", hint="leave out `--no-clobber` to replace it")
+    _check_parent(path)
+
+
+def _check_parent(path: Path) -> None:
     """Stop when a file cannot be written because there is no directory for it.
 
     Raises:

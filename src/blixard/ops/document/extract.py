@@ -13,7 +13,7 @@ from msgspec import Struct, UnsetType
 from blixard import files
 from blixard.did_you_mean import close_names, did_you_mean
 from blixard.disks.staging.single import StagedFile
-from blixard.errors import DigestMismatch, NotFound, RefusedError, StorageError, UsageError
+from blixard.errors import DigestMismatch, NotFound, StorageError, UsageError
 from blixard.limits import DEFAULT, Limits
 from blixard.model.agreement import Shape, check_agreement, stated_shape
 from blixard.model.codec import file_bytes
@@ -23,9 +23,7 @@ from blixard.model.structs import ContentKind, Disk, DiskFormat, File, Vm
 from blixard.ops.document.image_window import ImageContent, Window
 from blixard.ops.document.scatter import SEE_VERIFY, scatter
 from blixard.place import (
-    a_directory,
-    a_link,
-    check_parent,
+    check_disk,
     is_standard,
     open_input,
     open_output,
@@ -193,21 +191,11 @@ def _report(
 
 
 def _check_output(options: ExtractOptions) -> None:
-    target = Path(options.output)
     if is_standard(options.output):
         raise UsageError("a disk is not written front to back, so it cannot go to standard output", hint="`-o FILE`")
     if same_file(options.source, options.output):
         raise UsageError("`-o` names the export itself")
-    if target.is_symlink():
-        raise a_link(options.output)
-    if target.is_dir() or options.output.endswith("/"):
-        raise a_directory(options.output, "disk.qcow2")
-    if target.exists():
-        if not target.is_file():
-            raise UsageError(f"`{target}` is not a regular file", hint="extract to a file, and copy that")
-        if not options.clobber:
-            raise RefusedError(f"`{target}` exists", hint="leave out `--no-clobber` to replace it")
-    check_parent(target)
+    check_disk(options.output, clobber=options.clobber)
 
 
 def _check_space(folder: Path, needed: int) -> None:
