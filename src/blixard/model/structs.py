@@ -123,6 +123,9 @@ DEFAULT_VCPUS = 1
 DEFAULT_MEMORY = 1024
 """MB, of a VM that is made here: a document must say both."""
 
+DEFAULT_BACKEND = "qemu"
+"""What runs the VMs of a node."""
+
 
 class Node(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
     """One host of the cluster."""
@@ -132,7 +135,7 @@ class Node(Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=Tr
     bind_addr: str = DEFAULT_ADDRESS
     """The original's last public version left it out when it had none; ours always writes it."""
     use_tailscale: bool = False
-    vm_backend: str = "qemu"
+    vm_backend: str = DEFAULT_BACKEND
     join_addr: str | None = None
     transport_config: JsonObject | None = None
     topology: Topology | UnsetType = UNSET

@@ -9,6 +9,7 @@ import click
 from blixard.cli.options import command, pair
 from blixard.cli.screen import human
 from blixard.errors import ExitCode
+from blixard.model.structs import DEFAULT_BACKEND
 
 if TYPE_CHECKING:
     from blixard.cli.session import Session
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     "--data-dir-there", default="/var/lib/blixard", show_default=True, metavar="DIR", help="Its data directory"
 )
 @click.option("--name", metavar="NAME", help="What people call it")
-@click.option("--backend", "vm_backend", default="qemu", show_default=True, metavar="NAME", help="What runs its VMs")
+@click.option(
+    "--backend", "vm_backend", default=DEFAULT_BACKEND, show_default=True, metavar="NAME", help="What runs its VMs"
+)
 @click.option("--label", "labels", type=pair, multiple=True, metavar="K=V", help="A label; may be repeated")
 @click.option("--datacenter", metavar="NAME", help="Where it stands")
 @click.option("--zone", metavar="NAME", help="Where it stands")

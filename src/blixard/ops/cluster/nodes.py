@@ -10,7 +10,7 @@ from msgspec import Struct
 from blixard.errors import Conflict, InvalidField, RefusedError
 from blixard.model.addresses import is_bind_address
 from blixard.model.codec import check_name, decode_node
-from blixard.model.structs import ClusterSnapshot, JsonObject, Node
+from blixard.model.structs import DEFAULT_BACKEND, ClusterSnapshot, JsonObject, Node
 from blixard.ports import StateChange
 from blixard.site.open_cluster import OpenCluster, no_node
 
@@ -25,7 +25,7 @@ class NodeSpec(Struct, frozen=True, kw_only=True):
     bind_addr: str
     data_dir: str
     name: str | None = None
-    vm_backend: str = "qemu"
+    vm_backend: str = DEFAULT_BACKEND
     labels: dict[str, str] = {}
     datacenter: str | None = None
     zone: str | None = None
