@@ -14,6 +14,7 @@ from blixard.files.locks import FileLock, HeldLock, Holder
 from blixard.files.paths import (
     create,
     fsync_dir,
+    identity_of,
     is_dir,
     is_there,
     make_dir,
@@ -48,6 +49,7 @@ __all__ = [
     "free_bytes",
     "fsync",
     "fsync_dir",
+    "identity_of",
     "is_dir",
     "is_there",
     "make_dir",

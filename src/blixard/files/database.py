@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from blixard.errors import StorageError, StoreDamaged, StoreUnavailable
-from blixard.files.paths import create, fsync_dir, is_file, is_there, make_dir, make_file
+from blixard.files.paths import create, fsync_dir, is_file, is_there, make_file
 from blixard.files.seam import ROOM_HINT, before, storage_error
 
 BUSY_SECONDS = 20.0
@@ -41,7 +41,6 @@ class Database:
     def __init__(self, path: Path, *, make: bool = False) -> None:
         self.path = path
         if make and not is_there(path):
-            make_dir(path.parent)
             make_file(path)
             fsync_dir(path.parent)
         elif not is_file(path):

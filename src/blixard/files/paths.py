@@ -96,9 +96,20 @@ def is_file(path: AnyPath) -> bool:
 
 def mode_of(path: AnyPath, *, follow: bool) -> int | None:
     """Kind and mode of what `path` names, or of the symlink that has that name; None when there is nothing."""
+    about = _look(path, follow=follow)
+    return None if about is None else about.st_mode
+
+
+def identity_of(path: AnyPath) -> tuple[int, int] | None:
+    """Device and inode of what `path` names, the same whatever its name; None when there is nothing."""
+    about = _look(path, follow=True)
+    return None if about is None else (about.st_dev, about.st_ino)
+
+
+def _look(path: AnyPath, *, follow: bool) -> os.stat_result | None:
     with translated("look at", path):
         try:
-            return Path(path).stat(follow_symlinks=follow).st_mode
+            return Path(path).stat(follow_symlinks=follow)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:

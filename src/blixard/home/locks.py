@@ -1,14 +1,15 @@
 """The locks of a cluster on one machine: three lock files in its directory.
 
 They are always taken in one order (export, operation, disks), so that two commands can wait for each other but never in
-a circle.
+a circle. A lock is found by the cluster's name, which another cluster may have got meanwhile; so who holds one proves
+that it is in the directory that these locks were made for.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from blixard import files
@@ -26,6 +27,7 @@ class FlockLocks:
 
     def __init__(self, cluster: ClusterDir) -> None:
         self._cluster = cluster
+        self._identity = files.identity_of(cluster.path)
 
     def exporting(self, verb: str, wait_seconds: float = 0) -> ExitStack:
         """See `ClusterLocks.exporting`."""
@@ -71,15 +73,23 @@ class FlockLocks:
             for name in (each for each in _IN_ORDER if each in alone + shared):
                 lock = self._lock(name, verb)
                 acquire = lock.exclusive if name in alone else lock.shared
-                stack.enter_context(self._or_gone(acquire, max(0.0, deadline - time.monotonic())))
+                with self.same_cluster():
+                    stack.enter_context(acquire(max(0.0, deadline - time.monotonic())))
             return stack.pop_all()
 
-    def _or_gone(self, acquire: Callable[[float], files.HeldLock], wait_seconds: float) -> files.HeldLock:
+    @contextmanager
+    def same_cluster(self) -> Iterator[None]:
+        """See `ClusterLocks.same_cluster`."""
         try:
-            return acquire(wait_seconds)
+            yield
         except StorageError as error:
-            if files.is_dir(self._cluster.path):
-                raise
+            self._prove_same(error)
+            raise
+        self._prove_same()
+
+    def _prove_same(self, found: StorageError | None = None) -> None:
+        if self._identity is None or files.identity_of(self._cluster.path) != self._identity:
             raise NotFound(
-                f"no cluster `{self._cluster.name}` in `{self._cluster.data_dir}` any more: it was deleted or renamed"
-            ) from error
+                f"no cluster `{self._cluster.name}` in `{self._cluster.data_dir}` any more: it was deleted or renamed",
+                hint="`blixard cluster list` shows what is there now",
+            ) from found

@@ -206,7 +206,7 @@ class ClusterLocks(Protocol):
 
     Every method but `holders` raises:
         Locked: somebody is at work, still after `wait_seconds`; the error names who, and the hint how to wait.
-        NotFound: the cluster was deleted or renamed meanwhile.
+        NotFound: the cluster was deleted or renamed since these locks were made, also where another has its name.
     """
 
     def exporting(self, verb: str, wait_seconds: float = 0) -> AbstractContextManager[object]:
@@ -226,6 +226,12 @@ class ClusterLocks(Protocol):
 
     def ending(self, verb: str, wait_seconds: float = 0) -> AbstractContextManager[object]:
         """Rename or delete the whole cluster: nobody else does anything with it."""
+
+    def same_cluster(self) -> AbstractContextManager[object]:
+        """Prove that what was opened inside is of the cluster that these locks were made for, and of none of its name.
+
+        To take any of the locks proves it too. Nothing is waited for, and nothing held.
+        """
 
     def holders(self) -> tuple[LockHolder, ...]:
         """Who holds any of them now, as far as can be seen; looked up without being in anybody's way."""

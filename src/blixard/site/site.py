@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -73,21 +73,27 @@ class Site:
         )
 
     def open(self, directory: ClusterDir) -> OpenCluster:
-        """Open a cluster whose directory is known."""
-        store, books = open_with_books(directory)
-        try:
-            history = History(directory.history_db)
-        except BaseException:
-            store.close()
-            books.close()
-            raise
+        """Open a cluster whose directory is known.
+
+        Raises:
+            NotFound: it was deleted or renamed meanwhile.
+            StorageError, UnsupportedVersion, UsageError: it cannot be opened.
+        """
+        locks = locks_of(directory)
+        with ExitStack() as unfit:
+            with locks.same_cluster():
+                store, books = open_with_books(directory)
+                unfit.callback(books.close)
+                unfit.enter_context(store)
+                history = unfit.enter_context(History(directory.history_db))
+            unfit.pop_all()
         return OpenCluster(
             self.home,
             directory,
             store,
             history,
             books=books,
-            locks=locks_of(directory),
+            locks=locks,
             hypervisor=partial(self._hypervisor, directory, store),
             clock=SystemClock(),
             who=Who.here(self._run_id),

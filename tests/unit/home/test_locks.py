@@ -36,3 +36,19 @@ def test_a_cluster_deleted_while_we_waited_is_not_found_where_it_was(tmp_path: P
     with pytest.raises(NotFound, match="`web`") as caught:
         locks.editing("vm set")
     assert str(tmp_path) in caught.value.message
+
+
+def test_a_cluster_that_got_the_name_meanwhile_is_not_the_one_to_lock(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    locks = OnOneMachine(tmp_path).locks()
+    home.create("web-new")
+    home.rename("web", "web-old")
+    home.rename("web-new", "web")
+
+    for take in (locks.exporting, locks.reading_disks, locks.editing, locks.alone, locks.deleting_disks, locks.ending):
+        with pytest.raises(NotFound, match="deleted or renamed"):
+            take("vm set")
+    with pytest.raises(NotFound, match="deleted or renamed"), locks.same_cluster():
+        pass
+    with FlockLocks(home.cluster("web")).ending("cluster delete"):
+        pass

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from blixard.errors import BlixardError, StorageError, StoreDamaged
+from blixard.errors import BlixardError, StoreDamaged
 from blixard.home import ClusterDir, Home
 from blixard.ports import ImportRow
 from blixard.store.opening import locks_of, open_with_books
@@ -36,17 +36,17 @@ def sweep_founded(home: Home, verb: str, now: datetime, *, everything: bool = Fa
 def can_go_on(directory: ClusterDir, now: datetime) -> bool:
     """True when something is staged there under the name of a document, and not for too long.
 
-    Also when the store cannot be asked now: what is staged costs hours, and goes on demand in any case.
+    Also when the store cannot be asked now, or only by a newer blixard: what is staged costs hours, and goes on demand.
     """
     try:
         store, books = open_with_books(directory)
         with store, books:
             rows = books.imports() if store.snapshot().revision == 0 else ()
             return any(_is_worth_it(directory, row, now) for row in rows)
-    except StorageError as error:
-        return not isinstance(error, StoreDamaged)
-    except BlixardError:
+    except StoreDamaged:
         return False
+    except BlixardError:
+        return True
 
 
 def _is_worth_it(directory: ClusterDir, row: ImportRow, now: datetime) -> bool:

@@ -91,6 +91,17 @@ def test_a_store_that_cannot_be_asked_costs_nothing_that_is_staged(opened: OpenC
     assert opened.home.founded() != ()
 
 
+def test_what_a_newer_version_has_staged_stays(opened: OpenCluster) -> None:
+    founded = begun(opened)
+    with sqlite3.connect(founded.state_db) as newer:
+        newer.execute("PRAGMA user_version = 99")
+    newer.close()
+
+    sweep_founded(opened.home, VERB, opened.clock.now())
+
+    assert opened.home.founded() != ()
+
+
 def test_gc_shows_it_and_frees_it_on_demand(opened: OpenCluster) -> None:
     begun(opened)
 
