@@ -88,7 +88,7 @@ def test_a_fetch_reads_the_document_twice(served: Stand, site: Site, passes: Pas
     """To prove it against the ticket and know what it holds; to write it."""
     target = tmp_path / "fetched.json"
     with at_senders(site, served) as source:
-        fetch(source, FetchFileOptions(output=str(target), compress=False), progress=Watched())
+        fetch(source, FetchFileOptions(output=str(target), compress=False), progress=Watched(), home=site.home)
 
     assert passes.count == 2
     assert target.read_bytes() == cluster_document()
@@ -115,7 +115,7 @@ def test_a_fetch_of_a_document_in_another_order_is_the_same_file(
         served.served.text = sorted_by_key(document.read())
     target = tmp_path / "fetched.json"
     with at_senders(site, served) as source:
-        fetch(source, FetchFileOptions(output=str(target), compress=False), progress=Watched())
+        fetch(source, FetchFileOptions(output=str(target), compress=False), progress=Watched(), home=site.home)
 
     assert passes.count == 4
     assert target.read_bytes() == cluster_document()

@@ -64,7 +64,7 @@ def test_what_may_not_be_done_is_a_storage_error(public: Path) -> None:
         "lock": lambda: Home(data).set_current("web"),
         "store": lambda: SqliteStore(data / "clusters" / "web" / "state.db"),
         "history": lambda: History(data / "clusters" / "web" / "history.db"),
-        "output": lambda: open_output(str(data / "export.json"), journal=None),
+        "output": lambda: open_output(str(data / "export.json"), home=Home(public / "none")),
         "input": lambda: open_input(str(data / "export.json")),
         "make": lambda: files.make_dir(data / "secret" / "inner"),
         "remove": lambda: files.remove_tree(data / "secret", beneath=public),

@@ -123,7 +123,7 @@ def extract(
         threads=site.threads(threads),
         limits=site.config.limits,
     )
-    return take_out(options, progress=progress, journal=site.journal)
+    return take_out(options, progress=progress, home=site.home)
 
 
 def open_site(data_dir: StrPath | None, lock_wait: float = 0.0) -> Site:

@@ -27,10 +27,12 @@ class StoreChoice(msgspec.Struct, frozen=True):
 class ClusterDir:
     """The directory of cluster `name`; nothing is opened until asked for."""
 
+    STORE_TOML = "store.toml"
+
     def __init__(self, path: Path, name: str) -> None:
         self.path = path
         self.name = name
-        self.store_toml = path / "store.toml"
+        self.store_toml = path / self.STORE_TOML
         self.state_db = path / "state.db"
         self.disks = path / "disks"
         self.incoming = path / "disks" / ".incoming"

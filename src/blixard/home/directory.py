@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blixard import files
-from blixard.errors import Conflict, LimitExceeded, Locked, NotFound, StorageError
+from blixard.errors import Conflict, LimitExceeded, Locked, NotFound, RefusedError, StorageError
 from blixard.home.cluster import ClusterDir
 from blixard.model.codec import check_name, is_name
 
@@ -39,6 +39,7 @@ class Home:
         self.node_key = self.root / "node.key"
         self.journal = files.Journal(self.root / "pending")
         self._current = self.root / "current"
+        self._registry_db = self.root / "registry.db"
 
     def clusters(self) -> tuple[str, ...]:
         """Names of all clusters here, sorted.
@@ -245,11 +246,40 @@ class Home:
             files.remove_tree(path, beneath=self.clusters_dir)
         return (*swept, *rubbish)
 
+    def refuse_own(self, path: Path) -> None:
+        """Stop when what is to be written at `path` would take the place of what blixard or a VM works with.
+
+        Raises:
+            RefusedError: it lies in this data directory, or in a cluster of another one, or is a disk kept in place.
+            StorageError: it cannot be looked at.
+        """
+        with files.translated("look at", path):
+            real = Path(os.path.realpath(path.parent), path.name)
+        root = Path(os.path.realpath(self.root))
+        clusters = [each for each in real.parents if each.parent.name == self.clusters_dir.name]
+        if root in real.parents or any(files.is_there(each / ClusterDir.STORE_TOML) for each in clusters):
+            raise RefusedError(
+                f"`{path}` lies in a data directory, which holds what blixard works with",
+                hint="write it to another directory, best on another disk",
+            )
+        if files.is_there(real) and files.is_there(self._registry_db):
+            owner = self.registry().writer_of(real)
+            if owner is not None:
+                raise RefusedError(
+                    f"`{path}` is disk `{owner.disk}` of VM `{owner.vm}` in cluster `{owner.cluster}`, kept in place",
+                    hint="name another file",
+                )
+
+    @property
+    def journal_here(self) -> files.Journal | None:
+        """Where temporary names are noted; None without a data directory, which looking into a file must not make."""
+        return self.journal if files.is_dir(self.root) else None
+
     def registry(self) -> Registry:
         """The registry of writable disk files, shared by all clusters here."""
         from blixard.home.registry import Registry
 
-        return Registry(self.root / "registry.db", self.clusters_dir, self._keys)
+        return Registry(self._registry_db, self.clusters_dir, self._keys)
 
     def _build(self, target: ClusterDir, build: Callable[[ClusterDir], None] | None) -> None:
         """Make a cluster's directory under a hidden name and rename it to `target`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -90,6 +90,22 @@ class Registry:
                 )
             row = (key, owner.vm_id, owner.disk, owner.vm, os.fspath(real), inode, _process(os.getpid()))
             database.write("INSERT OR REPLACE INTO disks VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+    def writer_of(self, path: Path) -> DiskOwner | None:
+        """Who writes to the existing file at `path`, as far as it was claimed.
+
+        Raises:
+            StorageError: the registry cannot be read.
+        """
+        with files.translated("look at", path):
+            there = path.stat()
+        names = self._keys()
+        with closing(Database(self._path)) as database:
+            rows = database.read("SELECT * FROM disks WHERE inode = ?", (str(there.st_ino),))
+        for key, vm_id, disk, vm_name, claimed, *_ in rows:
+            if key in names and _is_file(claimed, there):
+                return DiskOwner(names[key], vm_name, vm_id, disk)
+        return None
 
     def release(self, owner: DiskOwner) -> None:
         """Forget one disk's claim, if there is one.

@@ -36,6 +36,14 @@ def same_file(one: str, other: str) -> bool:
         return False
 
 
+def same_place(one: str, other: str) -> bool:
+    """True when both name one file, or would once they are made."""
+    if is_standard(one) or is_standard(other):
+        return False
+    here, there = (os.path.join(os.path.realpath(Path(each).parent), Path(each).name) for each in (one, other))  # noqa: PTH118 - no such thing need be there
+    return here == there or same_file(one, other)
+
+
 def pointed_to(name: str) -> str | None:
     """What a symbolic link leads to; None when it is none."""
     path = Path(name)

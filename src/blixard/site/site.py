@@ -25,7 +25,6 @@ from blixard.store.history import History
 from blixard.store.opening import locks_of, open_with_books
 
 if TYPE_CHECKING:
-    from blixard.files import Journal
     from blixard.ports import Hypervisor, StateStore, TelemetrySource
     from blixard.telemetry.store import TelemetryStore
 
@@ -123,11 +122,6 @@ class Site:
             max_bytes=self.config.optional("undo.max_bytes", int),
         )
         return Policy(limits=self.config.limits, undo=undo, lock_wait=self._lock_wait)
-
-    @property
-    def journal(self) -> Journal | None:
-        """Where temporary names are noted; None without a data directory, which looking into a file must not make."""
-        return self.home.journal if self.home.root.is_dir() else None
 
     def threads(self, given: int | None) -> int:
         """Workers: as given, else the setting, else one for each core.

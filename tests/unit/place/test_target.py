@@ -4,15 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from blixard import files
 from blixard.errors import RefusedError, StorageError, UsageError
+from blixard.home import Home
+from blixard.home.registry import DiskOwner
 from blixard.place import open_output, same_file
 from blixard.ports import Output
 from support.faults import names
 
 
-def opened(target: Path | str) -> Output:
-    return open_output(os.fspath(target), journal=None)
+def opened(target: Path | str, *, home: Path = Path("/none"), apart_from: tuple[Path, ...] = ()) -> Output:
+    return open_output(os.fspath(target), home=Home(home), apart_from=[os.fspath(each) for each in apart_from])
 
 
 def test_a_file_is_whole_private_and_can_be_verified(tmp_path: Path) -> None:
@@ -45,12 +46,52 @@ def test_an_existing_file_is_replaced_at_commit_only_and_becomes_private(tmp_pat
 
 
 def test_a_journal_is_used_and_left_empty(tmp_path: Path) -> None:
-    with open_output(str(tmp_path / "x"), journal=files.Journal(tmp_path / "pending")) as output:
-        during = len(names(tmp_path / "pending"))
+    (tmp_path / "data").mkdir()
+    with opened(tmp_path / "x", home=tmp_path / "data") as output:
+        during = len(names(tmp_path / "data/pending"))
         output.commit()
 
     assert during == 1
-    assert names(tmp_path / "pending") == []
+    assert names(tmp_path / "data/pending") == []
+
+
+def test_what_the_same_command_reads_or_writes_is_not_written(tmp_path: Path) -> None:
+    (tmp_path / "given").write_bytes(b"precious")
+    (tmp_path / "again").hardlink_to(tmp_path / "given")
+
+    for target, other in (("given", "given"), ("again", "given"), ("new", "new"), ("x/../new", "new")):
+        (tmp_path / "x").mkdir(exist_ok=True)
+        with pytest.raises(UsageError, match="this very command"):
+            opened(f"{tmp_path}/{target}", apart_from=(tmp_path / other,))
+    assert (tmp_path / "given").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize(
+    "name", ["mine/x", "mine/clusters/web/state.db", "mine/clusters/web/disks/new", "way/disks/new"]
+)
+def test_nothing_is_written_into_a_data_directory(tmp_path: Path, name: str) -> None:
+    home = Home(tmp_path / "mine")
+    home.create("web").state_db.write_bytes(b"state")
+    (tmp_path / "way").symlink_to("mine/clusters/web")
+
+    for ours in (tmp_path / "mine", tmp_path / "another"):
+        if name != "mine/x" or ours.name == "mine":
+            with pytest.raises(RefusedError, match="lies in a data directory"):
+                opened(tmp_path / name, home=ours)
+    assert home.cluster("web").state_db.read_bytes() == b"state"
+
+
+def test_a_disk_that_is_kept_in_place_is_not_replaced(tmp_path: Path) -> None:
+    home, disk = Home(tmp_path / "data"), tmp_path / "disk.img"
+    home.create("web")
+    disk.write_bytes(b"precious")
+    home.registry().claim(disk, DiskOwner("web", "db", "id", "root"))
+    (tmp_path / "hard").hardlink_to(disk)
+
+    for path in (disk, tmp_path / "hard"):
+        with pytest.raises(RefusedError, match="disk `root` of VM `db` in cluster `web`"):
+            opened(path, home=home.root)
+    assert disk.read_bytes() == b"precious"
 
 
 def test_a_relative_name_is_where_we_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

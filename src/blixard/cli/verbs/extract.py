@@ -59,7 +59,7 @@ def extract(
         limits=session.config.limits,
     )
     with session.progress() as progress:
-        report = take_out(options, progress=progress, journal=session.site.journal)
+        report = take_out(options, progress=progress, home=session.site.home)
     if session.out.json and not is_standard(output):
         session.out.document(report)
     session.out.note(

@@ -61,7 +61,7 @@ def fetch(
     followed = Followed(session.out, opened, warnings)
     with session.progress() as progress, followed() as source:
         announce(progress, source.foreknown, lambda _image: True)
-        report = fetch_file(source, options, progress=progress, journal=session.site.journal)
+        report = fetch_file(source, options, progress=progress, home=session.site.home)
         progress.end()
     warnings.tell(report.warnings)
     if session.out.json:

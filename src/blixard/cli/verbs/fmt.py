@@ -42,7 +42,7 @@ def fmt(
         limits=session.config.limits,
     )
     with session.progress() as progress:
-        report = format_file(options, progress=progress, journal=session.site.journal)
+        report = format_file(options, progress=progress, home=session.site.home)
     if session.out.json:
         session.out.document(report)
     else:

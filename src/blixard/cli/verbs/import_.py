@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Unpack
 
 import click
@@ -16,13 +15,14 @@ from blixard.cli.verbs.export import selection
 from blixard.cli.verbs.fetching import FETCHING, Fetching, fetching_options, sender_names, senders, tickets_of
 from blixard.cli.verbs.file_source import CHECKING, THREADS, no_file, refuse_ticket
 from blixard.cli.verbs.network import NetworkFlags
-from blixard.errors import ExitCode
+from blixard.errors import ExitCode, UsageError
 from blixard.plan import rules
 from blixard.plan.options import MatchBy, OnConflict
 
 if TYPE_CHECKING:
     from blixard.api.arguments import ImportArguments
     from blixard.cli.session import Session
+    from blixard.home import Home
     from blixard.ops.importing.request import ImportReport, ImportRequest
     from blixard.ops.importing.target import ImportTarget
     from blixard.ops.peers.source import PeerSource
@@ -151,7 +151,7 @@ def import_(
 
     warnings = Warnings(session.out)
     followed = None if opened is None else Followed(session.out, opened, warnings)
-    with session.progress() as progress:
+    with session.progress() as progress, _plans(site.home, source, plan_out, rules_out) as write_plans:
         report = import_document(
             site.home,
             site.open,
@@ -161,10 +161,9 @@ def import_(
             consent=consent,
             opened=followed,
         )
+        write_plans(report, request)
     statistics = None if followed is None else followed.statistics
     fetched = "" if statistics is None else f"; fetched {received(statistics, report.seconds)}"
-    if report.dry_run:
-        _write_plans(report, request, plan_out, rules_out)
     warnings.tell(report.warnings)
     _tell(session, report, fetched)
     return ExitCode.CHANGES_PENDING if exit_code and not report.plan.is_empty else report.exit_code
@@ -224,15 +223,34 @@ def _tell(session: Session, report: ImportReport, fetched: str) -> None:
             out.note(f"`blixard cluster undo -c {report.cluster}` takes it back (undo {report.undo})")
 
 
-def _write_plans(report: ImportReport, request: ImportRequest, plan_out: str | None, rules_out: str | None) -> None:
-    from blixard.files import atomic_write
+@contextmanager
+def _plans(
+    home: Home, source: str, plan_out: str | None, rules_out: str | None
+) -> Iterator[Callable[[ImportReport, ImportRequest], None]]:
+    """Open what a dry run writes, before it looks at anything; the function writes both."""
+    from msgspec import structs
+
+    from blixard.place import is_standard, open_output
     from blixard.plan.saved import encode_plan
     from blixard.plan.skeleton import rules_skeleton
 
-    if plan_out:
-        import msgspec
+    with ExitStack() as stack:
+        named = [each for each in (plan_out, rules_out) if each]
+        for each in named:
+            if is_standard(each):
+                raise UsageError("standard output is for what people read of the plan", hint="name a file")
+        outputs = {
+            each: stack.enter_context(open_output(each, home=home, apart_from=[source, *named[:number]]))
+            for number, each in enumerate(named)
+        }
 
-        options = msgspec.structs.replace(request.options, new_cluster=report.new_cluster)
-        atomic_write(Path(plan_out), encode_plan(report.plan, options, report.document))
-    if rules_out:
-        atomic_write(Path(rules_out), rules_skeleton(report.plan).encode())
+        def write(report: ImportReport, request: ImportRequest) -> None:
+            options = structs.replace(request.options, new_cluster=report.new_cluster)
+            if plan_out:
+                outputs[plan_out].file.write(encode_plan(report.plan, options, report.document))
+            if rules_out:
+                outputs[rules_out].file.write(rules_skeleton(report.plan).encode())
+            for output in outputs.values():
+                output.commit()
+
+        yield write

@@ -14,6 +14,7 @@ from blixard import files
 from blixard.did_you_mean import close_names, did_you_mean
 from blixard.disks.staging.single import StagedFile
 from blixard.errors import DigestMismatch, NotFound, StorageError, UsageError
+from blixard.home import Home
 from blixard.limits import DEFAULT, Limits
 from blixard.model.agreement import Shape, check_agreement, stated_shape
 from blixard.model.codec import file_bytes
@@ -27,7 +28,6 @@ from blixard.place import (
     is_standard,
     open_input,
     open_output,
-    same_file,
     spooled,
 )
 from blixard.ports import Progress
@@ -63,13 +63,13 @@ class ExtractReport(Struct, frozen=True, kw_only=True):
     digest: str | None
 
 
-def extract(options: ExtractOptions, *, progress: Progress, journal: files.Journal | None = None) -> ExtractReport:
+def extract(options: ExtractOptions, *, progress: Progress, home: Home) -> ExtractReport:
     """Write one disk or file.
 
     Args:
         options: what and where.
         progress: told about the bytes.
-        journal: where the name of a temporary file is noted; None when there is no data directory.
+        home: the data directory, which is not written into.
 
     Raises:
         NotFound: no such VM, or its content is not in the file.
@@ -85,12 +85,12 @@ def extract(options: ExtractOptions, *, progress: Progress, journal: files.Journ
         vm, part = _chosen(window.state, options.what)
         owner = Owner(vm.name, part.name, part.kind)
         if isinstance(part, File) and part.inline:
-            return _write_inline(options, owner, part)
-        _check_output(options)
+            return _write_inline(options, owner, part, home)
+        _check_output(options, home)
         image = _image_of(owner, part)
         content = window.content(image)
         check_agreement(owner.label, stated_shape(part), image, Shape(content.head.format, content.head.size_bytes))
-        return _write_image(options, window, owner, content, progress=progress, journal=journal)
+        return _write_image(options, window, owner, content, progress=progress, home=home)
 
 
 def _chosen(state: IncomingState, what: str) -> tuple[Vm, Disk | File]:
@@ -131,12 +131,12 @@ def _image_of(owner: Owner, part: Disk | File) -> int:
     return part.image
 
 
-def _write_inline(options: ExtractOptions, owner: Owner, file: File) -> ExtractReport:
+def _write_inline(options: ExtractOptions, owner: Owner, file: File, home: Home) -> ExtractReport:
     """A file that stands in the document itself; it may go to standard output too."""
     if not is_standard(options.output):
-        _check_output(options)
+        _check_output(options, home)
     content = file_bytes(file) or b""
-    with open_output(options.output, journal=None) as output:
+    with open_output(options.output, home=home) as output:
         output.file.write(content)
         output.commit()
     return _report(options, owner, DiskFormat.RAW, size_bytes=len(content), data_bytes=len(content), digest=None)
@@ -149,7 +149,7 @@ def _write_image(
     content: ImageContent,
     *,
     progress: Progress,
-    journal: files.Journal | None,
+    home: Home,
 ) -> ExtractReport:
     head, tail = content.head, content.tail
     if tail.failed is not None:
@@ -167,7 +167,7 @@ def _write_image(
     _check_space(target.parent, tail.data_bytes)
     progress.expect(tail.data_bytes)
     progress.begin(owner.label, tail.data_bytes)
-    with StagedFile(target, shape, head.size_bytes, journal=journal) as staged:
+    with StagedFile(target, shape, head.size_bytes, journal=home.journal_here) as staged:
         scatter(window, content, staged.writer, threads=options.threads, limits=options.limits, progress=progress)
         staged.commit()
     progress.end()
@@ -190,12 +190,10 @@ def _report(
     )
 
 
-def _check_output(options: ExtractOptions) -> None:
+def _check_output(options: ExtractOptions, home: Home) -> None:
     if is_standard(options.output):
         raise UsageError("a disk is not written front to back, so it cannot go to standard output", hint="`-o FILE`")
-    if same_file(options.source, options.output):
-        raise UsageError("`-o` names the export itself")
-    check_disk(options.output, clobber=options.clobber)
+    check_disk(options.output, clobber=options.clobber, home=home, apart_from=[options.source])
 
 
 def _check_space(folder: Path, needed: int) -> None:

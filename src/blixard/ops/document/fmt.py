@@ -12,11 +12,11 @@ from typing import BinaryIO, cast
 
 from msgspec import Struct
 
-from blixard import files
 from blixard.errors import DigestMismatch, ExitCode, UsageError
 from blixard.format.events import Event
 from blixard.format.reader import read_export
 from blixard.format.skeleton import read_skeleton
+from blixard.home import Home
 from blixard.limits import DEFAULT, Limits
 from blixard.ops.document.canonical_form import CanonicalForm, canonical_form
 from blixard.ops.document.comparison import Difference, TextComparison
@@ -54,13 +54,13 @@ class FmtReport(Struct, frozen=True, kw_only=True):
     exit_code: ExitCode
 
 
-def format_file(options: FmtOptions, *, progress: Progress, journal: files.Journal | None = None) -> FmtReport:
+def format_file(options: FmtOptions, *, progress: Progress, home: Home) -> FmtReport:
     """Order and seal a file, or say whether it is.
 
     Args:
         options: how.
         progress: told about every image.
-        journal: where the output's temporary name is noted.
+        home: the data directory, which is not written into.
 
     Raises:
         MalformedExport: it breaks a rule; a link that dangles is named.
@@ -81,7 +81,7 @@ def format_file(options: FmtOptions, *, progress: Progress, journal: files.Journ
         written, document = None, _document(found)
         if not options.check and (why or options.output):
             written = options.output or options.source
-            with _output(options, given, journal) as output:
+            with _output(options, given, home) as output:
                 document = form.write(partial(_events, given, options.limits), output.file, compress=compressed)
                 output.commit()
     return FmtReport(
@@ -99,11 +99,11 @@ def _read_once(what: str) -> UsageError:
     return UsageError(f"`fmt` reads a file more than once, and {what} cannot be", hint="name a file")
 
 
-def _output(options: FmtOptions, given: Input, journal: files.Journal | None) -> Output:
+def _output(options: FmtOptions, given: Input, home: Home) -> Output:
     """The file in its place keeps its mode: a template in git is for everybody to read."""
     if options.output is not None:
-        return open_output(options.output, journal=journal)
-    return replacing_output(given, journal=journal)
+        return open_output(options.output, home=home, apart_from=[options.source])
+    return replacing_output(given, home=home)
 
 
 def _check_target(options: FmtOptions) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -151,10 +152,10 @@ class _Export:
             self._progress.warn(f"`--only {selector}` names nothing in cluster `{snapshot.name}`")
         selection = select(snapshot, cluster.hypervisor, options.scope, images=options.images)
         written = self._document(snapshot, selection)
-        with open_output(options.output, journal=cluster.home.journal) as output:
+        with open_output(options.output, home=cluster.home) as output, self._open_secrets() as secrets:
             self._check_space(output, selection)
             document, size = self._write(output, selection, written)
-            self._publish(output, written)
+            self._publish(output, secrets, written)
         report = ExportReport(
             cluster=snapshot.name,
             cluster_id=snapshot.id,
@@ -175,17 +176,20 @@ class _Export:
         self._record(report)
         return report
 
-    def _publish(self, output: Output, written: Masked) -> None:
-        """Give the document its name, and the secrets that it masks theirs: neither without room for both."""
-        verify = verify_written if self._options.verify else None
+    def _open_secrets(self) -> AbstractContextManager[Output | None]:
+        """Where the secrets go that the document masks; opened first, for a document without them is half of it."""
         path = self._options.secrets_out
         if path is None:
-            output.commit(verify)
-            return
-        with files.AtomicFile(path, journal=self._cluster.home.journal) as secrets:
+            return nullcontext()
+        return open_output(str(path), home=self._cluster.home, apart_from=[self._options.output])
+
+    def _publish(self, output: Output, secrets: Output | None, written: Masked) -> None:
+        """Give the document its name, and the secrets that it masks theirs: neither without room for both."""
+        if secrets is not None:
             secrets.file.write(written.secrets_file())
             secrets.file.flush()
-            output.commit(verify)
+        output.commit(verify_written if self._options.verify else None)
+        if secrets is not None:
             secrets.commit()
 
     def _document(self, snapshot: ClusterSnapshot, selection: Selection) -> Masked:

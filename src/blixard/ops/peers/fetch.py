@@ -18,8 +18,8 @@ from msgspec import Struct
 from blixard.disks.records.pipeline import Encode
 from blixard.disks.records.walk import RECORD_BYTES, accepted
 from blixard.errors import DigestMismatch, RefusedError
-from blixard.files import Journal
 from blixard.format.events import Event, RecordRead
+from blixard.home import Home
 from blixard.limits import DEFAULT, MIB, Limits
 from blixard.model.structs import Record
 from blixard.ops.document.canonical_form import Encoded, canonical_form, encoding
@@ -54,9 +54,7 @@ class FetchReport(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
-def fetch(
-    source: PeerSource, options: FetchFileOptions, *, progress: Progress, journal: Journal | None = None
-) -> FetchReport:
+def fetch(source: PeerSource, options: FetchFileOptions, *, progress: Progress, home: Home) -> FetchReport:
     """Write the export that `source` gives.
 
     Raises:
@@ -69,7 +67,7 @@ def fetch(
     form = canonical_form(source.take_survey(), options.limits)
     encode = encoding(compress=options.compress)
     with (
-        open_output(options.output, journal=journal) as output,
+        open_output(options.output, home=home) as output,
         _Records(source, encode, options.limits, progress) as records,
     ):
         document = form.write(source.events, output.file, compress=options.compress, storing=records.ahead)

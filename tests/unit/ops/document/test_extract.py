@@ -17,6 +17,7 @@ from blixard.errors import (
     StorageError,
     UsageError,
 )
+from blixard.home import Home
 from blixard.model.structs import ContentKind, DiskFormat, JsonObject
 from blixard.ops.document.extract import ExtractOptions, ExtractReport, extract
 from blixard.site.silence import SILENT
@@ -39,7 +40,7 @@ DISKS = ["db-1/root", "db-1/data", "web-1/root", "cfg/vmlinuz"]
 
 def take(folder: Path, document: bytes, what: str, **options: Any) -> ExtractReport:
     given = {"source": put(folder, document), "what": what, "output": str(folder / "out"), **options}
-    return extract(ExtractOptions(**given), progress=SILENT)
+    return extract(ExtractOptions(**given), progress=SILENT, home=Home(folder / "none"))
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -287,13 +288,14 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_a_temporary_name_is_noted_where_there_is_a_data_directory(tmp_path: Path) -> None:
-    journal = files.Journal(tmp_path / "pending")
+    (tmp_path / "data").mkdir()
     options = ExtractOptions(source=put(tmp_path, cluster_document()), what="web-1", output=str(tmp_path / "out"))
 
-    extract(options, progress=SILENT, journal=journal)
+    extract(options, progress=SILENT, home=Home(tmp_path / "data"))
 
-    assert leftovers(tmp_path) == ["out", "pending"]
-    assert list((tmp_path / "pending").iterdir()) == []
+    assert leftovers(tmp_path) == ["data", "out"]
+    assert leftovers(tmp_path / "data") == ["pending"]
+    assert leftovers(tmp_path / "data/pending") == []
 
 
 @pytest.mark.parametrize(("key", "value"), [("size_bytes", 2 << 20), ("format", "qcow2")])

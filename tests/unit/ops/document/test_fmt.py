@@ -7,6 +7,7 @@ import pytest
 
 from blixard import files
 from blixard.errors import DigestMismatch, ExitCode, MalformedExport, RefusedError, StorageError, UsageError
+from blixard.home import Home
 from blixard.model.structs import ExportMetadata, JsonObject
 from blixard.ops.document.fmt import FmtOptions, FmtReport, format_file
 from blixard.site.silence import SILENT
@@ -27,7 +28,7 @@ LAYOUTS = pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzip
 
 def fmt(folder: Path, document: bytes, **options: Any) -> FmtReport:
     options = {"source": put(folder, document), **options}
-    return format_file(FmtOptions(**options), progress=SILENT)
+    return format_file(FmtOptions(**options), progress=SILENT, home=Home(folder / "none"))
 
 
 def written(folder: Path) -> bytes:
@@ -241,7 +242,7 @@ def test_a_file_keeps_its_mode(tmp_path: Path) -> None:
     path = Path(put(tmp_path, edited(cluster_document(), nothing)))
     path.chmod(0o644)
 
-    format_file(FmtOptions(source=str(path)), progress=SILENT)
+    format_file(FmtOptions(source=str(path)), progress=SILENT, home=Home(tmp_path / "none"))
 
     assert path.stat().st_mode & 0o777 == 0o644
 
@@ -273,7 +274,7 @@ def test_a_symlink_is_not_replaced_by_a_file(tmp_path: Path) -> None:
     link.symlink_to("real.json")
 
     with pytest.raises(RefusedError):
-        format_file(FmtOptions(source=str(link)), progress=SILENT)
+        format_file(FmtOptions(source=str(link)), progress=SILENT, home=Home(tmp_path / "none"))
 
 
 def test_a_failure_to_write_leaves_the_file_as_it_was(tmp_path: Path) -> None:
