@@ -262,7 +262,7 @@ class Home:
                 f"`{path}` lies in a data directory, which holds what blixard works with",
                 hint="write it to another directory, best on another disk",
             )
-        if files.is_there(real) and files.is_there(self._registry_db):
+        if files.is_there(real) and files.is_there(self._registry_db):  # most have none, and it needs sqlite3
             owner = self.registry().writer_of(real)
             if owner is not None:
                 raise RefusedError(

@@ -97,6 +97,8 @@ class Registry:
         Raises:
             StorageError: the registry cannot be read.
         """
+        if not files.is_there(self._path):
+            return None
         with files.translated("look at", path):
             there = path.stat()
         names = self._keys()

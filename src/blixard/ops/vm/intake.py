@@ -109,12 +109,17 @@ def take_file(path: Path, cluster: ClusterDir, name: str) -> Content:
 
 
 def give_back(opened: OpenCluster, vm_name: str, contents: Mapping[ContentKey, Content]) -> None:
-    """Remove the copies and the claims of a VM's contents that no state came to name."""
-    for content in contents.values():
-        if content.file is not None:
-            with suppress(StorageError):  # the first error is the one to tell; a sweep finds the rest
+    """Remove the copies and the claims of a VM's contents that no state came to name.
+
+    The state is asked, because what failed may have failed behind its transaction: an interrupt, say.
+    """
+    with suppress(StorageError):  # the first error is the one to tell; a sweep finds the rest
+        named = opened.snapshot().contents
+        unnamed = {key: content for key, content in contents.items() if named.get(key) != content}
+        for content in unnamed.values():
+            if content.file is not None:
                 files.unlink(opened.directory.disks / content.file, missing_ok=True)
-    release_claims(opened.home, opened.name, vm_name, contents)
+        release_claims(opened.home, opened.name, vm_name, unnamed)
 
 
 @contextmanager

@@ -315,3 +315,22 @@ def test_the_history_names_the_vm_but_no_metadata_value(opened: OpenCluster) -> 
     entry = opened.history.entries(limit=1)[0].entry
     assert (entry.verb, entry.options["vm"], entry.exit_code) == ("vm create", "web-1", 0)
     assert "s3cret" not in str(entry.options)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_an_interrupt_behind_the_transaction_takes_nothing_back(
+    opened: OpenCluster, image: Path, monkeypatch: pytest.MonkeyPatch, *, in_place: bool
+) -> None:
+    edit = OpenCluster.edit
+
+    def interrupted(*given: Any, **options: Any) -> None:
+        edit(*given, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(OpenCluster, "edit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make(opened, disks=[disk(image)], image_in_place=in_place)
+
+    [content] = opened.snapshot().contents.values()
+    assert opened.directory.content_path(content).read_bytes() == image.read_bytes()
+    assert (opened.home.registry().writer_of(image) is not None) == in_place

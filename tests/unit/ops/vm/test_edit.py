@@ -236,3 +236,23 @@ def test_an_image_in_place_is_claimed(opened: OpenCluster, image: Path) -> None:
     stranger = DiskOwner(cluster=opened.name, vm="web-2", vm_id="id-2", disk="root")
     with pytest.raises(Conflict, match="disk `d0` of VM `web-1`"):
         opened.home.registry().claim(image, stranger)
+
+
+def test_an_interrupt_behind_the_transaction_of_an_attachment_takes_nothing_back(
+    opened: OpenCluster, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(opened, "web-1", image)
+    other = tmp_path / "other.raw"
+    other.write_bytes(b"other" * 1000)
+    edit = OpenCluster.edit
+
+    def interrupted(*given: Any, **options: Any) -> None:
+        edit(*given, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(OpenCluster, "edit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        attach(opened, other, disk="d0", replace=True)
+
+    [content] = opened.snapshot().contents.values()
+    assert opened.directory.content_path(content).read_bytes() == other.read_bytes()
