@@ -77,6 +77,9 @@ class MemoryStore(Closing):
         cluster = self._cluster
         for number in change.drop_undo:
             cluster.undo.pop(number, None)
+        for number in change.expire_undo:
+            if number in cluster.undo and not cluster.undo[number].pinned:
+                del cluster.undo[number]
         if change.undo is not None:
             cluster.last_undo += 1
             cluster.undo[cluster.last_undo] = replace(change.undo, id=cluster.last_undo)

@@ -262,6 +262,18 @@ class StoreConformance:
         assert emptied == ()
         assert second.id > first.id
 
+    def test_what_retention_chose_stays_when_it_was_pinned_since(self, store: StateStore) -> None:
+        store.apply(StateChange(undo=make_undo("first")), 0)
+        store.apply(StateChange(undo=make_undo("second")), 1)
+        second, first = store.undo_entries()
+        store.pin_undo(first.id, pinned=True)
+        store.apply(StateChange(expire_undo=(first.id, second.id, 99)), 2)
+        kept = store.undo_entries()
+        store.apply(StateChange(drop_undo=(first.id,)), 3)
+
+        assert [entry.title for entry in kept] == ["first"]
+        assert store.undo_entries() == ()
+
     def test_an_entry_is_pinned_and_unpinned_without_a_new_revision(self, store: StateStore) -> None:
         store.apply(StateChange(undo=make_undo()), 0)
         [entry] = store.undo_entries()

@@ -95,6 +95,9 @@ class StateChange(Struct, frozen=True, kw_only=True):
     """The new revision is the larger of this and the old one plus one."""
     undo: UndoEntry | None = None
     drop_undo: tuple[int, ...] = ()
+    """Entries that somebody gave up."""
+    expire_undo: tuple[int, ...] = ()
+    """Entries that retention gives up: one that was pinned since it was chosen stays."""
     import_done: str | None = None
     """Id of the `import` row that this change completes."""
     history: JsonObject | None = None

@@ -63,7 +63,7 @@ def commit(job: Job, ready: Ready, staged: StagedImport | None) -> Committed:
     )
     change = structs.replace(
         change,
-        drop_undo=_given_up(cluster, change.undo),
+        expire_undo=_given_up(cluster, change.undo),
         import_done=None if staged is None else import_id,
     )
     kept = _keep_telemetry(cluster, plan, job.telemetry)

@@ -130,7 +130,7 @@ def _drop_undo(opened: OpenCluster, asked: JsonObject, report: GcReport) -> bool
     dropped = tuple(int(each.name) for each in report.freed if each.kind == "undo")
     if dropped:
         opened.edit(
-            VERB, {**asked, "undo": list(dropped)}, lambda _snapshot: StateChange(drop_undo=dropped), locked=True
+            VERB, {**asked, "undo": list(dropped)}, lambda _snapshot: StateChange(expire_undo=dropped), locked=True
         )
     return bool(dropped)
 

@@ -93,11 +93,11 @@ def delete_vm(opened: OpenCluster, name: str) -> VmDeleted:
         without = structs.replace(snapshot, contents=left)
         entries = with_held_bytes((entry.summary(), *opened.store.undo_entries()), without, opened.directory)
         undo, dropped = retained(entry, entries, opened.policy.undo, now)
-        made[:] = [structs.replace(change, undo=undo, drop_undo=dropped)]
+        made[:] = [structs.replace(change, undo=undo, expire_undo=dropped)]
         return made[0]
 
     before = opened.edit(verb, {"vm": name}, plan)
-    vm, kept, dropped = find_vm(before, name, opened.directory), made[0].undo is not None, made[0].drop_undo
+    vm, kept, dropped = find_vm(before, name, opened.directory), made[0].undo is not None, made[0].expire_undo
     contents = {key: before.contents[key] for key in made[0].delete_contents}
     release_claims(opened.home, opened.name, vm.name, contents)
     if dropped or not kept:

@@ -218,6 +218,9 @@ class SqliteStore(Closing):
     def _apply_undo(self, change: StateChange) -> None:
         if change.drop_undo:
             self._database.write_many("DELETE FROM undo WHERE id = ?", [(each,) for each in change.drop_undo])
+        if change.expire_undo:
+            rows = [(each,) for each in change.expire_undo]
+            self._database.write_many("DELETE FROM undo WHERE id = ? AND NOT pinned", rows)
         if change.undo is not None:
             row = (change.undo.pinned, _encode(change.undo.summary()), pack(_encode(change.undo)))
             self._database.write("INSERT INTO undo (pinned, summary, json) VALUES (?, ?, ?)", row)
