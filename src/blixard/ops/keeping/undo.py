@@ -9,6 +9,7 @@ from msgspec import Struct, structs, to_builtins
 
 from blixard.errors import NotFound
 from blixard.model.structs import JsonObject
+from blixard.ops.keeping.claims import claim_again
 from blixard.ops.keeping.held_bytes import with_held_bytes
 from blixard.ops.keeping.in_use import check_in_use
 from blixard.ops.keeping.leftovers import sweep_at_the_end
@@ -37,7 +38,7 @@ def undo(cluster: OpenCluster, entry_id: int | None, *, dry_run: bool, force: bo
 
     Raises:
         NotFound: there is no such entry, or none at all.
-        Conflict: something was changed since, and `force` is off.
+        Conflict: something was changed since, and `force` is off; or another VM got a disk in place that comes back.
         RefusedError: a disk that would be replaced is in use.
         Locked: somebody is at work.
     """
@@ -50,6 +51,7 @@ def undo(cluster: OpenCluster, entry_id: int | None, *, dry_run: bool, force: bo
             check_in_use(plan.contents, cluster, option="--force")
         history = to_builtins(cluster.entry(VERB, {**asked, "entry": plan.entry_id}))
         change = undo_change(plan, now=cluster.clock.now(), history=history)
+        claim_again(cluster, cluster.snapshot(), change)
         revision = cluster.commit(VERB, change, plan.base_revision)
         newest = newest_entry(cluster)
     sweep_at_the_end(cluster, VERB)

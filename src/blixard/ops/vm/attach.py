@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 from blixard.errors import Conflict, NotFound
 from blixard.home.registry import DiskOwner
 from blixard.model.structs import ClusterSnapshot, Content, ContentKey, Disk, DiskFormat, JsonObject, Vm
-from blixard.ops.vm.claims import release_claims
+from blixard.ops.keeping.claims import release_claims
 from blixard.ops.vm.intake import bring_in, give_back
 from blixard.ops.vm.specs import DiskSpec, check_backing
 from blixard.plan.vm_change import fill_disk_change

@@ -13,10 +13,10 @@ from msgspec import Struct, structs
 from blixard.errors import Conflict, Locked, StorageError
 from blixard.model.codec import decode_vm, to_object
 from blixard.model.structs import ClusterSnapshot, JsonObject, Vm
+from blixard.ops.keeping.claims import release_claims
 from blixard.ops.keeping.held_bytes import with_held_bytes
 from blixard.ops.keeping.leftovers import sweep
 from blixard.ops.keeping.undo import newest_entry
-from blixard.ops.vm.claims import release_claims
 from blixard.ops.vm.specs import check_ip, check_settable
 from blixard.plan.contents import held_contents
 from blixard.plan.retention import retained

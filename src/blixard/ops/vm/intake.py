@@ -23,7 +23,7 @@ from blixard.home.in_use import in_use
 from blixard.home.registry import DiskOwner
 from blixard.limits import Limits
 from blixard.model.structs import Content, ContentKey
-from blixard.ops.vm.claims import release_claims, still_live
+from blixard.ops.keeping.claims import release_claims, still_live
 from blixard.ops.vm.specs import DiskSpec
 from blixard.ports import Progress
 from blixard.site.open_cluster import OpenCluster
