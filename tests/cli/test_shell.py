@@ -290,3 +290,14 @@ def test_the_completion_script_loads_and_completes(data: Path, shell: str) -> No
     )
 
     assert done.stdout.strip() == "cluster"
+
+
+@pytest.mark.parametrize("epoch", ["253402300800", "9" * 5000, "\u0663", "soon", "-1"])
+def test_a_source_date_that_is_no_time_is_refused(data: Path, epoch: str) -> None:
+    environment = {**cron_environment(data), "SOURCE_DATE_EPOCH": epoch}
+
+    done = blixard(data, "cluster", "export", "-o", str(data.parent / "never.json.gz"), env=environment)
+
+    assert done.returncode == 2, done.stderr
+    assert "SOURCE_DATE_EPOCH" in done.stderr
+    assert not (data.parent / "never.json.gz").exists()

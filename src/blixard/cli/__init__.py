@@ -18,11 +18,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments without the program's name; the process's own when None.
     """
     if argv is not None:
-        return _run(list(argv))
+        return _run(list(argv), last=False)
     # imports leave no garbage and a process that ends needs none collected: 13 of 115 ms of `cluster status`
     set_threshold(100_000, 20, 50)
     try:
-        return _run(sys.argv[1:])
+        return _run(sys.argv[1:], last=True)
     except KeyboardInterrupt:  # while `run`, which tells of it otherwise, was being loaded
         from blixard.cli.run import interrupted
 
@@ -31,12 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         freeze()
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], *, last: bool) -> int:
     if arguments == ["--version"]:
         return _print_version()
-    from blixard.cli.run import run
+    from blixard.cli.run import run, run_last
 
-    return run(arguments)
+    return run_last(arguments) if last else run(arguments)
 
 
 def _print_version() -> int:

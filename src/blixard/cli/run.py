@@ -27,6 +27,15 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM or SIGHUP: unwinds exactly as Ctrl-C does."""
 
 
+def run_last(arguments: Sequence[str]) -> int:
+    """`run` as the last that this process does: a signal while Python ends would take back what was just told."""
+    try:
+        return run(arguments)
+    finally:
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, signal.SIG_IGN)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run the command line `arguments`; everything that can be raised becomes stderr text and an exit code."""
     _occupy_standard_descriptors()

@@ -61,6 +61,8 @@ class LossyImages:
         self._image: _Image | None = None
         # False once an image may have been lost without a trace
         self._counted = True
+        # what made no sense between images, where it is no image's loss
+        self._stray: str | None = None
         self._records = 0
         self._begins = begins
 
@@ -202,7 +204,7 @@ class LossyImages:
     def _tail(self, text: bytes) -> Iterator[Event]:
         image = self._image
         if image is None:
-            self._counted = False
+            yield from self._lose(f"an image ends at byte `{self._cursor.at}` that never began")
             return
         try:
             keys = self._object(text, TAIL_KEYS)
@@ -229,12 +231,16 @@ class LossyImages:
             self._close()
         if not self._counted:
             yield from self._lose_up_to(max(self._named, default=-1) + 1)
+        if self._stray is not None and not self.damaged:
+            # every image is whole, so nothing was lost: something was put in
+            raise MalformedExport(f"between the images, {self._stray}")
 
     def _lose(self, problem: str, *, records: int = 0) -> Iterator[Event]:
         """Something was lost here, `records` records probably."""
         self._counted = False
         image = self._image
         if image is None:
+            self._stray = self._stray or problem
             return
         if not image.lost:
             image.lost = True

@@ -19,7 +19,7 @@ LOOPBACK: dict[int, Ip] = {4: IPv4Address("127.0.0.1"), 6: IPv6Address(1)}
 EVERY_ADDRESS: dict[int, Ip] = {4: IPv4Address(0), 6: IPv6Address(0)}
 """What a socket is bound to that takes connections at every address of the machine, by IP version."""
 _SOCKET = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([0-9.]{7,15})):([0-9]{1,5})")
-_BIND = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})")
+_BIND = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
 
 
 class SocketAddress(Struct, frozen=True):
@@ -43,7 +43,11 @@ def parse_ip(text: str) -> Ip:
     Raises:
         ValueError: it is none.
     """
-    ip = ip_address(text)
+    return unmapped(ip_address(text))
+
+
+def unmapped(ip: Ip) -> Ip:
+    """What an address means, however it is written: `::ffff:10.0.0.1` is 10.0.0.1."""
     return (ip.ipv4_mapped if isinstance(ip, IPv6Address) else None) or ip
 
 

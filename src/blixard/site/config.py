@@ -53,7 +53,7 @@ class Key(Struct, frozen=True):
 
 
 def _count(given: Any) -> int:
-    if isinstance(given, str) and given.strip().isdecimal():
+    if isinstance(given, str) and given.isascii() and given.strip().isdecimal():
         given = int(given)
     if isinstance(given, bool) or not isinstance(given, int) or given < 0:
         raise UsageError(f"{given!r} is not a number")

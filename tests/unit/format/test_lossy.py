@@ -219,3 +219,18 @@ def test_a_line_without_an_end_meets_its_bound() -> None:
 
     with pytest.raises(LimitExceeded, match="record_text_bytes"):
         read_in_part(document[:begin] + b"#" * 200_000, limits=Limits(record_text_bytes=150_000))
+
+
+@LAYOUTS
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("line", [b"x", b'  ], "evil": garbage', b'"tail": 1}'])
+def test_what_was_put_between_whole_images_is_no_document(line: bytes, number: int, *, compress: bool) -> None:
+    document = cluster_document()
+    begin, _ = record_place(document, number, 0)
+    head_begin = document.rfind(b"\n", 0, begin - 1) + 1
+    text = document[:head_begin] + line + b"\n" + document[head_begin:]
+
+    with pytest.raises(MalformedExport):
+        read_in_part(gzip.compress(text) if compress else text)
+    with pytest.raises(MalformedExport):
+        list(read_export(io.BytesIO(text)))

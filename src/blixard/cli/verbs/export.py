@@ -157,9 +157,12 @@ def _source_date() -> datetime | None:
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if not epoch:
         return None
-    if not epoch.isdecimal():
-        raise UsageError(f"SOURCE_DATE_EPOCH is `{epoch}`, not a number of seconds")
-    return datetime.fromtimestamp(int(epoch), UTC)
+    try:
+        return datetime.fromtimestamp(int(epoch if epoch.isascii() and epoch.isdecimal() else ""), UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise UsageError(
+            f"SOURCE_DATE_EPOCH is `{human.short(epoch)}`, not a number of seconds up to the year 9999"
+        ) from error
 
 
 def _tell_before(session: Session, options: ExportOptions) -> None:

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Iterable
 from contextlib import suppress
 
-from blixard.model.addresses import EVERY_ADDRESS, LOOPBACK, Ip, SocketAddress, parse_address
+from blixard.model.addresses import EVERY_ADDRESS, LOOPBACK, Ip, SocketAddress, parse_address, unmapped
 
 MOST = 16
 """Addresses in one ticket: a host with more interfaces is rare, and each is dialled."""
@@ -28,7 +28,8 @@ def parse_remote(text: str) -> SocketAddress:
         ValueError: it is none, or none that one host can have.
     """
     address = parse_address(text)
-    if not address.port or address.ip.is_unspecified or address.ip.is_multicast or str(address.ip) == "255.255.255.255":
+    ip = unmapped(address.ip)
+    if not address.port or ip.is_unspecified or ip.is_multicast or str(ip) == "255.255.255.255":
         raise ValueError("nobody can have this address")
     return address
 

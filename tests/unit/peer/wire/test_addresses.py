@@ -17,9 +17,11 @@ def test_any_text_is_an_address_or_a_value_error(text: str) -> None:
     assert parse_remote(str(address)) == address
 
 
-@pytest.mark.parametrize(
-    "text", ["1.2.3.4:0", "0.0.0.0:1", "[::]:1", "224.0.0.9:1", "[ff02::1]:1", "255.255.255.255:1"]
-)
+NOBODYS = ["1.2.3.4:0", "0.0.0.0:1", "[::]:1", "224.0.0.9:1", "[ff02::1]:1", "255.255.255.255:1"]
+DISGUISED = ["[::ffff:0.0.0.0]:1", "[::ffff:224.0.0.9]:1", "[::ffff:255.255.255.255]:1"]
+
+
+@pytest.mark.parametrize("text", [*NOBODYS, *DISGUISED])
 def test_what_no_host_can_have_is_nobodys_address(text: str) -> None:
     parse_address(text)
 
