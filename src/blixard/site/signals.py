@@ -55,6 +55,17 @@ def heard() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
+def too_late(*, late: bool = True) -> None:
+    """What the command was to do is about to be done, or is: from now on it ends as one that has done it.
+
+    An interrupt behind that point would be told, and noted in the history, as if nothing had happened. With `late`
+    False something else begins (a share behind an export), which may be interrupted again.
+    """
+    interrupts = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    if isinstance(interrupts, _Interrupts):
+        interrupts.over = late
+
+
 class _Interrupts:
     """Raises the exceptions, and looks a moment later whether one is being handled.
 
@@ -65,11 +76,12 @@ class _Interrupts:
     def __init__(self, kinds: Mapping[signal.Signals, type[KeyboardInterrupt]]) -> None:
         self._kinds = kinds
         self._last = signal.SIGINT
-        self._over = False
+        self.over = False
+        """True: nothing is raised."""
         self._before: tuple[Any, tuple[float, float]] | None = None
 
     def come(self, number: int, _frame: FrameType | None) -> None:
-        if self._over:
+        if self.over:
             return
         self._last = signal.Signals(number)
         handler = signal.signal(signal.SIGALRM, self._look)
@@ -78,12 +90,12 @@ class _Interrupts:
         raise self._kinds[self._last]
 
     def _look(self, _number: int, _frame: FrameType | None) -> None:
-        if not self._over and interrupt_behind(sys.exc_info()[1]) is None:
+        if not self.over and interrupt_behind(sys.exc_info()[1]) is None:
             signal.raise_signal(self._last)  # whoever handles it by now: a share stops in its own way
 
     def end(self) -> None:
         """Raise nothing any more."""
-        self._over = True
+        self.over = True
         if self._before is not None:
             handler, timer = self._before
             signal.setitimer(signal.ITIMER_REAL, *timer)

@@ -19,7 +19,7 @@ from blixard.cli.verbs.file_source import refuse_ticket
 from blixard.cli.verbs.network import NetworkFlags, network_of, network_options, refuse_qr
 from blixard.errors import BlixardError, ExitCode, UsageError
 from blixard.site.config import SHARE_HOURS
-from blixard.site.signals import handling
+from blixard.site.signals import handling, too_late
 
 if TYPE_CHECKING:
     from blixard.cli.session import Session
@@ -114,6 +114,7 @@ def serve(
     from blixard.ops.peers.share import share as share_file
     from blixard.site.who import SystemClock
 
+    too_late(late=False)
     stop = threading.Event()
     screen = Screen(session.out)
     with session.progress() as meter, Outbox(screen.missed) as outbox, ExitStack() as stack:

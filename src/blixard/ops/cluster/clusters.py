@@ -15,6 +15,7 @@ from blixard.home import ClusterDir, Home
 from blixard.model.codec import check_name
 from blixard.ports import StateChange
 from blixard.site.open_cluster import OpenCluster
+from blixard.site.signals import too_late
 from blixard.site.this_node import this_node
 from blixard.store.opening import locks_of, make_store, open_store
 
@@ -59,6 +60,7 @@ def init_cluster(home: Home, name: str, *, node_id: int = 1, reopen: Callable[[C
     def build(directory: ClusterDir) -> None:
         make_store(directory, cluster_id=cluster_id, self_node=node_id, nodes=(this_node(home, node_id),))
 
+    too_late()
     made = home.create(name, build)
     becomes_current = home.current() is None
     if becomes_current:
@@ -99,6 +101,7 @@ def rename_cluster(
     home.sweep()
     check_name(new, "cluster")
     with locks_of(home.cluster(old)).ending("cluster rename", lock_wait):
+        too_late()
         renamed = home.rename(old, new)
     with reopen(renamed) as opened:
         options = {"from": old, "to": new}
@@ -114,6 +117,7 @@ def delete_cluster(home: Home, name: str, lock_wait: float) -> None:
     """
     home.sweep()
     with locks_of(home.cluster(name)).ending("cluster delete", lock_wait):
+        too_late()
         home.delete(name)
 
 

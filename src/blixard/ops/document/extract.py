@@ -31,6 +31,8 @@ from blixard.place import (
     spooled,
 )
 from blixard.ports import Progress
+from blixard.site.signals import too_late
+from blixard.site.uninterrupted import publish
 
 
 class ExtractOptions(Struct, frozen=True, kw_only=True):
@@ -138,7 +140,7 @@ def _write_inline(options: ExtractOptions, owner: Owner, file: File, home: Home)
     content = file_bytes(file) or b""
     with open_output(options.output, home=home) as output:
         output.file.write(content)
-        output.commit()
+        publish(output)
     return _report(options, owner, DiskFormat.RAW, size_bytes=len(content), data_bytes=len(content), digest=None)
 
 
@@ -169,6 +171,7 @@ def _write_image(
     progress.begin(owner.label, tail.data_bytes)
     with StagedFile(target, shape, head.size_bytes, journal=home.journal_here) as staged:
         scatter(window, content, staged.writer, threads=options.threads, limits=options.limits, progress=progress)
+        too_late()
         staged.commit()
     progress.end()
     return _report(options, owner, shape, size_bytes=head.size_bytes, data_bytes=tail.data_bytes, digest=tail.digest)

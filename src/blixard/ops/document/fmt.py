@@ -24,6 +24,7 @@ from blixard.ops.document.examine import Examined, examine, starts_as_gzip
 from blixard.ops.document.scatter import SEE_VERIFY
 from blixard.place import a_link, is_standard, open_input, open_output, pointed_to, replacing_output, reread, same_file
 from blixard.ports import Input, Output, Progress
+from blixard.site.uninterrupted import publish
 
 
 class FmtOptions(Struct, frozen=True, kw_only=True):
@@ -83,7 +84,7 @@ def format_file(options: FmtOptions, *, progress: Progress, home: Home) -> FmtRe
             written = options.output or options.source
             with _output(options, given, home) as output:
                 document = form.write(partial(_events, given, options.limits), output.file, compress=compressed)
-                output.commit()
+                publish(output)
     return FmtReport(
         place=options.source,
         in_form=why is None,

@@ -38,6 +38,7 @@ from blixard.ports import Output, Progress, TelemetrySource
 from blixard.redact.document import Element, Masked, masked
 from blixard.site.config import TELEMETRY_HOURS
 from blixard.site.open_cluster import OpenCluster
+from blixard.site.uninterrupted import publish
 from blixard.version import __version__
 
 VERB = "cluster export"
@@ -188,7 +189,7 @@ class _Export:
         if secrets is not None:
             secrets.file.write(written.secrets_file())
             secrets.file.flush()
-        output.commit(verify_written if self._options.verify else None)
+        publish(output, verify_written if self._options.verify else None)
         if secrets is not None:
             secrets.commit()
 

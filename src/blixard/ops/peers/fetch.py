@@ -26,6 +26,7 @@ from blixard.ops.document.canonical_form import Encoded, canonical_form, encodin
 from blixard.ops.peers.source import FrameFromPeer, PeerSource
 from blixard.place import exists, open_output
 from blixard.ports import Progress
+from blixard.site.uninterrupted import publish
 
 VERB = "cluster fetch"
 _AHEAD_BYTES = 32 * MIB
@@ -73,7 +74,7 @@ def fetch(source: PeerSource, options: FetchFileOptions, *, progress: Progress, 
         document = form.write(source.events, output.file, compress=options.compress, storing=records.ahead)
         if document != source.remote.document_digest:
             raise DigestMismatch("what was written is not the document that the ticket names")
-        output.commit()
+        publish(output)
     return FetchReport(
         place=options.output,
         document=document,
