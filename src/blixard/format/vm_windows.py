@@ -55,12 +55,12 @@ def parse_vms(text: bytes, levels: int) -> list[tuple[str, Vm, bytes]] | None:
         return None
     bare = msgspec.json.format(text, indent=-1)
     # a kept unknown key stands in a field of that name, which no document has
-    if written != bare or b'"unknown":' in bare:
+    if written != bare or b'"unknown":' in bare or has_long_number(bare):
         return None
     form = _encode_sorted if bare.isascii() else canonical
     found = [(name, vm, form(vm)) for name, vm in vms.items()]
     if levels >= _TYPED_LEVELS and not any(map(has_free_values, vms.values())):
         return found
-    if has_long_number(bare) or any(each.count(b"{") + each.count(b"[") > levels for _, _, each in found):
+    if any(each.count(b"{") + each.count(b"[") > levels for _, _, each in found):
         return None
     return found

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from blixard.format.strict_json import parse_members_fast
 from blixard.format.vm_windows import VmWindows, parse_vms
 from blixard.model.codec import to_object
+from blixard.model.structs import Disk
 from support.documents import vm
 
 BOTH = {name: to_object(vm(name=name, labels={"b": "1", "a": "2"})) for name in ("a", "b")}
@@ -56,3 +58,15 @@ def test_an_odd_window_is_read_as_dicts_and_those_after_it_as_structs_again() ->
     kinds = [type((windows.parse(text, LEVELS) or [("", None, b"")])[0][1]) for text in (TEXT, odd, TEXT, TEXT)]
 
     assert [kind.__name__ for kind in kinds] == ["Vm", "NoneType", "dict", "Vm"]
+
+
+@pytest.mark.parametrize("field", ["size_bytes", "boot_index"])
+def test_a_number_that_is_too_long_is_left_to_the_dicts_in_whatever_field(field: str) -> None:
+    disk: dict[str, object] = {"name": "root", "size_bytes": 1, "boot_index": 1}
+    long = to_object(vm(name="b", disks=(msgspec.convert({**disk, field: 10**70}, Disk),)))
+    fine = to_object(vm(name="b", disks=(msgspec.convert(disk, Disk),)))
+
+    found = [parse_vms(json.dumps({"a": BOTH["a"], "b": each}, indent=2).encode(), LEVELS) for each in (long, fine)]
+
+    assert found[0] is None
+    assert found[1] is not None
