@@ -23,6 +23,7 @@ import pytest
 from msgspec import Struct
 
 BIN = Path(sys.executable).parent
+ROOT = Path(__file__).parents[2]
 NOBODY = 65534
 MKFS = shutil.which("mkfs.ext4", path="/usr/sbin:/sbin:/usr/bin:/bin")
 SAYS_TICKET = "Share this ticket with other nodes: blixard"
@@ -237,23 +238,29 @@ def test_as_another_user_in_the_data_directory_of_his_passwd_entry(stand: Stand)
 
 
 def _as_nobody(stand: Stand) -> list[str]:
-    """A command that runs another as nobody, in mounts of its own, where nobody has a home and can reach Python."""
+    """A command that runs another as nobody, in mounts of its own, where nobody has a home and can reach us."""
     passwd = stand.notes / "passwd"
     passwd.write_text(f"root:x:0:0::/root:/bin/sh\nnobody:x:{NOBODY}:{NOBODY}::{stand.home}:/bin/sh\n")
     steps = [f"mount --bind {passwd} /etc/passwd"]
-    base = Path(sys.base_prefix)
-    closed = next((each for each in reversed(base.parents) if not each.stat().st_mode & 0o001), None)
-    if closed is not None:  # an interpreter in root's home
-        hold = stand.notes / "python"
+    trees = {tree: closed for tree in (Path(sys.base_prefix), ROOT) if (closed := _closed_above(tree)) is not None}
+    for number, tree in enumerate(trees):
+        hold = stand.notes / f"tree-{number}"
         hold.mkdir()
-        steps += [f"mount --bind {base} {hold}", f"mount -t tmpfs -o mode=755 tmpfs {closed}"]
-        steps += [f"mkdir -p {base}", f"mount --bind {hold} {base}"]
+        steps.append(f"mount --bind {tree} {hold}")
+    steps += [f"mount -t tmpfs -o mode=755 tmpfs {closed}" for closed in dict.fromkeys(trees.values())]
+    for number, tree in enumerate(trees):
+        steps += [f"mkdir -p {tree}", f"mount --bind {stand.notes}/tree-{number} {tree}"]
     steps.append(f'exec setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups "$@"')
     made = ["unshare", "--mount", "bash", "-ec", "\n".join(steps), "bash"]
     if subprocess.run([*made, "true"], capture_output=True, check=False).returncode:
         pytest.skip("may not make mounts of its own")
     assert pwd.getpwuid(NOBODY).pw_dir != str(stand.home)
     return made
+
+
+def _closed_above(tree: Path) -> Path | None:
+    """The uppermost folder above an interpreter or a clone that only root may enter, such as root's home."""
+    return next((each for each in reversed(tree.parents) if not each.stat().st_mode & 0o001), None)
 
 
 def test_a_backup_restores_on_a_machine_that_has_nothing(stand: Stand) -> None:
