@@ -39,7 +39,6 @@ class Home:
         self.node_key = self.root / "node.key"
         self.journal = files.Journal(self.root / "pending")
         self._current = self.root / "current"
-        self._registry_db = self.root / "registry.db"
 
     def clusters(self) -> tuple[str, ...]:
         """Names of all clusters here, sorted.
@@ -262,7 +261,7 @@ class Home:
                 f"`{path}` lies in a data directory, which holds what blixard works with",
                 hint="write it to another directory, best on another disk",
             )
-        if files.is_there(real) and files.is_there(self._registry_db):  # most have none, and it needs sqlite3
+        if files.is_there(real):
             owner = self.registry().writer_of(real)
             if owner is not None:
                 raise RefusedError(
@@ -279,7 +278,7 @@ class Home:
         """The registry of writable disk files, shared by all clusters here."""
         from blixard.home.registry import Registry
 
-        return Registry(self._registry_db, self.clusters_dir, self._keys)
+        return Registry(self.root / "registry.db", self.clusters_dir, self._keys)
 
     def _build(self, target: ClusterDir, build: Callable[[ClusterDir], None] | None) -> None:
         """Make a cluster's directory under a hidden name and rename it to `target`."""

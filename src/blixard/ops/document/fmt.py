@@ -103,7 +103,7 @@ def _read_once(what: str) -> UsageError:
 def _output(options: FmtOptions, given: Input, home: Home) -> Output:
     """The file in its place keeps its mode: a template in git is for everybody to read."""
     if options.output is not None:
-        return open_output(options.output, home=home, apart_from=[options.source])
+        return open_output(options.output, home=home)
     return replacing_output(given, home=home)
 
 
